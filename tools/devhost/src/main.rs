@@ -1,0 +1,2 @@
+//! Development host.
+fn main() {}
