@@ -1,1 +1,17 @@
-//! Pure types and rules of the Todo service.
+//! Types and rules of the Todo service, without I/O: what a valid task is, what its events say, when the next
+//! instance of a recurring task is due, when a reminder is.
+//!
+//! Values are parsed once, at the edge, into types that cannot hold what is invalid. Nothing here knows about HTTP,
+//! SQL or WebAssembly, so all of it is tested natively.
+
+pub mod entity_tag;
+pub mod event;
+pub mod idempotency_key;
+pub mod query;
+pub mod recurrence;
+pub mod task;
+pub mod task_fields;
+pub mod task_list;
+pub mod timestamp;
+pub mod user_id;
+pub mod violation;

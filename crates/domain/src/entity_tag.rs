@@ -1,0 +1,52 @@
+//! Entity tags of tasks and the precondition `If-Match` (RFC 9110 sections 8.8.3 and 13.1.1).
+
+/// The strong entity tag of a task at `version`.
+pub fn entity_tag(version: i64) -> String {
+    format!("\"{version}\"")
+}
+
+/// What a request requires of the task's current version.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Precondition {
+    /// Any version will do.
+    Any,
+    /// One of these versions; tags that no task ever had are left out, so an empty list never holds.
+    OneOf(Vec<i64>),
+}
+
+impl Precondition {
+    /// Reads the value of `If-Match`: `*`, or a list of entity tags. Weak tags never match (strong comparison).
+    pub fn parse(value: &str) -> Self {
+        if value.trim() == "*" {
+            return Self::Any;
+        }
+        let version = |tag: &str| {
+            let opaque = tag.trim().strip_prefix('"')?.strip_suffix('"')?;
+            let version = opaque.parse().ok()?;
+            (entity_tag(version) == tag.trim()).then_some(version)
+        };
+        Self::OneOf(value.split(',').filter_map(version).collect())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strong_tags_match_and_nothing_else() {
+        assert_eq!(Precondition::parse(" * "), Precondition::Any);
+        assert_eq!(Precondition::parse("\"3\""), Precondition::OneOf(vec![3]));
+        assert_eq!(
+            Precondition::parse("\"3\", \"x\",\"4\""),
+            Precondition::OneOf(vec![3, 4])
+        );
+        for never in ["", "3", "W/\"3\"", "\"03\"", "\"+3\"", "\"3", "\"\""] {
+            assert_eq!(
+                Precondition::parse(never),
+                Precondition::OneOf(vec![]),
+                "{never}"
+            );
+        }
+    }
+}

@@ -1,0 +1,524 @@
+//! The bodies that create and change a task.
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::task::{Description, Interval, Priority, Tags, TimeZoneName, Title};
+use crate::timestamp::Timestamp;
+use crate::violation::Violation;
+
+/// The fields that a client may set.
+const WRITABLE: [&str; 8] = [
+    "title",
+    "description",
+    "priority",
+    "tags",
+    "due_date",
+    "timezone",
+    "is_recurring",
+    "recurring_interval",
+];
+
+/// The fields of a task that only the service sets.
+const READ_ONLY: [&str; 10] = [
+    "id",
+    "user_id",
+    "completed",
+    "completed_at",
+    "series_id",
+    "occurrence",
+    "anchor_day",
+    "version",
+    "created_at",
+    "updated_at",
+];
+
+/// What a member of a merge patch says (RFC 7396): nothing, remove, or set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Change<T> {
+    Absent,
+    Null,
+    Value(T),
+}
+
+impl<T> Change<T> {
+    fn into_option(self) -> Option<T> {
+        match self {
+            Self::Value(value) => Some(value),
+            Self::Absent | Self::Null => None,
+        }
+    }
+}
+
+/// A task to be created, valid in itself.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct NewTask {
+    /// What is to be done.
+    pub title: Title,
+    /// More about it.
+    pub description: Option<Description>,
+    /// How urgent it is.
+    pub priority: Priority,
+    /// Labels.
+    pub tags: Tags,
+    /// When it is due.
+    pub due_date: Option<Timestamp>,
+    /// The zone whose wall clock its due date follows.
+    pub timezone: TimeZoneName,
+    /// Whether completing it makes a next instance.
+    pub is_recurring: bool,
+    /// How far apart its instances are; given exactly when it recurs.
+    pub recurring_interval: Option<Interval>,
+}
+
+/// A change to a task: JSON in which every member is a new value, defaults standing in for removed ones.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TaskPatch(Map<String, Value>);
+
+impl TaskPatch {
+    /// The new values by field name, ready to be laid over the task's representation.
+    pub fn values(&self) -> &Map<String, Value> {
+        &self.0
+    }
+}
+
+/// All writable fields as parsed from a body.
+struct Fields {
+    title: Change<Title>,
+    description: Change<Description>,
+    priority: Change<Priority>,
+    tags: Change<Tags>,
+    due_date: Change<Timestamp>,
+    timezone: Change<TimeZoneName>,
+    is_recurring: Change<bool>,
+    recurring_interval: Change<Interval>,
+}
+
+/// Parses the body of a request that creates a task.
+///
+/// # Errors
+///
+/// Every violation found, with the JSON pointer of the field.
+pub fn parse_new_task(
+    body: Value,
+    is_time_zone: impl Fn(&str) -> bool,
+) -> Result<NewTask, Vec<Violation>> {
+    let (fields, mut violations) = parse_fields(body, is_time_zone)?;
+    let is_recurring = match fields.is_recurring {
+        Change::Value(value) => value,
+        Change::Absent | Change::Null => false,
+    };
+    let recurring_interval = fields.recurring_interval.into_option();
+    // A field that is already known to be invalid would make this a second complaint about one mistake.
+    let reported = |violations: &[Violation], field: &str| {
+        let field = Violation::field(field, "").location;
+        violations
+            .iter()
+            .any(|violation| violation.location == field)
+    };
+    if is_recurring != recurring_interval.is_some()
+        && !reported(&violations, "recurring_interval")
+        && !reported(&violations, "is_recurring")
+    {
+        violations.push(recurrence_mismatch());
+    }
+    let title = match fields.title {
+        Change::Value(title) => Some(title),
+        Change::Absent | Change::Null => {
+            if !reported(&violations, "title") {
+                violations.push(Violation::field("title", "is required"));
+            }
+            None
+        }
+    };
+    match title {
+        Some(title) if violations.is_empty() => Ok(NewTask {
+            title,
+            description: fields.description.into_option(),
+            priority: fields.priority.into_option().unwrap_or_default(),
+            tags: fields.tags.into_option().unwrap_or_default(),
+            due_date: fields.due_date.into_option(),
+            timezone: fields.timezone.into_option().unwrap_or_default(),
+            is_recurring,
+            recurring_interval,
+        }),
+        _ => Err(violations),
+    }
+}
+
+/// Parses a merge patch of a task (RFC 7396). `null` clears a field: to nothing where it is optional, to its default
+/// where it has one.
+///
+/// Whether an interval is there exactly when the task recurs depends on the task being changed, so that rule is
+/// checked where the change is applied, by [`recurrence_mismatch`]'s rule.
+///
+/// # Errors
+///
+/// Every violation found, with the JSON pointer of the field.
+pub fn parse_task_patch(
+    body: Value,
+    is_time_zone: impl Fn(&str) -> bool,
+) -> Result<TaskPatch, Vec<Violation>> {
+    let (fields, mut violations) = parse_fields(body, is_time_zone)?;
+    if fields.title == Change::Null {
+        violations.push(Violation::field("title", "cannot be cleared"));
+    }
+    if !violations.is_empty() {
+        return Err(violations);
+    }
+    let mut values = Map::new();
+    let mut set = |field: &str, value: Option<Value>| {
+        if let Some(value) = value {
+            values.insert(field.to_owned(), value);
+        }
+    };
+    set("title", change(fields.title, Value::Null));
+    set("description", change(fields.description, Value::Null));
+    set(
+        "priority",
+        change(fields.priority, json(Priority::default())),
+    );
+    set("tags", change(fields.tags, json(Tags::default())));
+    set("due_date", change(fields.due_date, Value::Null));
+    set(
+        "timezone",
+        change(fields.timezone, json(TimeZoneName::default())),
+    );
+    set(
+        "is_recurring",
+        change(fields.is_recurring, Value::Bool(false)),
+    );
+    set(
+        "recurring_interval",
+        change(fields.recurring_interval, Value::Null),
+    );
+    Ok(TaskPatch(values))
+}
+
+/// The violation of the rule that a task has an interval exactly when it recurs.
+pub fn recurrence_mismatch() -> Violation {
+    Violation::field(
+        "recurring_interval",
+        "must be given exactly when is_recurring is true",
+    )
+}
+
+fn change<T: Serialize>(change: Change<T>, cleared: Value) -> Option<Value> {
+    match change {
+        Change::Absent => None,
+        Change::Null => Some(cleared),
+        Change::Value(value) => Some(json(value)),
+    }
+}
+
+fn json(value: impl Serialize) -> Value {
+    // These types serialize to strings, booleans and lists of strings, which cannot fail.
+    serde_json::to_value(value).unwrap_or_default()
+}
+
+fn parse_fields(
+    body: Value,
+    is_time_zone: impl Fn(&str) -> bool,
+) -> Result<(Fields, Vec<Violation>), Vec<Violation>> {
+    let Value::Object(mut members) = body else {
+        return Err(vec![Violation::pointer("", "must be a JSON object")]);
+    };
+    let mut violations = Vec::new();
+    let mut fields = Fields {
+        title: take(&mut members, "title", "must be a string", &mut violations),
+        description: take(
+            &mut members,
+            "description",
+            "must be a string",
+            &mut violations,
+        ),
+        priority: take(
+            &mut members,
+            "priority",
+            "must be low, medium or high",
+            &mut violations,
+        ),
+        tags: take_tags(&mut members, &mut violations),
+        due_date: take(
+            &mut members,
+            "due_date",
+            "must be an RFC 3339 date-time with an offset, such as 2026-01-31T09:00:00+01:00",
+            &mut violations,
+        ),
+        timezone: take(
+            &mut members,
+            "timezone",
+            "must be an IANA time-zone name, such as Europe/Berlin",
+            &mut violations,
+        ),
+        is_recurring: take(
+            &mut members,
+            "is_recurring",
+            "must be true or false",
+            &mut violations,
+        ),
+        recurring_interval: take(
+            &mut members,
+            "recurring_interval",
+            "must be daily, weekly or monthly",
+            &mut violations,
+        ),
+    };
+    if let Change::Value(zone) = &fields.timezone
+        && !is_time_zone(zone.as_str())
+    {
+        violations.push(Violation::field(
+            "timezone",
+            "is not in the IANA time-zone database",
+        ));
+        fields.timezone = Change::Absent;
+    }
+    for name in members.keys() {
+        violations.push(if READ_ONLY.contains(&name.as_str()) {
+            Violation::field(name, "is read-only")
+        } else {
+            Violation::field(
+                name,
+                format!("is unknown; the fields are {}", WRITABLE.join(", ")),
+            )
+        });
+    }
+    Ok((fields, violations))
+}
+
+/// Takes a member out of the body and parses it; `expected` says what a value of the wrong JSON type should be.
+fn take<T: DeserializeOwned>(
+    members: &mut Map<String, Value>,
+    field: &str,
+    expected: &str,
+    violations: &mut Vec<Violation>,
+) -> Change<T> {
+    match members.remove(field) {
+        None => Change::Absent,
+        Some(Value::Null) => Change::Null,
+        Some(value) => {
+            let is_text = value.is_string();
+            match serde_json::from_value(value) {
+                Ok(value) => Change::Value(value),
+                Err(error) => {
+                    // The rule of the type explains itself where the JSON type was right; serde's own words for a
+                    // wrong JSON type or variant would repeat the value.
+                    let message = error.to_string();
+                    let explains = is_text && message.starts_with("must ");
+                    violations.push(Violation::field(
+                        field,
+                        if explains { &message } else { expected },
+                    ));
+                    Change::Absent
+                }
+            }
+        }
+    }
+}
+
+/// Like [`take`], with a pointer to the tag that is wrong.
+fn take_tags(members: &mut Map<String, Value>, violations: &mut Vec<Violation>) -> Change<Tags> {
+    let items = match members.remove("tags") {
+        None => return Change::Absent,
+        Some(Value::Null) => return Change::Null,
+        Some(Value::Array(items)) => items,
+        Some(_) => {
+            violations.push(Violation::field("tags", "must be a list of strings"));
+            return Change::Absent;
+        }
+    };
+    let mut tags = Vec::with_capacity(items.len());
+    let before = violations.len();
+    for (index, item) in items.into_iter().enumerate() {
+        let tag = match item {
+            Value::String(text) => {
+                crate::task::Tag::try_from(text).map_err(|error| error.to_string())
+            }
+            _ => Err("must be a string".to_owned()),
+        };
+        match tag {
+            Ok(tag) => tags.push(tag),
+            Err(detail) => violations.push(Violation::pointer(format!("/tags/{index}"), detail)),
+        }
+        if violations.len() - before == 10 {
+            break;
+        }
+    }
+    if violations.len() > before {
+        return Change::Absent;
+    }
+    match Tags::try_from(tags) {
+        Ok(tags) => Change::Value(tags),
+        Err(error) => {
+            violations.push(Violation::field("tags", error.to_string()));
+            Change::Absent
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use super::*;
+    use crate::violation::Location;
+
+    fn zones(name: &str) -> bool {
+        ["UTC", "Europe/Berlin"].contains(&name)
+    }
+
+    fn pointers<T: std::fmt::Debug>(parsed: Result<T, Vec<Violation>>) -> Vec<String> {
+        parsed
+            .unwrap_err()
+            .into_iter()
+            .map(|violation| match violation.location {
+                Location::Pointer(pointer) => pointer,
+                other => panic!("{other:?}"),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn a_title_is_enough_and_the_rest_takes_its_default() {
+        let task = parse_new_task(json!({"title": " Water plants "}), zones).unwrap();
+        assert_eq!(
+            serde_json::to_value(task).unwrap(),
+            json!({
+                "title": "Water plants", "description": null, "priority": "medium", "tags": [], "due_date": null,
+                "timezone": "UTC", "is_recurring": false, "recurring_interval": null,
+            })
+        );
+    }
+
+    #[test]
+    fn every_mistake_is_named_at_its_place() {
+        let body = json!({
+            "title": 7, "description": "x".repeat(1001), "priority": "urgent", "tags": ["ok", "", 3],
+            "due_date": "tomorrow", "timezone": "Mars/Olympus", "is_recurring": "yes", "completed": true, "a/b": 1,
+        });
+        assert_eq!(
+            pointers(parse_new_task(body, zones)),
+            [
+                "/title",
+                "/description",
+                "/priority",
+                "/tags/1",
+                "/tags/2",
+                "/due_date",
+                "/is_recurring",
+                "/timezone",
+                "/a~1b",
+                "/completed",
+            ]
+        );
+    }
+
+    #[test]
+    fn no_message_repeats_the_value() {
+        let secret = "hunter2";
+        for field in WRITABLE {
+            let body = json!({"title": "t", field: {"nested": secret}});
+            for violation in parse_new_task(body, zones).unwrap_err() {
+                assert!(!violation.to_string().contains(secret), "{violation}");
+            }
+            let body =
+                json!({"priority": secret, "due_date": secret, "recurring_interval": secret});
+            for violation in parse_new_task(body, zones).unwrap_err() {
+                assert!(!violation.to_string().contains(secret), "{violation}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_interval_is_required_exactly_when_the_task_recurs() {
+        for body in [
+            json!({"title": "t", "is_recurring": true}),
+            json!({"title": "t", "recurring_interval": "daily"}),
+            json!({"title": "t", "is_recurring": false, "recurring_interval": "daily"}),
+        ] {
+            assert_eq!(
+                pointers(parse_new_task(body, zones)),
+                ["/recurring_interval"]
+            );
+        }
+        let body = json!({"title": "t", "is_recurring": true, "recurring_interval": "weekly"});
+        assert!(parse_new_task(body, zones).is_ok());
+    }
+
+    #[test]
+    fn absent_null_and_value_are_three_things_in_a_patch() {
+        let patch = parse_task_patch(
+            json!({"description": null, "priority": null, "tags": null, "due_date": "2026-01-31T09:00:00+01:00"}),
+            zones,
+        );
+        assert_eq!(
+            Value::Object(patch.unwrap().0),
+            json!({"description": null, "priority": "medium", "tags": [], "due_date": "2026-01-31T08:00:00.000000Z"})
+        );
+        assert_eq!(
+            pointers(parse_task_patch(json!({"title": null}), zones)),
+            ["/title"]
+        );
+        for field in READ_ONLY {
+            assert_eq!(
+                pointers(parse_task_patch(json!({field: null}), zones)),
+                [format!("/{field}")]
+            );
+        }
+        for body in [json!([]), json!(null), json!("x")] {
+            assert_eq!(pointers(parse_task_patch(body, zones)), [""]);
+        }
+    }
+
+    fn any_json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<String>().prop_map(Value::from),
+            prop::sample::select(vec!["high", "daily", "UTC", "2026-01-31T09:00:00Z"])
+                .prop_map(Value::from),
+        ];
+        leaf.prop_recursive(2, 12, 6, |inner| {
+            prop_oneof![
+                prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+                prop::collection::hash_map(prop::sample::select(WRITABLE.to_vec()), inner, 0..8)
+                    .prop_map(|members| Value::Object(
+                        members
+                            .into_iter()
+                            .map(|(k, v)| (k.to_owned(), v))
+                            .collect()
+                    )),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn no_body_panics(body in any_json()) {
+            let _ = parse_new_task(body.clone(), zones);
+            let _ = parse_task_patch(body, zones);
+        }
+
+        /// RFC 7396: a member absent from the patch is left alone, so exactly the members given are set.
+        #[test]
+        fn a_patch_sets_exactly_what_it_names(body in any_json()) {
+            if let Ok(patch) = parse_task_patch(body.clone(), zones) {
+                let named: Vec<_> = body.as_object().unwrap().keys().cloned().collect();
+                let set: Vec<_> = patch.values().keys().cloned().collect();
+                prop_assert_eq!(named, set);
+            }
+        }
+
+        /// Applying what was parsed again changes nothing: parsing is idempotent on its own output.
+        #[test]
+        fn a_new_task_parses_to_itself(body in any_json()) {
+            if let Ok(task) = parse_new_task(body, zones) {
+                let again = parse_new_task(serde_json::to_value(&task).unwrap(), zones);
+                prop_assert_eq!(again, Ok(task));
+            }
+        }
+    }
+}
