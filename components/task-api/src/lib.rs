@@ -1,1 +1,116 @@
-//! task-api
+//! The public REST API of tasks, and the routes that tell Dapr and Kubernetes about the service.
+
+mod health;
+mod route;
+mod statements;
+mod subscriptions;
+mod tasks;
+
+use std::time::Instant;
+
+use platform::configuration;
+use platform::database::Database;
+use platform::http::{Request, Response, method_name};
+use platform::log::{self, Level};
+use platform::outbox::{Emitted, Lease};
+use platform::problem::Problem;
+use platform::publisher::Publisher;
+use platform::sidecar::Sidecar;
+use serde_json::json;
+use spin_sdk::http::{IncomingRequest, ResponseOutparam};
+use spin_sdk::http_component;
+
+use crate::route::Route;
+
+/// The component's name, in logs and, behind `/todo/`, as the source of its events.
+const COMPONENT: &str = "task-api";
+
+/// A response, and what is still to be done after it is sent.
+struct Answer {
+    response: Response,
+    /// The event that was emitted, with the lease that the statement asked for.
+    emitted: Option<(Emitted, Lease)>,
+}
+
+impl From<Response> for Answer {
+    fn from(response: Response) -> Self {
+        Self {
+            response,
+            emitted: None,
+        }
+    }
+}
+
+#[http_component]
+async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
+    let start = Instant::now();
+    let request = Request::new(incoming);
+    let method = method_name(request.method());
+    let mut fields = json!({"method": method, "traceparent": request.traceparent()});
+    let (answer, cause) = match answer(request, &mut fields).await {
+        Ok(answer) => (answer, None),
+        Err(problem) => (
+            Answer::from(problem.response()),
+            problem.cause().map(str::to_owned),
+        ),
+    };
+    let status = answer.response.status();
+    answer.response.send(out).await;
+
+    fields["status"] = json!(status);
+    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
+    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
+    let level = match (&cause, status) {
+        (Some(_), 503) => Level::Warn,
+        (Some(_), _) => Level::Error,
+        (None, _) => Level::Info,
+    };
+    if let Some(cause) = cause {
+        fields["error"] = json!(cause);
+    }
+    log::line(level, COMPONENT, "request", fields);
+
+    if let Some((emitted, lease)) = answer.emitted {
+        publish(emitted, lease).await;
+    }
+}
+
+/// Publishes what a request emitted. Its client has been answered: what fails here is left to the relay.
+async fn publish(emitted: Emitted, lease: Lease) {
+    let (Ok(database), Ok(sidecar)) = (
+        Database::from_configuration(),
+        Sidecar::from_configuration(),
+    ) else {
+        return;
+    };
+    let publisher = Publisher {
+        database: &database,
+        sidecar: &sidecar,
+        component: COMPONENT,
+    };
+    publisher.publish_emitted(emitted, lease).await;
+}
+
+async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answer, Problem> {
+    let segments = request.path_segments()?;
+    let route = Route::find(&segments);
+    fields["route"] = json!(route.template());
+    match route {
+        Route::Tasks { user }
+        | Route::Task { user, .. }
+        | Route::Complete { user, .. }
+        | Route::Reopen { user, .. } => {
+            let key = configuration::text("jwt_secret")?;
+            let user = tasks::authorize(&request, user, key.as_bytes())?;
+            fields["user_id"] = json!(user.as_str());
+            if let Some(task) = route.task() {
+                fields["task_id"] = json!(task);
+            }
+            tasks::answer(request, &route, &user).await
+        }
+        Route::Subscriptions => subscriptions::answer(&request),
+        Route::Liveness => health::live(&request),
+        Route::Readiness => health::ready(&request),
+        Route::Unknown => Err(Problem::not_found("There is no such route.")),
+    }
+}

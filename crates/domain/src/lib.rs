@@ -4,6 +4,8 @@
 //! Values are parsed once, at the edge, into types that cannot hold what is invalid. Nothing here knows about HTTP,
 //! SQL or WebAssembly, so all of it is tested natively.
 
+#![forbid(unsafe_code)]
+
 pub mod entity_tag;
 pub mod event;
 pub mod idempotency_key;

@@ -1,0 +1,347 @@
+//! The routes of tasks: parse, run one statement, answer.
+
+use domain::entity_tag::{Precondition, entity_tag};
+use domain::idempotency_key::IdempotencyKey;
+use domain::task_fields::{parse_new_task, parse_task_patch, recurrence_mismatch};
+use domain::task_list::{Position, TaskQuery};
+use domain::user_id::UserId;
+use domain::violation::{Location, Violation};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use platform::bearer_token::{Unauthenticated, authenticate};
+use platform::calendar::Calendar;
+use platform::configuration;
+use platform::database::{Database, DatabaseError, optional_text, text};
+use platform::http::{Request, Response};
+use platform::outbox::{Emitted, Lease, Outbox};
+use platform::problem::Problem;
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+use sha2::{Digest, Sha256};
+use spin_sdk::http::Method;
+use spin_sdk::pg4::ParameterValue;
+use uuid::Uuid;
+
+use crate::Answer;
+use crate::route::Route;
+use crate::statements;
+
+/// The source of the events that this component emits.
+const SOURCE: &str = "/todo/task-api";
+
+/// Who the client is, if the path is theirs.
+///
+/// # Errors
+///
+/// 401 without a valid token, 403 when the path is another user's, 400 when it names no user.
+pub(crate) fn authorize(request: &Request, user: &str, key: &[u8]) -> Result<UserId, Problem> {
+    let client = authenticate(request.header("authorization").as_deref(), key).map_err(
+        |error| match error {
+            Unauthenticated::Missing => Problem::unauthenticated("A bearer token is required."),
+            Unauthenticated::Invalid => Problem::unauthenticated("The bearer token is not valid."),
+            Unauthenticated::WeakKey => {
+                Problem::internal("the variable jwt_secret is shorter than 32 bytes")
+            }
+        },
+    )?;
+    if client.as_str() == user {
+        Ok(client)
+    } else {
+        Err(Problem::forbidden())
+    }
+}
+
+/// Answers a request of `user`.
+pub(crate) async fn answer(
+    request: Request,
+    route: &Route<'_>,
+    user: &UserId,
+) -> Result<Answer, Problem> {
+    let task = || route.task().ok_or_else(no_such_task);
+    match (route, request.method()) {
+        (Route::Tasks { .. }, Method::Get) => list(&request, user),
+        (Route::Tasks { .. }, Method::Post) => create(request, user).await,
+        (Route::Tasks { .. }, _) => Err(Problem::method_not_allowed("GET, POST")),
+        (Route::Task { .. }, Method::Get) => read(user, task()?),
+        (Route::Task { .. }, Method::Patch) => update(request, user, task()?).await,
+        (Route::Task { .. }, Method::Delete) => change(&request, statements::DELETE, user, task()?),
+        (Route::Task { .. }, _) => Err(Problem::method_not_allowed("GET, PATCH, DELETE")),
+        (Route::Complete { .. }, Method::Post) => {
+            change(&request, statements::COMPLETE, user, task()?)
+        }
+        (Route::Reopen { .. }, Method::Post) => change(&request, statements::REOPEN, user, task()?),
+        _ => Err(Problem::method_not_allowed("POST")),
+    }
+}
+
+fn no_such_task() -> Problem {
+    Problem::not_found("There is no such task.")
+}
+
+/// What a statement did.
+#[derive(Deserialize)]
+struct Changed {
+    outcome: Outcome,
+    task: Option<Box<RawValue>>,
+    emitted: Option<Emitted>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    /// The task changed, and the event is there.
+    Changed,
+    /// There was nothing to change.
+    Unchanged,
+    /// The user has no such task.
+    NotFound,
+    /// The task is at another version than required.
+    PreconditionFailed,
+    /// The patch would leave the task with an interval that does not recur, or the reverse.
+    RecurrenceMismatch,
+    /// The idempotency key is taken.
+    KeyTaken,
+}
+
+/// Runs a statement that may emit an event; `parameters` are its own.
+fn run(
+    traceparent: Option<&str>,
+    statement: &str,
+    parameters: Vec<ParameterValue>,
+) -> Result<(Changed, Lease), Problem> {
+    let database = Database::from_configuration()?;
+    let sidecar = configuration::text("sidecar_name")?;
+    let outbox = Outbox::new(SOURCE, traceparent);
+    let changed: Changed = database
+        .query(statement, &outbox.parameters(&sidecar, parameters))
+        .map_err(refused_time_zone)?;
+    // A change without its event would be lost to every handler.
+    if (changed.outcome == Outcome::Changed) != changed.emitted.is_some() {
+        return Err(Problem::internal(format!(
+            "{:?} without its event",
+            changed.outcome
+        )));
+    }
+    Ok((changed, outbox.lease()))
+}
+
+/// PostgreSQL has a time-zone database of its own, which may know fewer zones than the calendar's.
+fn refused_time_zone(error: DatabaseError) -> Problem {
+    match error {
+        DatabaseError::Refused { code, .. } if code == "22023" => {
+            Problem::invalid(vec![Violation::field(
+                "timezone",
+                "is not known to the database",
+            )])
+        }
+        other => other.into(),
+    }
+}
+
+fn respond(
+    changed: Changed,
+    lease: Lease,
+    success: impl FnOnce(&str) -> Result<Response, Problem>,
+) -> Result<Answer, Problem> {
+    let task = changed.task.as_deref().map_or("", RawValue::get);
+    let response = match changed.outcome {
+        Outcome::Changed | Outcome::Unchanged => success(task)?,
+        Outcome::NotFound => return Err(no_such_task()),
+        Outcome::PreconditionFailed => return Err(Problem::precondition_failed()),
+        Outcome::RecurrenceMismatch => return Err(Problem::invalid(vec![recurrence_mismatch()])),
+        Outcome::KeyTaken => {
+            return Err(Problem::internal(
+                "a key was taken without a request for one",
+            ));
+        }
+    };
+    Ok(Answer {
+        response,
+        emitted: changed.emitted.map(|emitted| (emitted, lease)),
+    })
+}
+
+/// A task, with its entity tag.
+fn task_response(status: u16, task: &str) -> Result<Response, Problem> {
+    #[derive(Deserialize)]
+    struct Version {
+        version: i64,
+    }
+    let Version { version } =
+        serde_json::from_str(task).map_err(|_| Problem::internal("a task without version"))?;
+    Ok(Response::json(status, task).with_header("etag", entity_tag(version)))
+}
+
+fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> {
+    #[derive(Deserialize)]
+    struct Page {
+        tasks: Box<RawValue>,
+        last: Option<Position>,
+    }
+    let query = TaskQuery::parse(request.query())?;
+    let (statement, parameters) = statements::list(user, &query);
+    let page: Page = Database::from_configuration()?.query(&statement, &parameters)?;
+    let response = Response::json(200, page.tasks.get());
+    Ok(match page.last {
+        Some(last) => response.with_header(
+            "link",
+            next_link(user, request.query(), &query.cursor_after(last)),
+        ),
+        None => response,
+    }
+    .into())
+}
+
+/// The `Link` to the next page (RFC 8288): the same request with another cursor.
+fn next_link(user: &UserId, query: &str, cursor: &str) -> String {
+    let kept = query
+        .split('&')
+        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
+    // What a client may send unencoded must not end the link's target.
+    let kept = kept.map(|pair| pair.replace('<', "%3C").replace('>', "%3E"));
+    let pairs: Vec<String> = kept.chain([format!("cursor={cursor}")]).collect();
+    format!("<{}?{}>; rel=\"next\"", tasks_path(user), pairs.join("&"))
+}
+
+fn tasks_path(user: &UserId) -> String {
+    format!(
+        "/api/{}/tasks",
+        utf8_percent_encode(user.as_str(), NON_ALPHANUMERIC)
+    )
+}
+
+fn read(user: &UserId, task: Uuid) -> Result<Answer, Problem> {
+    let found: Option<Box<RawValue>> = Database::from_configuration()?
+        .query(statements::READ, &[text(user.as_str()), text(task)])?;
+    let found = found.ok_or_else(no_such_task)?;
+    Ok(task_response(200, found.get())?.into())
+}
+
+async fn create(request: Request, user: &UserId) -> Result<Answer, Problem> {
+    let trace = request.traceparent();
+    let key = idempotency_key(&request)?;
+    let new = parse_new_task(json_body(request).await?, Calendar::is_time_zone)?;
+    // The same task however its JSON is spelled.
+    let new = serde_json::to_string(&new).map_err(|error| Problem::internal(error.to_string()))?;
+    let hash = Sha256::digest(&new).to_vec();
+    let task = Uuid::now_v7();
+    let mut parameters = vec![text(user.as_str()), text(task), text(new)];
+    if let Some(key) = &key {
+        parameters.extend([text(key.as_str()), ParameterValue::Binary(hash.clone())]);
+    }
+    let (changed, lease) = run(
+        trace.as_deref(),
+        &statements::create(key.is_some()),
+        parameters,
+    )?;
+    let created = |task: &str, id: &str| {
+        let location = format!("{}/{id}", tasks_path(user));
+        Ok::<_, Problem>(task_response(201, task)?.with_header("location", location))
+    };
+    match (key, changed.outcome) {
+        (Some(key), Outcome::KeyTaken) => first_answer(user, &key, &hash, created),
+        _ => respond(changed, lease, |created_task| {
+            created(created_task, &task.to_string())
+        }),
+    }
+}
+
+/// The answer that the first request with this key got, if it was the same request.
+fn first_answer(
+    user: &UserId,
+    key: &IdempotencyKey,
+    hash: &[u8],
+    created: impl FnOnce(&str, &str) -> Result<Response, Problem>,
+) -> Result<Answer, Problem> {
+    #[derive(Deserialize)]
+    struct First {
+        same: bool,
+        id: String,
+        task: Box<RawValue>,
+    }
+    let parameters = [
+        text(user.as_str()),
+        text(key.as_str()),
+        ParameterValue::Binary(hash.to_vec()),
+    ];
+    let first: Option<First> =
+        Database::from_configuration()?.query(statements::FIRST_ANSWER, &parameters)?;
+    match first {
+        Some(first) if first.same => Ok(created(first.task.get(), &first.id)?.into()),
+        Some(_) => Err(Problem::idempotency_key_reused()),
+        // It expired between the two statements.
+        None => Err(Problem::unavailable("an idempotency key expired meanwhile")),
+    }
+}
+
+fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
+    const HEADER: &str = "idempotency-key";
+    if !request.has_header(HEADER) {
+        return Ok(None);
+    }
+    let value = request.header(HEADER).unwrap_or_default();
+    IdempotencyKey::try_from(value.as_str())
+        .map(Some)
+        .map_err(|error| {
+            let location = Location::Header("Idempotency-Key");
+            Problem::invalid(vec![Violation {
+                location,
+                detail: error.to_string(),
+            }])
+        })
+}
+
+async fn update(request: Request, user: &UserId, task: Uuid) -> Result<Answer, Problem> {
+    let trace = request.traceparent();
+    let precondition = if request.has_header("if-match") {
+        Precondition::parse(&request.header("if-match").unwrap_or_default())
+    } else {
+        Precondition::Any
+    };
+    let patch = parse_task_patch(json_body(request).await?, Calendar::is_time_zone)?;
+    let patch = Value::Object(patch.values().clone()).to_string();
+    let versions = match precondition {
+        Precondition::Any => None,
+        Precondition::OneOf(versions) => {
+            let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
+            Some(format!("{{{}}}", versions.join(",")))
+        }
+    };
+    let (changed, lease) = run(
+        trace.as_deref(),
+        &statements::update(),
+        vec![
+            text(user.as_str()),
+            text(task),
+            text(patch),
+            optional_text(versions),
+        ],
+    )?;
+    respond(changed, lease, |task| task_response(200, task))
+}
+
+/// Completes, reopens or deletes a task.
+fn change(request: &Request, change: &str, user: &UserId, task: Uuid) -> Result<Answer, Problem> {
+    let trace = request.traceparent();
+    let statement = statements::emitting(change);
+    let (changed, lease) = run(
+        trace.as_deref(),
+        &statement,
+        vec![text(user.as_str()), text(task)],
+    )?;
+    respond(changed, lease, |task| match task {
+        "" => Ok(Response::new(204)),
+        task => task_response(200, task),
+    })
+}
+
+async fn json_body(request: Request) -> Result<Value, Problem> {
+    let body = request.body().await?;
+    serde_json::from_slice(&body).map_err(|error| {
+        Problem::bad_request(format!(
+            "The body is not JSON (RFC 8259): line {}, column {}.",
+            error.line(),
+            error.column()
+        ))
+    })
+}

@@ -1,0 +1,184 @@
+//! PostgreSQL through Spin's outbound driver.
+//!
+//! Spin offers no transactions, so a statement is one. Each statement opens a connection, runs and gives it back:
+//! never are two open at once (the pool has no wait limit, so that could deadlock it), and none is held while the
+//! sidecar is called. Every statement returns exactly one row with one column, JSON as text: Spin 4.0 waits for ever
+//! on a query without rows.
+
+use std::fmt;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde::de::DeserializeOwned;
+use spin_sdk::pg4::{Connection, DbValue, ParameterValue, PgError, QueryError};
+
+use crate::configuration::{self, ConfigurationError};
+
+/// How often a statement that lost to another one (deadlock, serialization failure) is tried in all.
+const ATTEMPTS: u32 = 5;
+
+/// How long a handler keeps trying to reach PostgreSQL; within the sidecar's time-out for a delivery.
+pub const PATIENCE: Duration = Duration::from_secs(8);
+
+/// Where the database is. Holds no connection.
+pub struct Database {
+    address: String,
+}
+
+/// Why a statement gave no answer.
+#[derive(Debug)]
+pub enum DatabaseError {
+    /// PostgreSQL cannot be reached, is starting or stopping, or broke off. What the statement did is unknown.
+    Unavailable(String),
+    /// PostgreSQL refused the statement and rolled it back.
+    Refused {
+        /// The SQLSTATE (PostgreSQL documentation, appendix A).
+        code: String,
+        /// PostgreSQL's message, without its detail, which could quote data.
+        message: String,
+    },
+    /// The answer is not of the expected form.
+    UnexpectedAnswer(String),
+}
+
+impl fmt::Display for DatabaseError {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Unavailable(reason) => write!(formatter, "database unavailable: {reason}"),
+            Self::Refused { code, message } => {
+                write!(formatter, "statement refused ({code}): {message}")
+            }
+            Self::UnexpectedAnswer(reason) => write!(formatter, "unexpected answer: {reason}"),
+        }
+    }
+}
+
+impl std::error::Error for DatabaseError {}
+
+impl Database {
+    /// The database of the variable `database_url`.
+    ///
+    /// # Errors
+    ///
+    /// When the variable is not set.
+    pub fn from_configuration() -> Result<Self, ConfigurationError> {
+        Ok(Self {
+            address: configuration::text("database_url")?,
+        })
+    }
+
+    /// Runs a statement and reads the JSON in its only row's only column.
+    ///
+    /// A statement that lost to another one is tried again at once, a few times; it had no effect.
+    ///
+    /// # Errors
+    ///
+    /// When PostgreSQL cannot be reached or refuses the statement, or the answer is not a `T`.
+    pub fn query<T: DeserializeOwned>(
+        &self,
+        statement: &str,
+        parameters: &[ParameterValue],
+    ) -> Result<T, DatabaseError> {
+        let mut attempt = 1;
+        loop {
+            match self.query_once(statement, parameters) {
+                Err(DatabaseError::Refused { code, .. })
+                    if matches!(code.as_str(), "40P01" | "40001") && attempt < ATTEMPTS =>
+                {
+                    attempt += 1;
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Like [`Database::query`], but keeps trying for up to [`PATIENCE`] while PostgreSQL cannot be reached. Only for
+    /// statements that do no harm when an attempt whose answer was lost had its effect.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::query`].
+    pub fn query_patiently<T: DeserializeOwned>(
+        &self,
+        statement: &str,
+        parameters: &[ParameterValue],
+    ) -> Result<T, DatabaseError> {
+        let start = Instant::now();
+        let mut pause = Duration::from_millis(50);
+        loop {
+            match self.query(statement, parameters) {
+                Err(DatabaseError::Unavailable(_)) if start.elapsed() + pause < PATIENCE => {
+                    thread::sleep(pause);
+                    pause = (pause * 2).min(Duration::from_millis(500));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    fn query_once<T: DeserializeOwned>(
+        &self,
+        statement: &str,
+        parameters: &[ParameterValue],
+    ) -> Result<T, DatabaseError> {
+        let connection = Connection::open(&self.address).map_err(classify)?;
+        let rows = connection
+            .query(statement, parameters)
+            .map_err(classify)?
+            .rows;
+        drop(connection);
+        match rows.first().map(Vec::as_slice) {
+            Some([DbValue::Str(json)]) => serde_json::from_str(json).map_err(|error| {
+                DatabaseError::UnexpectedAnswer(format!("{:?} error", error.classify()))
+            }),
+            Some([_]) => Err(DatabaseError::UnexpectedAnswer(
+                "the column is not text".to_owned(),
+            )),
+            Some(_) => Err(DatabaseError::UnexpectedAnswer("not one column".to_owned())),
+            None => Err(DatabaseError::UnexpectedAnswer("no row".to_owned())),
+        }
+    }
+}
+
+fn classify(error: PgError) -> DatabaseError {
+    match error {
+        PgError::QueryFailed(QueryError::DbError(error)) => {
+            // Class 08: connection exceptions; 53: insufficient resources; 57: operator intervention (PostgreSQL is
+            // starting, stopping, or the session was ended).
+            let outage = ["08", "53", "57"]
+                .iter()
+                .any(|class| error.code.starts_with(class));
+            if outage {
+                DatabaseError::Unavailable(error.message)
+            } else {
+                DatabaseError::Refused {
+                    code: error.code,
+                    message: error.message,
+                }
+            }
+        }
+        PgError::QueryFailed(QueryError::Text(reason)) => DatabaseError::Unavailable(reason),
+        // The driver's reasons for a failed connection may quote the address, which holds the password.
+        PgError::ConnectionFailed(_) => DatabaseError::Unavailable("no connection".to_owned()),
+        PgError::BadParameter(reason)
+        | PgError::ValueConversionFailed(reason)
+        | PgError::Other(reason) => DatabaseError::UnexpectedAnswer(reason),
+    }
+}
+
+/// A text parameter.
+pub fn text(value: impl Into<String>) -> ParameterValue {
+    ParameterValue::Str(value.into())
+}
+
+/// A text parameter or NULL.
+pub fn optional_text(value: Option<impl Into<String>>) -> ParameterValue {
+    value.map_or(ParameterValue::DbNull, |value| {
+        ParameterValue::Str(value.into())
+    })
+}
+
+/// A `bigint` parameter.
+pub fn number(value: i64) -> ParameterValue {
+    ParameterValue::Int64(value)
+}

@@ -1,0 +1,187 @@
+//! Requests that arrive and the responses to them.
+
+use futures::TryStreamExt;
+use percent_encoding::percent_decode_str;
+use spin_sdk::http::{Fields, IncomingRequest, Method, OutgoingResponse, ResponseOutparam};
+
+use crate::problem::Problem;
+use crate::trace_context::traceparent;
+
+/// The largest body that is read, in bytes.
+pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// A request whose body is not yet read.
+pub struct Request {
+    incoming: IncomingRequest,
+    method: Method,
+    path: String,
+    query: String,
+    headers: Fields,
+}
+
+impl Request {
+    /// From what the host passes in.
+    pub fn new(incoming: IncomingRequest) -> Self {
+        let target = incoming.path_with_query().unwrap_or_default();
+        let (path, query) = target.split_once('?').unwrap_or((&target, ""));
+        Self {
+            method: incoming.method(),
+            path: path.to_owned(),
+            query: query.to_owned(),
+            headers: incoming.headers(),
+            incoming,
+        }
+    }
+
+    /// The method.
+    pub fn method(&self) -> &Method {
+        &self.method
+    }
+
+    /// The path as sent, percent-encoded.
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+
+    /// The query as sent, percent-encoded, without the `?`; empty where there is none.
+    pub fn query(&self) -> &str {
+        &self.query
+    }
+
+    /// The path's segments, percent-decoded. Routes come from here, never from `spin-path-match-*` headers, which a
+    /// client can send too.
+    ///
+    /// # Errors
+    ///
+    /// 400 when a segment is not UTF-8 or contains NUL.
+    pub fn path_segments(&self) -> Result<Vec<String>, Problem> {
+        let decode = |segment: &str| {
+            let decoded = percent_decode_str(segment).decode_utf8().ok()?;
+            (!decoded.contains('\0')).then(|| decoded.into_owned())
+        };
+        let segments = self.path.trim_start_matches('/').split('/').map(decode);
+        segments
+            .collect::<Option<_>>()
+            .ok_or_else(|| Problem::bad_request("The path must be UTF-8 without NUL."))
+    }
+
+    /// The value of a header field sent exactly once, if it is ASCII.
+    pub fn header(&self, name: &str) -> Option<String> {
+        let values = self.headers.get(&name.to_owned());
+        match values.as_slice() {
+            [value] if value.is_ascii() => String::from_utf8(value.clone()).ok(),
+            _ => None,
+        }
+    }
+
+    /// Whether the header field was sent, in whatever form.
+    pub fn has_header(&self, name: &str) -> bool {
+        self.headers.has(&name.to_owned())
+    }
+
+    /// The trace that the request belongs to: its `traceparent` header, if well formed.
+    pub fn traceparent(&self) -> Option<String> {
+        let value = self.header("traceparent")?;
+        traceparent(&value).map(str::to_owned)
+    }
+
+    /// Reads the body as a stream, up to [`BODY_LIMIT`].
+    ///
+    /// # Errors
+    ///
+    /// 413 as soon as more arrives or is announced, 400 when the client breaks off.
+    pub async fn body(self) -> Result<Vec<u8>, Problem> {
+        let too_large = || Problem::content_too_large(BODY_LIMIT);
+        let announced = self
+            .header("content-length")
+            .and_then(|length| length.parse::<u64>().ok());
+        if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
+            return Err(too_large());
+        }
+        drop(self.headers);
+        let mut body = Vec::new();
+        let mut stream = Box::pin(self.incoming.into_body_stream());
+        loop {
+            match stream.try_next().await {
+                Ok(Some(chunk)) => body.extend(chunk),
+                Ok(None) => return Ok(body),
+                Err(_) => return Err(Problem::bad_request("The body ended early.")),
+            }
+            if body.len() > BODY_LIMIT {
+                return Err(too_large());
+            }
+        }
+    }
+}
+
+/// The name of a method, for logs.
+pub fn method_name(method: &Method) -> String {
+    method.to_string()
+}
+
+/// A response with its whole body.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Response {
+    status: u16,
+    headers: Vec<(String, String)>,
+    body: String,
+}
+
+impl Response {
+    /// An empty response.
+    pub fn new(status: u16) -> Self {
+        Self {
+            status,
+            headers: Vec::new(),
+            body: String::new(),
+        }
+    }
+
+    /// A response of JSON text.
+    pub fn json(status: u16, body: impl Into<String>) -> Self {
+        Self::new(status)
+            .with_header("content-type", "application/json")
+            .with_body(body)
+    }
+
+    /// With one more header field.
+    #[must_use]
+    pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
+        self.headers.push((name.to_owned(), value.into()));
+        self
+    }
+
+    /// With another body.
+    #[must_use]
+    pub fn with_body(mut self, body: impl Into<String>) -> Self {
+        self.body = body.into();
+        self
+    }
+
+    /// The status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// Sends the response. When this returns the client has it, or is gone; the caller may go on working.
+    pub async fn send(self, out: ResponseOutparam) {
+        let length = (
+            "content-length".to_owned(),
+            self.body.len().to_string().into_bytes(),
+        );
+        // RFC 9110 section 8.6: a 204 carries no length.
+        let length = (self.status != 204).then_some(length);
+        let headers: Vec<_> = self
+            .headers
+            .into_iter()
+            .map(|(name, value)| (name, value.into_bytes()))
+            .chain(length)
+            .collect();
+        // A header that the host refuses must not cost the client its answer.
+        let fields = Fields::from_list(&headers).unwrap_or_else(|_| Fields::new());
+        let response = OutgoingResponse::new(fields);
+        let _ = response.set_status_code(self.status);
+        // An error means that the client is gone.
+        let _ = out.set_with_body(response, self.body.into_bytes()).await;
+    }
+}

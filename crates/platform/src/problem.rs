@@ -1,0 +1,205 @@
+//! Errors as clients see them: problem details (RFC 9457).
+
+use domain::violation::{Location, Violation};
+use serde_json::{Value, json};
+
+use crate::database::DatabaseError;
+use crate::http::Response;
+
+/// An error that a client is told of.
+///
+/// The cause goes to the log; the client gets a stable type, a title, a detail for people and, for invalid input, the
+/// place of each mistake.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    status: u16,
+    code: &'static str,
+    title: &'static str,
+    detail: String,
+    violations: Vec<Violation>,
+    headers: Vec<(&'static str, String)>,
+    cause: Option<String>,
+}
+
+impl Problem {
+    fn new(
+        status: u16,
+        code: &'static str,
+        title: &'static str,
+        detail: impl Into<String>,
+    ) -> Self {
+        Self {
+            status,
+            code,
+            title,
+            detail: detail.into(),
+            violations: Vec::new(),
+            headers: Vec::new(),
+            cause: None,
+        }
+    }
+
+    /// 400: the request cannot be read.
+    pub fn bad_request(detail: impl Into<String>) -> Self {
+        Self::new(400, "bad-request", "Bad request", detail)
+    }
+
+    /// 401: the client did not prove who it is.
+    pub fn unauthenticated(detail: impl Into<String>) -> Self {
+        let mut problem = Self::new(401, "unauthenticated", "Unauthenticated", detail);
+        problem
+            .headers
+            .push(("www-authenticate", "Bearer".to_owned()));
+        problem
+    }
+
+    /// 401: not a call of the sidecar.
+    pub fn not_the_sidecar() -> Self {
+        Self::new(
+            401,
+            "unauthenticated",
+            "Unauthenticated",
+            "Only the sidecar may call this route.",
+        )
+    }
+
+    /// 403: the path is another user's.
+    pub fn forbidden() -> Self {
+        Self::new(
+            403,
+            "forbidden",
+            "Forbidden",
+            "The token belongs to another user than the path.",
+        )
+    }
+
+    /// 404: there is no such route, or no such thing of this user's.
+    pub fn not_found(detail: impl Into<String>) -> Self {
+        Self::new(404, "not-found", "Not found", detail)
+    }
+
+    /// 405: the route has other methods (RFC 9110 section 15.5.6).
+    pub fn method_not_allowed(allowed: &'static str) -> Self {
+        let detail = format!("This route allows {allowed}.");
+        let mut problem = Self::new(405, "method-not-allowed", "Method not allowed", detail);
+        problem.headers.push(("allow", allowed.to_owned()));
+        problem
+    }
+
+    /// 412: the task is not at the version that `If-Match` names.
+    pub fn precondition_failed() -> Self {
+        let detail = "The task has changed since; read it again.";
+        Self::new(412, "precondition-failed", "Precondition failed", detail)
+    }
+
+    /// 413: the body is larger than is read.
+    pub fn content_too_large(limit: usize) -> Self {
+        let detail = format!("The body is larger than {limit} bytes.");
+        Self::new(413, "content-too-large", "Content too large", detail)
+    }
+
+    /// 422: the request is well formed, but these values are not valid.
+    pub fn invalid(violations: Vec<Violation>) -> Self {
+        let detail = violations
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+            .join("; ");
+        Self {
+            violations,
+            ..Self::new(422, "invalid", "Invalid request", detail)
+        }
+    }
+
+    /// 422: the idempotency key was used for another body.
+    pub fn idempotency_key_reused() -> Self {
+        let detail = "This Idempotency-Key was used for another request in the last 24 hours.";
+        Self::new(
+            422,
+            "idempotency-key-reused",
+            "Idempotency key reused",
+            detail,
+        )
+    }
+
+    /// 500: a fault of the service; `cause` is for the log.
+    pub fn internal(cause: impl Into<String>) -> Self {
+        let detail = "The service failed; the fault is logged.";
+        Self {
+            cause: Some(cause.into()),
+            ..Self::new(500, "internal", "Internal server error", detail)
+        }
+    }
+
+    /// 503: PostgreSQL cannot be reached; `cause` is for the log.
+    pub fn unavailable(cause: impl Into<String>) -> Self {
+        let detail = "The database cannot be reached. Try again; with the same Idempotency-Key if this is a create.";
+        Self {
+            cause: Some(cause.into()),
+            headers: vec![("retry-after", "1".to_owned())],
+            ..Self::new(503, "unavailable", "Service unavailable", detail)
+        }
+    }
+
+    /// The HTTP status code.
+    pub fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// What the log says and the client is not told.
+    pub fn cause(&self) -> Option<&str> {
+        self.cause.as_deref()
+    }
+
+    /// The response that tells the client.
+    pub fn response(&self) -> Response {
+        let mut body = json!({
+            "type": format!("urn:todo-events:problem:{}", self.code),
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+        });
+        if !self.violations.is_empty() {
+            body["errors"] = self.violations.iter().map(error).collect();
+        }
+        let mut response = Response::new(self.status)
+            .with_header("content-type", "application/problem+json")
+            .with_body(body.to_string());
+        for (name, value) in &self.headers {
+            response = response.with_header(name, value);
+        }
+        response
+    }
+}
+
+fn error(violation: &Violation) -> Value {
+    let (kind, place) = match &violation.location {
+        Location::Pointer(pointer) => ("pointer", pointer.as_str()),
+        Location::Parameter(name) => ("parameter", name.as_str()),
+        Location::Header(name) => ("header", *name),
+    };
+    json!({kind: place, "detail": violation.detail})
+}
+
+impl From<Vec<Violation>> for Problem {
+    fn from(violations: Vec<Violation>) -> Self {
+        Self::invalid(violations)
+    }
+}
+
+impl From<DatabaseError> for Problem {
+    fn from(error: DatabaseError) -> Self {
+        match error {
+            DatabaseError::Unavailable(_) => Self::unavailable(error.to_string()),
+            DatabaseError::Refused { .. } | DatabaseError::UnexpectedAnswer(_) => {
+                Self::internal(error.to_string())
+            }
+        }
+    }
+}
+
+impl From<crate::configuration::ConfigurationError> for Problem {
+    fn from(error: crate::configuration::ConfigurationError) -> Self {
+        Self::internal(error.to_string())
+    }
+}

@@ -1,0 +1,296 @@
+//! Publishing a user's events, in the order of their numbers.
+//!
+//! One holder of a lane's lease at a time publishes `published + 1 … head`, each event only after the broker has
+//! acknowledged the one before, and stops at the first failure. Acknowledging, renewing and releasing require the
+//! lease's token; where it is another's by now, the holder stops. So every event appears at least once, and first
+//! appearances of a user's events are in order.
+
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::breaker::{Breaker, Dependency};
+use crate::database::{Database, DatabaseError, number, text};
+use crate::log::{self, Level};
+use crate::outbox::{Emitted, LEASE, LEASE_SQL, Lease, OutboundEvent};
+use crate::sidecar::{CALL_TIMEOUT, Sidecar, SidecarError};
+use spin_sdk::pg4::ParameterValue;
+
+/// How many events one holder publishes before it leaves the rest.
+const MOST_EVENTS: usize = 100;
+
+/// For how long one holder publishes before it leaves the rest.
+const MOST_TIME: Duration = Duration::from_secs(2);
+
+/// How many events are read at once.
+const BATCH: i64 = 25;
+
+/// Publishes events for one component.
+pub struct Publisher<'a> {
+    /// Where the events are.
+    pub database: &'a Database,
+    /// What publishes them.
+    pub sidecar: &'a Sidecar,
+    /// The component's name, for logs.
+    pub component: &'static str,
+}
+
+/// How a turn at publishing a lane ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Turn {
+    /// Nothing is left, or another holder has the lane, or this one's share is done.
+    Done,
+    /// The sidecar or the broker failed.
+    Failed,
+}
+
+/// What the holder of a lease learns when it acknowledges.
+#[derive(Deserialize)]
+struct Holding {
+    held: bool,
+    events: Vec<OutboundEvent>,
+}
+
+/// What is to become of a lease.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum After {
+    /// Keep it while the lane has more.
+    Continue,
+    /// Give it back.
+    Release,
+    /// Give it back, and let the lane rest: its next event was refused for good.
+    Block,
+}
+
+impl Publisher<'_> {
+    /// Publishes what a statement emitted, if the statement took the lease, and what follows it in the lane.
+    ///
+    /// To be called after the answer is sent. Failures are dealt with here: what stays unpublished is the relay's.
+    pub async fn publish_emitted(&self, emitted: Emitted, lease: Lease) {
+        if !emitted.leased {
+            return;
+        }
+        let user = emitted.outbound.user_id.clone();
+        // Without a gap the event is the lane's next; otherwise earlier ones come first and must be read.
+        let is_next = emitted.published == emitted.outbound.sequence - 1;
+        let first = if is_next {
+            vec![emitted.outbound]
+        } else {
+            Vec::new()
+        };
+        self.report(
+            &user,
+            self.publish_lane(&user, lease, emitted.published, first)
+                .await,
+        );
+    }
+
+    /// Takes the lease of a user's lane, if it is free, and publishes what is left there.
+    pub async fn publish_rest(&self, user: &str) -> Turn {
+        let lease = Lease::ask();
+        let taken: Result<Holding, _> = self.database.query(
+            &format!(
+                "WITH lane AS (
+                    UPDATE lanes SET lease_token = $2::text::uuid, leased_until = clock_timestamp() + {LEASE_SQL}
+                    WHERE user_id = $1
+                        AND published < head
+                        AND coalesce(leased_until <= clock_timestamp(), true)
+                        AND coalesce(blocked_until <= clock_timestamp(), true)
+                    RETURNING user_id, published, lease_token
+                )
+                {NEXT_EVENTS}"
+            ),
+            &[text(user), text(lease.token), number(BATCH)],
+        );
+        let outcome = match taken {
+            Ok(Holding { held: true, events }) => {
+                let published = events.first().map_or(0, |event| event.sequence - 1);
+                self.publish_lane(user, lease, published, events).await
+            }
+            Ok(Holding { held: false, .. }) => Ok(Turn::Done),
+            Err(error) => Err(error),
+        };
+        self.report(user, outcome)
+    }
+
+    fn report(&self, user: &str, outcome: Result<Turn, DatabaseError>) -> Turn {
+        outcome.unwrap_or_else(|error| {
+            // The lease runs out by itself.
+            let fields =
+                json!({"user_id": user, "outcome": "left_to_relay", "error": error.to_string()});
+            log::line(
+                Level::Warn,
+                self.component,
+                "publishing interrupted",
+                fields,
+            );
+            Turn::Failed
+        })
+    }
+
+    async fn publish_lane(
+        &self,
+        user: &str,
+        mut lease: Lease,
+        mut published: i64,
+        mut events: Vec<OutboundEvent>,
+    ) -> Result<Turn, DatabaseError> {
+        let start = Instant::now();
+        let mut count = 0;
+        loop {
+            for event in events {
+                if event.sequence != published + 1 {
+                    let fields =
+                        json!({"user_id": user, "sequence": published + 1, "outcome": "blocked"});
+                    log::line(
+                        Level::Error,
+                        self.component,
+                        "event missing from lane",
+                        fields,
+                    );
+                    self.acknowledge(user, lease, published, After::Block)?;
+                    return Ok(Turn::Done);
+                }
+                if lease.asked.elapsed() + CALL_TIMEOUT >= LEASE {
+                    let renewed = Instant::now();
+                    if !self
+                        .acknowledge(user, lease, published, After::Continue)?
+                        .held
+                    {
+                        return Ok(Turn::Done);
+                    }
+                    lease.asked = renewed;
+                }
+                let called = Instant::now();
+                let result = self.sidecar.publish(&event).await;
+                self.log_event(&event, &result, called.elapsed());
+                match result {
+                    Ok(()) => published = event.sequence,
+                    Err(SidecarError::Failed(_)) => {
+                        self.breaker().open()?;
+                        self.acknowledge(user, lease, published, After::Release)?;
+                        return Ok(Turn::Failed);
+                    }
+                    Err(SidecarError::Rejected(_)) => {
+                        self.acknowledge(user, lease, published, After::Block)?;
+                        return Ok(Turn::Done);
+                    }
+                }
+                count += 1;
+            }
+            let enough = count >= MOST_EVENTS || start.elapsed() >= MOST_TIME;
+            let after = if enough {
+                After::Release
+            } else {
+                After::Continue
+            };
+            let renewed = Instant::now();
+            let holding = self.acknowledge(user, lease, published, after)?;
+            if !holding.held {
+                return Ok(Turn::Done);
+            }
+            lease.asked = renewed;
+            events = holding.events;
+        }
+    }
+
+    /// The breaker of the broker.
+    pub fn breaker(&self) -> Breaker<'_> {
+        Breaker {
+            database: self.database,
+            sidecar: self.sidecar.name(),
+            dependency: Dependency::Pubsub,
+        }
+    }
+
+    /// Records that everything up to `published` is at the broker. A lane with nothing left is released whatever
+    /// `after` says; otherwise the lease is renewed, and the next events are read.
+    fn acknowledge(
+        &self,
+        user: &str,
+        lease: Lease,
+        published: i64,
+        after: After,
+    ) -> Result<Holding, DatabaseError> {
+        let keep = "NOT $5::boolean AND head > greatest(published, $4::bigint)";
+        self.database.query(
+            &format!(
+                "WITH lane AS (
+                    UPDATE lanes SET
+                        published = greatest(published, $4::bigint),
+                        lease_token = CASE WHEN {keep} THEN lease_token END,
+                        leased_until = CASE WHEN {keep} THEN clock_timestamp() + {LEASE_SQL} END,
+                        blocked_until = CASE WHEN $6::boolean THEN clock_timestamp() + interval '5 minutes' END
+                    WHERE user_id = $1 AND lease_token = $2::text::uuid
+                    RETURNING user_id, published, lease_token
+                )
+                {NEXT_EVENTS}"
+            ),
+            &[
+                text(user),
+                text(lease.token),
+                number(BATCH),
+                number(published),
+                ParameterValue::Boolean(after != After::Continue),
+                ParameterValue::Boolean(after == After::Block),
+            ],
+        )
+    }
+
+    fn log_event(
+        &self,
+        event: &OutboundEvent,
+        result: &Result<(), SidecarError>,
+        duration: Duration,
+    ) {
+        #[derive(Deserialize)]
+        struct Attributes {
+            id: String,
+            #[serde(rename = "type")]
+            event_type: String,
+            subject: String,
+        }
+        let Ok(attributes) = serde_json::from_str::<Attributes>(event.event.get()) else {
+            return;
+        };
+        let (level, outcome) = match result {
+            Ok(()) => (Level::Info, "published"),
+            Err(SidecarError::Failed(_)) => (Level::Warn, "left_to_relay"),
+            Err(SidecarError::Rejected(_)) => (Level::Error, "blocked"),
+        };
+        let fields = json!({
+            "event_id": attributes.id,
+            "event_type": attributes.event_type,
+            "task_id": attributes.subject,
+            "user_id": event.user_id,
+            "sequence": event.sequence,
+            "outcome": outcome,
+            "error": result.as_ref().err().map(ToString::to_string),
+            "duration_ms": duration.as_millis() as u64,
+        });
+        log::line(level, self.component, "event", fields);
+    }
+}
+
+/// Ends a statement whose CTE `lane` holds the lease, or does not: the next events of the lane, at most `$3`. Commits
+/// are in the order of the numbers, so what the statement sees is a run without gaps; where the lane moved while the
+/// statement waited for its lock, the newest are not in it and come with the next acknowledgement.
+const NEXT_EVENTS: &str = "
+SELECT jsonb_build_object(
+    'held', EXISTS (SELECT FROM lane WHERE lease_token = $2::text::uuid),
+    'events', coalesce(
+        (
+            SELECT jsonb_agg(outbound_event(next.row) ORDER BY next.sequence)
+            FROM lane CROSS JOIN LATERAL (
+                SELECT event AS row, event.sequence
+                FROM events AS event
+                WHERE event.user_id = lane.user_id AND event.sequence > lane.published
+                ORDER BY event.sequence
+                LIMIT $3::bigint
+            ) AS next
+            WHERE lane.lease_token = $2::text::uuid
+        ),
+        '[]'
+    )
+)::text";

@@ -1,0 +1,14 @@
+DROP FUNCTION outbound_event(events);
+DROP FUNCTION cloud_event(events);
+DROP FUNCTION task_data(tasks);
+DROP FUNCTION task_json(tasks);
+DROP FUNCTION rfc3339(timestamptz);
+DROP TABLE idempotency_keys;
+DROP TABLE task_successors;
+DROP TABLE processed_events;
+DROP TABLE publish_breaker;
+DROP TABLE events;
+DROP TABLE lanes;
+DROP TABLE tasks;
+DROP TYPE recurring_interval;
+DROP TYPE priority;
