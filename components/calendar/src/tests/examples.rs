@@ -11,330 +11,193 @@ fn micros(time: &str) -> i64 {
     time.parse::<Timestamp>().unwrap().as_microsecond()
 }
 
+/// Asserts that the calendar leads from the first instant of `step`, "due → next", to the second.
 #[track_caller]
-fn check(due: &str, interval: Interval, zone: &str, anchor_day: u8, expected: &str) {
-    let answer = next(micros(due), interval, zone, anchor_day)
-        .map(|next| Timestamp::from_microsecond(next).unwrap().to_string());
-    let expected = Timestamp::from_microsecond(micros(expected))
-        .unwrap()
-        .to_string();
-    assert_eq!(answer, Ok(expected), "{interval:?} after {due} in {zone}");
+fn check(interval: Interval, anchor_day: u8, zone: &str, step: &str) {
+    let (due, expected) = step.split_once(" → ").unwrap();
+    let answer = next(micros(due), interval, zone, anchor_day);
+    let answer = answer.map(|next| Timestamp::from_microsecond(next).unwrap());
+    assert_eq!(
+        answer,
+        Ok(expected.parse().unwrap()),
+        "{interval:?} after {due} in {zone}"
+    );
+}
+
+#[track_caller]
+fn daily(zone: &str, step: &str) {
+    check(Daily, 1, zone, step);
+}
+
+#[track_caller]
+fn weekly(zone: &str, step: &str) {
+    check(Weekly, 1, zone, step);
+}
+
+#[track_caller]
+fn monthly(anchor_day: u8, zone: &str, step: &str) {
+    check(Monthly, anchor_day, zone, step);
 }
 
 #[test]
 fn wall_clock_time_is_kept_when_summer_begins_and_ends() {
-    check(
-        "2026-03-28T09:00:00+01:00",
-        Daily,
+    daily(
         "Europe/Berlin",
-        28,
-        "2026-03-29T09:00:00+02:00",
+        "2026-03-28T09:00:00+01:00 → 2026-03-29T09:00:00+02:00",
     );
-    check(
-        "2026-10-24T09:00:00+02:00",
-        Daily,
+    daily(
         "Europe/Berlin",
-        24,
-        "2026-10-25T09:00:00+01:00",
+        "2026-10-24T09:00:00+02:00 → 2026-10-25T09:00:00+01:00",
     );
-    check(
-        "2026-03-07T09:00:00-05:00",
-        Daily,
+    daily(
         "America/New_York",
-        7,
-        "2026-03-08T09:00:00-04:00",
+        "2026-03-07T09:00:00-05:00 → 2026-03-08T09:00:00-04:00",
     );
-    check(
-        "2026-10-31T09:00:00-04:00",
-        Daily,
+    daily(
         "America/New_York",
-        31,
-        "2026-11-01T09:00:00-05:00",
+        "2026-10-31T09:00:00-04:00 → 2026-11-01T09:00:00-05:00",
     );
-    check(
-        "2026-03-24T09:00:00+01:00",
-        Weekly,
+    weekly(
         "Europe/Berlin",
-        24,
-        "2026-03-31T09:00:00+02:00",
+        "2026-03-24T09:00:00+01:00 → 2026-03-31T09:00:00+02:00",
     );
-    check(
-        "2026-10-30T09:00:00-04:00",
-        Weekly,
+    weekly(
         "America/New_York",
-        30,
-        "2026-11-06T09:00:00-05:00",
+        "2026-10-30T09:00:00-04:00 → 2026-11-06T09:00:00-05:00",
     );
-    check(
-        "2026-03-15T09:00:00+01:00",
-        Monthly,
-        "Europe/Berlin",
+    monthly(
         15,
-        "2026-04-15T09:00:00+02:00",
+        "Europe/Berlin",
+        "2026-03-15T09:00:00+01:00 → 2026-04-15T09:00:00+02:00",
     );
-    check(
-        "2026-10-15T09:00:00-04:00",
-        Monthly,
-        "America/New_York",
+    monthly(
         15,
-        "2026-11-15T09:00:00-05:00",
+        "America/New_York",
+        "2026-10-15T09:00:00-04:00 → 2026-11-15T09:00:00-05:00",
     );
 }
 
 #[test]
 fn fractions_of_a_second_are_kept() {
-    check(
-        "2026-03-28T09:00:00.123456+01:00",
-        Daily,
+    daily(
         "Europe/Berlin",
-        28,
-        "2026-03-29T09:00:00.123456+02:00",
+        "2026-03-28T09:00:00.123456+01:00 → 2026-03-29T09:00:00.123456+02:00",
     );
-    check(
-        "1969-12-30T23:59:59.999999Z",
-        Daily,
+    daily(
         "UTC",
-        30,
-        "1969-12-31T23:59:59.999999Z",
+        "1969-12-30T23:59:59.999999Z → 1969-12-31T23:59:59.999999Z",
     );
-    check(
-        "1899-12-31T23:59:59.000001Z",
-        Monthly,
-        "UTC",
+    monthly(
         31,
-        "1900-01-31T23:59:59.000001Z",
+        "UTC",
+        "1899-12-31T23:59:59.000001Z → 1900-01-31T23:59:59.000001Z",
     );
 }
 
 #[test]
 fn a_skipped_time_moves_forward_by_the_length_of_the_gap() {
-    check(
-        "2026-03-28T02:30:00+01:00",
-        Daily,
+    daily(
         "Europe/Berlin",
-        28,
-        "2026-03-29T03:30:00+02:00",
+        "2026-03-28T02:30:00+01:00 → 2026-03-29T03:30:00+02:00",
     );
-    check(
-        "2026-03-22T02:00:00+01:00",
-        Weekly,
+    weekly(
         "Europe/Berlin",
-        22,
-        "2026-03-29T03:00:00+02:00",
+        "2026-03-22T02:00:00+01:00 → 2026-03-29T03:00:00+02:00",
     );
-    check(
-        "2026-02-28T02:30:00+01:00",
-        Monthly,
-        "Europe/Berlin",
+    monthly(
         29,
-        "2026-03-29T03:30:00+02:00",
+        "Europe/Berlin",
+        "2026-02-28T02:30:00+01:00 → 2026-03-29T03:30:00+02:00",
     );
-    check(
-        "2026-03-07T02:59:59.5-05:00",
-        Daily,
+    daily(
         "America/New_York",
-        7,
-        "2026-03-08T03:59:59.5-04:00",
+        "2026-03-07T02:59:59.5-05:00 → 2026-03-08T03:59:59.5-04:00",
     );
     // Half an hour only.
-    check(
-        "2026-10-03T02:15:00+10:30",
-        Daily,
+    daily(
         "Australia/Lord_Howe",
-        3,
-        "2026-10-04T02:45:00+11:00",
+        "2026-10-03T02:15:00+10:30 → 2026-10-04T02:45:00+11:00",
     );
     // The gap begins at midnight: the day has no first hour.
-    check(
-        "2026-03-28T00:00:00+02:00",
-        Daily,
+    daily(
         "Asia/Beirut",
-        28,
-        "2026-03-29T01:00:00+03:00",
+        "2026-03-28T00:00:00+02:00 → 2026-03-29T01:00:00+03:00",
     );
 }
 
 #[test]
 fn a_series_goes_on_from_a_moved_time() {
-    check(
-        "2026-03-29T03:30:00+02:00",
-        Daily,
+    daily(
         "Europe/Berlin",
-        28,
-        "2026-03-30T03:30:00+02:00",
+        "2026-03-29T03:30:00+02:00 → 2026-03-30T03:30:00+02:00",
     );
 }
 
 #[test]
 fn a_repeated_time_means_its_first_occurrence() {
-    check(
-        "2026-10-24T02:30:00+02:00",
-        Daily,
+    daily(
         "Europe/Berlin",
-        24,
-        "2026-10-25T02:30:00+02:00",
+        "2026-10-24T02:30:00+02:00 → 2026-10-25T02:30:00+02:00",
     );
-    check(
-        "2026-10-31T01:30:00-04:00",
-        Daily,
+    daily(
         "America/New_York",
-        31,
-        "2026-11-01T01:30:00-04:00",
+        "2026-10-31T01:30:00-04:00 → 2026-11-01T01:30:00-04:00",
     );
-    check(
-        "2026-09-25T02:30:00+02:00",
-        Monthly,
-        "Europe/Berlin",
+    monthly(
         25,
-        "2026-10-25T02:30:00+02:00",
+        "Europe/Berlin",
+        "2026-09-25T02:30:00+02:00 → 2026-10-25T02:30:00+02:00",
     );
     // From either occurrence, the next day's only one.
-    check(
-        "2026-10-25T02:30:00+02:00",
-        Daily,
+    daily(
         "Europe/Berlin",
-        25,
-        "2026-10-26T02:30:00+01:00",
+        "2026-10-25T02:30:00+02:00 → 2026-10-26T02:30:00+01:00",
     );
-    check(
-        "2026-10-25T02:30:00+01:00",
-        Daily,
+    daily(
         "Europe/Berlin",
-        25,
-        "2026-10-26T02:30:00+01:00",
+        "2026-10-25T02:30:00+01:00 → 2026-10-26T02:30:00+01:00",
     );
 }
 
 #[test]
 fn a_monthly_series_returns_to_its_anchor_day() {
-    check(
-        "2026-01-31T10:00:00Z",
-        Monthly,
-        "UTC",
-        31,
-        "2026-02-28T10:00:00Z",
-    );
-    check(
-        "2026-02-28T10:00:00Z",
-        Monthly,
-        "UTC",
-        31,
-        "2026-03-31T10:00:00Z",
-    );
-    check(
-        "2026-03-31T10:00:00Z",
-        Monthly,
-        "UTC",
-        31,
-        "2026-04-30T10:00:00Z",
-    );
-    check(
-        "2026-02-28T10:00:00Z",
-        Monthly,
-        "UTC",
-        28,
-        "2026-03-28T10:00:00Z",
-    );
-    check(
-        "2026-02-28T10:00:00Z",
-        Monthly,
-        "UTC",
-        30,
-        "2026-03-30T10:00:00Z",
-    );
+    monthly(31, "UTC", "2026-01-31T10:00:00Z → 2026-02-28T10:00:00Z");
+    monthly(31, "UTC", "2026-02-28T10:00:00Z → 2026-03-31T10:00:00Z");
+    monthly(31, "UTC", "2026-03-31T10:00:00Z → 2026-04-30T10:00:00Z");
+    monthly(28, "UTC", "2026-02-28T10:00:00Z → 2026-03-28T10:00:00Z");
+    monthly(30, "UTC", "2026-02-28T10:00:00Z → 2026-03-30T10:00:00Z");
     // An anchor day that `due` does not show is aimed at all the same.
-    check(
-        "2026-01-31T10:00:00Z",
-        Monthly,
-        "UTC",
-        1,
-        "2026-02-01T10:00:00Z",
-    );
-    check(
-        "2026-01-01T10:00:00Z",
-        Monthly,
-        "UTC",
-        31,
-        "2026-02-28T10:00:00Z",
-    );
+    monthly(1, "UTC", "2026-01-31T10:00:00Z → 2026-02-01T10:00:00Z");
+    monthly(31, "UTC", "2026-01-01T10:00:00Z → 2026-02-28T10:00:00Z");
 }
 
 #[test]
 fn leap_years_have_a_29_february() {
-    check(
-        "2028-01-31T10:00:00Z",
-        Monthly,
-        "UTC",
-        31,
-        "2028-02-29T10:00:00Z",
-    );
-    check(
-        "2028-02-29T10:00:00Z",
-        Monthly,
-        "UTC",
-        29,
-        "2028-03-29T10:00:00Z",
-    );
-    check(
-        "2000-01-30T10:00:00Z",
-        Monthly,
-        "UTC",
-        30,
-        "2000-02-29T10:00:00Z",
-    );
-    check(
-        "2100-01-30T10:00:00Z",
-        Monthly,
-        "UTC",
-        30,
-        "2100-02-28T10:00:00Z",
-    );
-    check(
-        "2028-02-28T10:00:00Z",
-        Daily,
-        "UTC",
-        28,
-        "2028-02-29T10:00:00Z",
-    );
-    check(
-        "2028-02-29T10:00:00Z",
-        Weekly,
-        "UTC",
-        29,
-        "2028-03-07T10:00:00Z",
-    );
+    monthly(31, "UTC", "2028-01-31T10:00:00Z → 2028-02-29T10:00:00Z");
+    monthly(29, "UTC", "2028-02-29T10:00:00Z → 2028-03-29T10:00:00Z");
+    monthly(30, "UTC", "2000-01-30T10:00:00Z → 2000-02-29T10:00:00Z");
+    monthly(30, "UTC", "2100-01-30T10:00:00Z → 2100-02-28T10:00:00Z");
+    daily("UTC", "2028-02-28T10:00:00Z → 2028-02-29T10:00:00Z");
+    weekly("UTC", "2028-02-29T10:00:00Z → 2028-03-07T10:00:00Z");
 }
 
 #[test]
 fn years_end() {
-    check(
-        "2026-12-31T23:59:59Z",
-        Daily,
-        "UTC",
-        31,
-        "2027-01-01T23:59:59Z",
-    );
-    check(
-        "2026-12-28T08:00:00+09:00",
-        Weekly,
+    daily("UTC", "2026-12-31T23:59:59Z → 2027-01-01T23:59:59Z");
+    weekly(
         "Asia/Tokyo",
-        28,
-        "2027-01-04T08:00:00+09:00",
+        "2026-12-28T08:00:00+09:00 → 2027-01-04T08:00:00+09:00",
     );
-    check(
-        "2026-12-31T08:00:00+01:00",
-        Monthly,
-        "Europe/Berlin",
+    monthly(
         31,
-        "2027-01-31T08:00:00+01:00",
+        "Europe/Berlin",
+        "2026-12-31T08:00:00+01:00 → 2027-01-31T08:00:00+01:00",
     );
     // Already the next year in UTC, still December in New York.
-    check(
-        "2026-12-31T20:00:00-05:00",
-        Monthly,
-        "America/New_York",
+    monthly(
         31,
-        "2027-01-31T20:00:00-05:00",
+        "America/New_York",
+        "2026-12-31T20:00:00-05:00 → 2027-01-31T20:00:00-05:00",
     );
 }
 
@@ -342,49 +205,33 @@ fn years_end() {
 #[test]
 fn a_day_that_a_zone_left_out_becomes_the_next() {
     let apia = "Pacific/Apia";
-    check(
-        "2011-12-29T10:00:00-10:00",
-        Daily,
+    daily(
         apia,
-        29,
-        "2011-12-31T10:00:00+14:00",
+        "2011-12-29T10:00:00-10:00 → 2011-12-31T10:00:00+14:00",
     );
-    check(
-        "2011-12-31T10:00:00+14:00",
-        Daily,
+    daily(
         apia,
-        29,
-        "2012-01-01T10:00:00+14:00",
+        "2011-12-31T10:00:00+14:00 → 2012-01-01T10:00:00+14:00",
     );
     // Every Friday; from here on every Saturday.
-    check(
-        "2011-12-23T10:00:00-10:00",
-        Weekly,
+    weekly(
         apia,
-        23,
-        "2011-12-31T10:00:00+14:00",
+        "2011-12-23T10:00:00-10:00 → 2011-12-31T10:00:00+14:00",
     );
-    check(
-        "2011-12-31T10:00:00+14:00",
-        Weekly,
+    weekly(
         apia,
-        23,
-        "2012-01-07T10:00:00+14:00",
+        "2011-12-31T10:00:00+14:00 → 2012-01-07T10:00:00+14:00",
     );
     // A monthly series is back on its day a month later.
-    check(
-        "2011-11-30T10:00:00-10:00",
-        Monthly,
-        apia,
+    monthly(
         30,
-        "2011-12-31T10:00:00+14:00",
+        apia,
+        "2011-11-30T10:00:00-10:00 → 2011-12-31T10:00:00+14:00",
     );
-    check(
-        "2011-12-31T10:00:00+14:00",
-        Monthly,
-        apia,
+    monthly(
         30,
-        "2012-01-30T10:00:00+14:00",
+        apia,
+        "2011-12-31T10:00:00+14:00 → 2012-01-30T10:00:00+14:00",
     );
 }
 
@@ -392,19 +239,15 @@ fn a_day_that_a_zone_left_out_becomes_the_next() {
 #[test]
 fn a_day_left_out_at_a_months_end_counts_for_the_next_month() {
     let kiritimati = "Pacific/Kiritimati";
-    check(
-        "1994-11-30T10:00:00-10:00",
-        Monthly,
-        kiritimati,
+    monthly(
         31,
-        "1995-01-01T10:00:00+14:00",
+        kiritimati,
+        "1994-11-30T10:00:00-10:00 → 1995-01-01T10:00:00+14:00",
     );
-    check(
-        "1995-01-01T10:00:00+14:00",
-        Monthly,
-        kiritimati,
+    monthly(
         31,
-        "1995-02-28T10:00:00+14:00",
+        kiritimati,
+        "1995-01-01T10:00:00+14:00 → 1995-02-28T10:00:00+14:00",
     );
 }
 
@@ -412,26 +255,17 @@ fn a_day_left_out_at_a_months_end_counts_for_the_next_month() {
 #[test]
 fn a_repeated_day_is_not_answered_with_the_past() {
     let juneau = "America/Juneau";
-    check(
-        "1867-10-17T16:00:00+15:02:19",
-        Daily,
+    daily(
         juneau,
-        17,
-        "1867-10-18T16:00:00+15:02:19",
+        "1867-10-17T16:00:00+15:02:19 → 1867-10-18T16:00:00+15:02:19",
     );
-    check(
-        "1867-10-18T16:00:00+15:02:19",
-        Daily,
+    daily(
         juneau,
-        18,
-        "1867-10-19T16:00:00-08:57:41",
+        "1867-10-18T16:00:00+15:02:19 → 1867-10-19T16:00:00-08:57:41",
     );
-    check(
-        "1867-10-18T16:00:00-08:57:41",
-        Daily,
+    daily(
         juneau,
-        18,
-        "1867-10-19T16:00:00-08:57:41",
+        "1867-10-18T16:00:00-08:57:41 → 1867-10-19T16:00:00-08:57:41",
     );
 }
 
