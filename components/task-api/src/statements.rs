@@ -26,13 +26,14 @@ SELECT coalesce(
     'null'
 )::text";
 
-/// Creates a task: `$6` user, `$7` task, `$8` its fields; with a key, `$9` key, `$10` hash of the request.
+/// Creates a task: `$6` user, `$7` task, `$8` its fields, `$9` its anchor day; with a key, `$10` key, `$11` hash of the
+/// request.
 pub(crate) fn create(with_key: bool) -> String {
     // A key is claimed first; who does not get it creates nothing. One that is 24 h old is as good as new.
     let claim = if with_key {
         "claim AS (
             INSERT INTO idempotency_keys AS taken (user_id, key, request_hash, event_id)
-            VALUES ($6, $9, $10, $1::text::uuid)
+            VALUES ($6, $10, $11, $1::text::uuid)
             ON CONFLICT (user_id, key) DO UPDATE SET
                 request_hash = excluded.request_hash,
                 event_id = excluded.event_id,
@@ -51,8 +52,7 @@ pub(crate) fn create(with_key: bool) -> String {
             )
             SELECT
                 $7::text::uuid, $6, title, description, priority, tags, due_date, timezone, is_recurring,
-                recurring_interval, $7::text::uuid, 1, extract(day FROM due_date AT TIME ZONE timezone),
-                now(), now()
+                recurring_interval, $7::text::uuid, 1, $9::bigint::smallint, now(), now()
             FROM claim, jsonb_populate_record(NULL::tasks, $8::text::jsonb)
             RETURNING task
         ), outcome AS (
@@ -86,8 +86,9 @@ SELECT coalesce(
 
 /// Changes a task: `$6` user, `$7` task, `$8` new values by field, `$9` array of versions it may be at, or NULL.
 ///
-/// The anchor day is set with the due date: anew when the date or the zone changes, else it stays, so that the
-/// 28 February of a series that aims at the 31st keeps aiming there.
+/// The anchor day is set with the due date: where the date or the zone changes it is `$10`, which was computed for the
+/// date `$11` in the zone `$12`; if those are not what the change leads to, the outcome is `date_moved`. Else it stays,
+/// so that the 28 February of a series that aims at the 31st keeps aiming there.
 pub(crate) fn update() -> String {
     emitting(
         "WITH current AS (
@@ -102,8 +103,11 @@ pub(crate) fn update() -> String {
                     WHEN (new.due_date, new.timezone)
                         IS NOT DISTINCT FROM ((current.task).due_date, (current.task).timezone)
                     THEN (current.task).anchor_day
-                    ELSE extract(day FROM new.due_date AT TIME ZONE new.timezone)::smallint
-                END AS anchor_day
+                    ELSE $10::bigint::smallint
+                END AS anchor_day,
+                (new.due_date, new.timezone) IS NOT DISTINCT FROM ((current.task).due_date, (current.task).timezone)
+                    OR (new.due_date, new.timezone) IS NOT DISTINCT FROM ($11::text::timestamptz, $12::text)
+                    AS has_anchor_day
             FROM current, jsonb_populate_record(current.task, $8::text::jsonb) AS new
         ), difference AS (
             SELECT coalesce(jsonb_agg(new_field.key ORDER BY new_field.key), '[]') AS fields
@@ -125,13 +129,14 @@ pub(crate) fn update() -> String {
                 version = task.version + 1,
                 updated_at = greatest(now(), task.updated_at)
             FROM patched, difference
-            WHERE task.id = (patched.old).id AND matches AND is_consistent AND fields <> '[]'
+            WHERE task.id = (patched.old).id AND matches AND is_consistent AND has_anchor_day AND fields <> '[]'
             RETURNING task, fields
         ), outcome AS (
             SELECT CASE
                 WHEN NOT EXISTS (SELECT FROM current) THEN 'not_found'
                 WHEN NOT (SELECT matches FROM patched) THEN 'precondition_failed'
                 WHEN NOT (SELECT is_consistent FROM patched) THEN 'recurrence_mismatch'
+                WHEN NOT (SELECT has_anchor_day FROM patched) THEN 'date_moved'
                 WHEN (SELECT fields FROM difference) = '[]' THEN 'unchanged'
                 ELSE 'changed'
             END AS name

@@ -2,21 +2,23 @@
 
 use domain::entity_tag::{Precondition, entity_tag};
 use domain::idempotency_key::IdempotencyKey;
-use domain::task_fields::{parse_new_task, parse_task_patch, recurrence_mismatch};
+use domain::recurrence::Calendar as _;
+use domain::task_fields::{TaskPatch, parse_new_task, parse_task_patch, recurrence_mismatch};
 use domain::task_list::{Position, TaskQuery};
+use domain::timestamp::Timestamp;
 use domain::user_id::UserId;
 use domain::violation::{Location, Violation};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::bearer_token::{Unauthenticated, authenticate};
 use platform::calendar::Calendar;
 use platform::configuration;
-use platform::database::{Database, DatabaseError, optional_text, text};
+use platform::database::{Database, number, optional_text, text};
 use platform::http::{Request, Response};
 use platform::outbox::{Emitted, Lease, Outbox};
 use platform::problem::Problem;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use spin_sdk::http::Method;
 use spin_sdk::pg4::ParameterValue;
@@ -99,6 +101,8 @@ enum Outcome {
     PreconditionFailed,
     /// The patch would leave the task with an interval that does not recur, or the reverse.
     RecurrenceMismatch,
+    /// The due date or the zone changed since the anchor day was computed.
+    DateMoved,
     /// The idempotency key is taken.
     KeyTaken,
 }
@@ -112,9 +116,7 @@ fn run(
     let database = Database::from_configuration()?;
     let sidecar = configuration::text("sidecar_name")?;
     let outbox = Outbox::new(SOURCE, traceparent);
-    let changed: Changed = database
-        .query(statement, &outbox.parameters(&sidecar, parameters))
-        .map_err(refused_time_zone)?;
+    let changed: Changed = database.query(statement, &outbox.parameters(&sidecar, parameters))?;
     // A change without its event would be lost to every handler.
     if (changed.outcome == Outcome::Changed) != changed.emitted.is_some() {
         return Err(Problem::internal(format!(
@@ -123,19 +125,6 @@ fn run(
         )));
     }
     Ok((changed, outbox.lease()))
-}
-
-/// PostgreSQL has a time-zone database of its own, which may know fewer zones than the calendar's.
-fn refused_time_zone(error: DatabaseError) -> Problem {
-    match error {
-        DatabaseError::Refused { code, .. } if code == "22023" => {
-            Problem::invalid(vec![Violation::field(
-                "timezone",
-                "is not known to the database",
-            )])
-        }
-        other => other.into(),
-    }
 }
 
 fn respond(
@@ -149,10 +138,11 @@ fn respond(
         Outcome::NotFound => return Err(no_such_task()),
         Outcome::PreconditionFailed => return Err(Problem::precondition_failed()),
         Outcome::RecurrenceMismatch => return Err(Problem::invalid(vec![recurrence_mismatch()])),
-        Outcome::KeyTaken => {
-            return Err(Problem::internal(
-                "a key was taken without a request for one",
-            ));
+        Outcome::DateMoved | Outcome::KeyTaken => {
+            return Err(Problem::internal(format!(
+                "unexpected outcome {:?}",
+                changed.outcome
+            )));
         }
     };
     Ok(Answer {
@@ -221,11 +211,21 @@ async fn create(request: Request, user: &UserId) -> Result<Answer, Problem> {
     let trace = request.traceparent();
     let key = idempotency_key(&request)?;
     let new = parse_new_task(json_body(request).await?, Calendar::is_time_zone)?;
+    let date = Date {
+        due_date: new.due_date,
+        timezone: Some(new.timezone.as_str().to_owned()),
+    };
+    let anchor_day = date.anchor_day()?;
     // The same task however its JSON is spelled.
     let new = serde_json::to_string(&new).map_err(|error| Problem::internal(error.to_string()))?;
     let hash = Sha256::digest(&new).to_vec();
     let task = Uuid::now_v7();
-    let mut parameters = vec![text(user.as_str()), text(task), text(new)];
+    let mut parameters = vec![
+        text(user.as_str()),
+        text(task),
+        text(new),
+        anchor_day.map_or(ParameterValue::DbNull, |day| number(i64::from(day))),
+    ];
     if let Some(key) = &key {
         parameters.extend([text(key.as_str()), ParameterValue::Binary(hash.clone())]);
     }
@@ -299,7 +299,6 @@ async fn update(request: Request, user: &UserId, task: Uuid) -> Result<Answer, P
         Precondition::Any
     };
     let patch = parse_task_patch(json_body(request).await?, Calendar::is_time_zone)?;
-    let patch = Value::Object(patch.values().clone()).to_string();
     let versions = match precondition {
         Precondition::Any => None,
         Precondition::OneOf(versions) => {
@@ -307,17 +306,77 @@ async fn update(request: Request, user: &UserId, task: Uuid) -> Result<Answer, P
             Some(format!("{{{}}}", versions.join(",")))
         }
     };
-    let (changed, lease) = run(
-        trace.as_deref(),
-        &statements::update(),
-        vec![
+    let statement = statements::update();
+    let values = Value::Object(patch.values().clone()).to_string();
+    for _ in 0..UPDATE_ATTEMPTS {
+        let date = patched_date(user, task, &patch)?;
+        let anchor_day = date.anchor_day()?;
+        let parameters = vec![
             text(user.as_str()),
             text(task),
-            text(patch),
-            optional_text(versions),
-        ],
-    )?;
-    respond(changed, lease, |task| task_response(200, task))
+            text(values.as_str()),
+            optional_text(versions.as_deref()),
+            anchor_day.map_or(ParameterValue::DbNull, |day| number(i64::from(day))),
+            optional_text(date.due_date.map(|due| due.to_string())),
+            optional_text(date.timezone),
+        ];
+        let (changed, lease) = run(trace.as_deref(), &statement, parameters)?;
+        if changed.outcome != Outcome::DateMoved {
+            return respond(changed, lease, |task| task_response(200, task));
+        }
+    }
+    Err(Problem::unavailable(
+        "the task's date kept moving while it was changed",
+    ))
+}
+
+/// How often a change is tried whose task's date moved meanwhile.
+const UPDATE_ATTEMPTS: u32 = 5;
+
+/// A due date and its zone.
+#[derive(Default, Deserialize)]
+struct Date {
+    due_date: Option<Timestamp>,
+    timezone: Option<String>,
+}
+
+impl Date {
+    /// The day of the month that a series with this date aims at.
+    fn anchor_day(&self) -> Result<Option<u8>, Problem> {
+        let (Some(due_date), Some(timezone)) = (self.due_date, &self.timezone) else {
+            return Ok(None);
+        };
+        let day = Calendar.day_of_month(due_date.unix_micros(), timezone);
+        day.map(Some)
+            .map_err(|reason| Problem::invalid(vec![Violation::field("due_date", reason)]))
+    }
+}
+
+/// The date that a patch leads to. The task is read only if the patch changes one half of it.
+fn patched_date(user: &UserId, task: Uuid, patch: &TaskPatch) -> Result<Date, Problem> {
+    let names = ["due_date", "timezone"];
+    let given = names
+        .iter()
+        .filter(|name| patch.values().contains_key(**name))
+        .count();
+    let mut date = match given {
+        1 => {
+            let current: Option<Map<String, Value>> = Database::from_configuration()?
+                .query(statements::READ, &[text(user.as_str()), text(task)])?;
+            current.ok_or_else(no_such_task)?
+        }
+        _ => Map::new(),
+    };
+    date.retain(|name, _| names.contains(&name.as_str()));
+    date.extend(
+        patch
+            .values()
+            .iter()
+            .filter(|(name, _)| names.contains(&name.as_str()))
+            .map(|(n, v)| (n.clone(), v.clone())),
+    );
+    serde_json::from_value(Value::Object(date))
+        .map_err(|error| Problem::internal(error.to_string()))
 }
 
 /// Completes, reopens or deletes a task.

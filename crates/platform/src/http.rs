@@ -67,7 +67,7 @@ impl Request {
 
     /// The value of a header field sent exactly once, if it is ASCII.
     pub fn header(&self, name: &str) -> Option<String> {
-        let values = self.headers.get(&name.to_owned());
+        let values = self.headers.get(name);
         match values.as_slice() {
             [value] if value.is_ascii() => String::from_utf8(value.clone()).ok(),
             _ => None,
@@ -76,7 +76,7 @@ impl Request {
 
     /// Whether the header field was sent, in whatever form.
     pub fn has_header(&self, name: &str) -> bool {
-        self.headers.has(&name.to_owned())
+        self.headers.has(name)
     }
 
     /// The trace that the request belongs to: its `traceparent` header, if well formed.

@@ -12,90 +12,103 @@ use crate::http::Response;
 /// place of each mistake.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
-    status: u16,
-    code: &'static str,
-    title: &'static str,
+    kind: &'static Kind,
     detail: String,
     violations: Vec<Violation>,
-    headers: Vec<(&'static str, String)>,
+    header: Option<(&'static str, &'static str)>,
     cause: Option<String>,
 }
 
-impl Problem {
-    fn new(
-        status: u16,
-        code: &'static str,
-        title: &'static str,
-        detail: impl Into<String>,
-    ) -> Self {
+/// What all problems of one type have in common.
+#[derive(Debug, PartialEq, Eq)]
+struct Kind {
+    status: u16,
+    code: &'static str,
+    title: &'static str,
+}
+
+impl Kind {
+    const fn new(status: u16, code: &'static str, title: &'static str) -> Self {
         Self {
             status,
             code,
             title,
+        }
+    }
+}
+
+static BAD_REQUEST: Kind = Kind::new(400, "bad-request", "Bad request");
+static UNAUTHENTICATED: Kind = Kind::new(401, "unauthenticated", "Unauthenticated");
+static FORBIDDEN: Kind = Kind::new(403, "forbidden", "Forbidden");
+static NOT_FOUND: Kind = Kind::new(404, "not-found", "Not found");
+static METHOD_NOT_ALLOWED: Kind = Kind::new(405, "method-not-allowed", "Method not allowed");
+static PRECONDITION_FAILED: Kind = Kind::new(412, "precondition-failed", "Precondition failed");
+static CONTENT_TOO_LARGE: Kind = Kind::new(413, "content-too-large", "Content too large");
+static INVALID: Kind = Kind::new(422, "invalid", "Invalid request");
+static IDEMPOTENCY_KEY_REUSED: Kind =
+    Kind::new(422, "idempotency-key-reused", "Idempotency key reused");
+static INTERNAL: Kind = Kind::new(500, "internal", "Internal server error");
+static UNAVAILABLE: Kind = Kind::new(503, "unavailable", "Service unavailable");
+
+impl Problem {
+    fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
+        Self {
+            kind,
             detail: detail.into(),
             violations: Vec::new(),
-            headers: Vec::new(),
+            header: None,
             cause: None,
         }
     }
 
     /// 400: the request cannot be read.
     pub fn bad_request(detail: impl Into<String>) -> Self {
-        Self::new(400, "bad-request", "Bad request", detail)
+        Self::new(&BAD_REQUEST, detail)
     }
 
     /// 401: the client did not prove who it is.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
-        let mut problem = Self::new(401, "unauthenticated", "Unauthenticated", detail);
-        problem
-            .headers
-            .push(("www-authenticate", "Bearer".to_owned()));
+        let mut problem = Self::new(&UNAUTHENTICATED, detail);
+        problem.header = Some(("www-authenticate", "Bearer"));
         problem
     }
 
     /// 401: not a call of the sidecar.
     pub fn not_the_sidecar() -> Self {
-        Self::new(
-            401,
-            "unauthenticated",
-            "Unauthenticated",
-            "Only the sidecar may call this route.",
-        )
+        Self::new(&UNAUTHENTICATED, "Only the sidecar may call this route.")
     }
 
     /// 403: the path is another user's.
     pub fn forbidden() -> Self {
         Self::new(
-            403,
-            "forbidden",
-            "Forbidden",
+            &FORBIDDEN,
             "The token belongs to another user than the path.",
         )
     }
 
     /// 404: there is no such route, or no such thing of this user's.
     pub fn not_found(detail: impl Into<String>) -> Self {
-        Self::new(404, "not-found", "Not found", detail)
+        Self::new(&NOT_FOUND, detail)
     }
 
     /// 405: the route has other methods (RFC 9110 section 15.5.6).
     pub fn method_not_allowed(allowed: &'static str) -> Self {
         let detail = format!("This route allows {allowed}.");
-        let mut problem = Self::new(405, "method-not-allowed", "Method not allowed", detail);
-        problem.headers.push(("allow", allowed.to_owned()));
+        let mut problem = Self::new(&METHOD_NOT_ALLOWED, detail);
+        problem.header = Some(("allow", allowed));
         problem
     }
 
     /// 412: the task is not at the version that `If-Match` names.
     pub fn precondition_failed() -> Self {
         let detail = "The task has changed since; read it again.";
-        Self::new(412, "precondition-failed", "Precondition failed", detail)
+        Self::new(&PRECONDITION_FAILED, detail)
     }
 
     /// 413: the body is larger than is read.
     pub fn content_too_large(limit: usize) -> Self {
         let detail = format!("The body is larger than {limit} bytes.");
-        Self::new(413, "content-too-large", "Content too large", detail)
+        Self::new(&CONTENT_TOO_LARGE, detail)
     }
 
     /// 422: the request is well formed, but these values are not valid.
@@ -107,19 +120,14 @@ impl Problem {
             .join("; ");
         Self {
             violations,
-            ..Self::new(422, "invalid", "Invalid request", detail)
+            ..Self::new(&INVALID, detail)
         }
     }
 
     /// 422: the idempotency key was used for another body.
     pub fn idempotency_key_reused() -> Self {
         let detail = "This Idempotency-Key was used for another request in the last 24 hours.";
-        Self::new(
-            422,
-            "idempotency-key-reused",
-            "Idempotency key reused",
-            detail,
-        )
+        Self::new(&IDEMPOTENCY_KEY_REUSED, detail)
     }
 
     /// 500: a fault of the service; `cause` is for the log.
@@ -127,7 +135,7 @@ impl Problem {
         let detail = "The service failed; the fault is logged.";
         Self {
             cause: Some(cause.into()),
-            ..Self::new(500, "internal", "Internal server error", detail)
+            ..Self::new(&INTERNAL, detail)
         }
     }
 
@@ -136,14 +144,14 @@ impl Problem {
         let detail = "The database cannot be reached. Try again; with the same Idempotency-Key if this is a create.";
         Self {
             cause: Some(cause.into()),
-            headers: vec![("retry-after", "1".to_owned())],
-            ..Self::new(503, "unavailable", "Service unavailable", detail)
+            header: Some(("retry-after", "1")),
+            ..Self::new(&UNAVAILABLE, detail)
         }
     }
 
     /// The HTTP status code.
     pub fn status(&self) -> u16 {
-        self.status
+        self.kind.status
     }
 
     /// What the log says and the client is not told.
@@ -154,18 +162,18 @@ impl Problem {
     /// The response that tells the client.
     pub fn response(&self) -> Response {
         let mut body = json!({
-            "type": format!("urn:todo-events:problem:{}", self.code),
-            "title": self.title,
-            "status": self.status,
+            "type": format!("urn:todo-events:problem:{}", self.kind.code),
+            "title": self.kind.title,
+            "status": self.kind.status,
             "detail": self.detail,
         });
         if !self.violations.is_empty() {
             body["errors"] = self.violations.iter().map(error).collect();
         }
-        let mut response = Response::new(self.status)
+        let mut response = Response::new(self.kind.status)
             .with_header("content-type", "application/problem+json")
             .with_body(body.to_string());
-        for (name, value) in &self.headers {
+        if let Some((name, value)) = self.header {
             response = response.with_header(name, value);
         }
         response

@@ -136,7 +136,7 @@ impl Sidecar {
             .chain([("content-length", length.as_str())]);
         for (name, value) in all {
             fields
-                .append(&name.to_owned(), &value.as_bytes().to_vec())
+                .append(name, value.as_bytes())
                 .map_err(|_| SidecarError::Failed(format!("the header {name} cannot be set")))?;
         }
         let request = OutgoingRequest::new(fields);
