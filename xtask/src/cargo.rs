@@ -6,6 +6,7 @@
 
 use std::env;
 use std::fs::{self, File};
+use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -69,6 +70,14 @@ impl Cargo {
     #[must_use]
     pub fn target_dir(&self) -> &Path {
         &self.target_dir
+    }
+
+    /// Shows what cargo compiles to a person at a terminal only; elsewhere its lines would bury the
+    /// steps.
+    pub fn quieten(command: &mut Command) {
+        if !std::io::stderr().is_terminal() {
+            command.arg("--quiet");
+        }
     }
 
     /// A cargo command on this workspace and target folder.

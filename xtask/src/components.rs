@@ -38,7 +38,7 @@ pub fn build(cargo: &Cargo, report: &Report) -> Result<()> {
     let names = names()?;
     report.step(format!("compiling components: {}", names.join(", ")));
     let mut command = toolchain.build_command(cargo.target_dir());
-    command.arg("--quiet");
+    Cargo::quieten(&mut command);
     for name in &names {
         command.args(["--package", name]);
     }

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
 /// Exit code of a command that a signal ended before it was done, as shells use for Ctrl-C.
-pub const EXIT_CODE: i32 = 130;
+pub const EXIT_CODE: u8 = 130;
 
 /// From here on a first signal lets the command stop what it started; a third ends it at once
 /// (what it started ends with it, see [`crate::process`]).
@@ -17,7 +17,7 @@ pub const EXIT_CODE: i32 = 130;
 pub fn listen() -> Result<()> {
     ctrlc::set_handler(|| {
         if SIGNALS.fetch_add(1, Ordering::SeqCst) >= 2 {
-            std::process::exit(EXIT_CODE);
+            std::process::exit(EXIT_CODE.into());
         }
     })
     .context("cannot listen for Ctrl-C")

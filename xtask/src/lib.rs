@@ -1,10 +1,25 @@
 //! Developer commands, and the local stack they and the end-to-end tests run on.
+//!
+//! [`stack::StackOptions`] starts a stack, [`endpoints::Endpoints`] says where it listens, and
+//! [`kafka`] reads what passed on its topics.
 
 pub mod cargo;
 pub mod components;
 pub mod debian_toolchain;
+pub mod endpoints;
 pub mod interrupt;
+pub mod kafka;
+pub mod net;
+pub mod ports;
+pub mod postgres_programs;
+mod postgres_server;
 pub mod process;
+pub mod programs;
 pub mod report;
+pub mod running;
+pub mod service;
+mod services;
+pub mod stack;
+pub mod token;
 pub mod wasm_target;
 pub mod workspace;

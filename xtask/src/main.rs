@@ -1,11 +1,16 @@
 //! `cargo xtask …`: the developer commands.
 
+mod commands;
+
+use std::net::SocketAddrV4;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Result;
-use clap::{Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use xtask::interrupt;
+use xtask::programs::Host;
 use xtask::report::Report;
-use xtask::{cargo, components, interrupt};
 
 /// Developer commands of the Todo events service.
 #[derive(Parser)]
@@ -17,16 +22,84 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
+    /// Start the whole service on this machine and print how to use it
+    Up(UpArguments),
+    /// Tell the story of a daily task, on the running service or one started for it
+    Demo(DemoArguments),
+    /// Check formatting and lints, and run all tests
+    Test(TestArguments),
+    /// Print a bearer token for a user of the running service
+    Token {
+        /// The user, for example demo
+        user: String,
+    },
+    /// Stop the running service
+    Down,
     /// Compile all components to WebAssembly
     Build,
 }
 
+#[derive(Args)]
+struct UpArguments {
+    /// Use this Kafka broker, as HOST:PORT, instead of starting one
+    #[arg(long, value_name = "HOST:PORT")]
+    kafka: Option<String>,
+    /// Keep all data in this folder; without it nothing outlives the command
+    #[arg(long, value_name = "DIR")]
+    persist: Option<PathBuf>,
+    /// What serves the app [default: spin where it is installed]
+    #[arg(long)]
+    host: Option<HostName>,
+    /// Where the app listens [default: 127.0.0.1:3000, or a free port]
+    #[arg(long, value_name = "IP:PORT")]
+    listen: Option<SocketAddrV4>,
+}
+
+#[derive(Args)]
+struct DemoArguments {
+    /// What serves the app, if it is started for the demo
+    #[arg(long)]
+    host: Option<HostName>,
+}
+
+#[derive(Args)]
+struct TestArguments {
+    /// Only formatting, lints and the tests that need no running service
+    #[arg(long, conflicts_with = "e2e")]
+    unit: bool,
+    /// Only the tests on a running service
+    #[arg(long)]
+    e2e: bool,
+    /// What serves the app [default: spin where it is installed]
+    #[arg(long)]
+    host: Option<HostName>,
+    /// Run only end-to-end tests whose name contains this
+    #[arg(value_name = "FILTER", requires = "e2e")]
+    filter: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum HostName {
+    Spin,
+    Devhost,
+}
+
+impl From<HostName> for Host {
+    fn from(name: HostName) -> Self {
+        match name {
+            HostName::Spin => Self::Spin,
+            HostName::Devhost => Self::Devhost,
+        }
+    }
+}
+
 fn main() -> ExitCode {
-    match run(Arguments::parse()) {
+    let arguments = Arguments::parse();
+    match interrupt::listen().and_then(|()| run(arguments)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(_) if interrupt::requested() => {
-            eprintln!("\nStopped.");
-            ExitCode::from(130)
+            eprintln!("\nStopped before it was done; nothing is left running.");
+            ExitCode::from(interrupt::EXIT_CODE)
         }
         Err(error) => {
             eprintln!("\nerror: {error:#}");
@@ -36,14 +109,13 @@ fn main() -> ExitCode {
 }
 
 fn run(arguments: Arguments) -> Result<()> {
-    interrupt::listen()?;
     let report = Report::new();
     match arguments.command {
-        Task::Build => {
-            let cargo = cargo::Cargo::take(&report)?;
-            components::build(&cargo, &report)?;
-            report.say("Built. Next: `cargo xtask up` starts the service with these components.");
-            Ok(())
-        }
+        Task::Up(arguments) => commands::up::run(arguments, report),
+        Task::Demo(arguments) => commands::demo::run(arguments, report),
+        Task::Test(arguments) => commands::test::run(&arguments, report),
+        Task::Token { user } => commands::token::run(&user),
+        Task::Down => commands::down::run(report),
+        Task::Build => commands::build::run(report),
     }
 }

@@ -183,6 +183,11 @@ pub(crate) fn exits_within(child: &mut Child, limit: Duration) -> bool {
     false
 }
 
+/// Asks a process to stop.
+pub fn terminate(pid: u32) {
+    signal(pid, Signal::TERM);
+}
+
 /// Sends a signal to one process that this one started and has not waited for yet.
 pub(crate) fn signal(pid: u32, signal: Signal) {
     if let Some(pid) = i32::try_from(pid)

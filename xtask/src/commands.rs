@@ -1,0 +1,8 @@
+//! One module for each command.
+
+pub mod build;
+pub mod demo;
+pub mod down;
+pub mod test;
+pub mod token;
+pub mod up;

@@ -1,0 +1,250 @@
+//! `demo`: the story of a daily task, told with the events that passed on Kafka.
+
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Value, json};
+use xtask::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
+use xtask::kafka::{self, Offsets, Record};
+use xtask::programs::Programs;
+use xtask::report::Report;
+use xtask::stack::StackOptions;
+use xtask::{interrupt, running};
+
+use super::up::database_url;
+use crate::DemoArguments;
+
+const USER: &str = "demo";
+/// How long the next instance may take; it is a matter of milliseconds.
+const NEXT_LIMIT: Duration = Duration::from_secs(60);
+const EVENTS_LIMIT: Duration = Duration::from_secs(15);
+
+pub fn run(arguments: DemoArguments, report: Report) -> Result<()> {
+    if let Some(endpoints) = running::find()? {
+        report.step(format!(
+            "using the running service at {}",
+            endpoints.api_url
+        ));
+        tell(&endpoints, report)?;
+        report.say("Done. The service goes on running; `cargo xtask down` stops it.");
+        return Ok(());
+    }
+    if running::exists()? {
+        bail!("the service is still starting; try again when it is up");
+    }
+    report.step("the service is not running; starting one for the demo");
+    let database_url = database_url();
+    let host = arguments.host.map(Into::into);
+    let programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    let mut options = StackOptions::new(programs).report(report);
+    if let Some(url) = &database_url {
+        options = options.postgres(url);
+    }
+    let stack = options.start()?;
+    tell(stack.endpoints(), report)?;
+    stack.stop()?;
+    report.say("Done, and everything is stopped. `cargo xtask up` starts the service to stay.");
+    Ok(())
+}
+
+fn tell(endpoints: &Endpoints, report: Report) -> Result<()> {
+    let api = Api::new(endpoints)?;
+    let topics = Topics::at_end(&endpoints.kafka)?;
+
+    report.say("");
+    let created = api.post(
+        "",
+        &json!({
+            "title": "Water the plants",
+            "is_recurring": true,
+            "recurring_interval": "daily",
+            "due_date": tomorrow_morning(),
+            "timezone": "Europe/Berlin",
+        }),
+    )?;
+    let id = text(&created, "id")?;
+    let due = text(&created, "due_date")?;
+    report.step(format!("created the daily task {id}, due {due}"));
+
+    let completed = api.post(&format!("/{id}/complete"), &Value::Null)?;
+    let answered = Instant::now();
+    report.step(format!(
+        "completed it at {}",
+        text(&completed, "completed_at")?
+    ));
+
+    let next = api.wait_for_next(&created)?;
+    let took = answered.elapsed();
+    report.step(format!(
+        "the next instance is there: {}, due {}",
+        text(&next, "id")?,
+        text(&next, "due_date")?
+    ));
+    report.say(format!(
+        "\n  completion -> next instance: {:.0} ms\n\nThe events as they passed on Kafka:\n",
+        took.as_secs_f64() * 1000.0
+    ));
+
+    let tasks = [id, text(&next, "id")?];
+    for event in topics.wait_for_events(&tasks, 3)? {
+        report.say(format!("  {event}"));
+    }
+    report.say("");
+    Ok(())
+}
+
+/// 08:00 UTC of the day after today, as RFC 3339.
+fn tomorrow_morning() -> String {
+    let tomorrow = chrono::DateTime::<chrono::Utc>::from(SystemTime::now()) + chrono::Days::new(1);
+    tomorrow.format("%Y-%m-%dT08:00:00Z").to_string()
+}
+
+/// The REST API, as the demo's user.
+struct Api {
+    agent: ureq::Agent,
+    tasks_url: String,
+    authorization: String,
+}
+
+impl Api {
+    fn new(endpoints: &Endpoints) -> Result<Self> {
+        Ok(Self {
+            agent: xtask::net::client(Duration::from_secs(10)),
+            tasks_url: format!("{}/api/{USER}/tasks", endpoints.api_url),
+            authorization: format!("Bearer {}", endpoints.token(USER)?),
+        })
+    }
+
+    fn post(&self, path: &str, body: &Value) -> Result<Value> {
+        let url = format!("{}{path}", self.tasks_url);
+        let request = self
+            .agent
+            .post(&url)
+            .header("authorization", &self.authorization);
+        let answer = if body.is_null() {
+            request.send_empty()
+        } else {
+            request.send_json(body)
+        };
+        self.read(&url, answer)
+    }
+
+    fn get(&self, query: &str) -> Result<Value> {
+        let url = format!("{}{query}", self.tasks_url);
+        let request = self
+            .agent
+            .get(&url)
+            .header("authorization", &self.authorization);
+        self.read(&url, request.call())
+    }
+
+    fn read(
+        &self,
+        url: &str,
+        answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Value> {
+        let mut answer = answer.with_context(|| format!("{url} did not answer"))?;
+        let body = answer.body_mut().read_to_string()?;
+        if !answer.status().is_success() {
+            bail!("{url} answered {}: {body}", answer.status());
+        }
+        serde_json::from_str(&body).with_context(|| format!("{url} did not answer with JSON"))
+    }
+
+    /// The task that follows `task` in its series.
+    fn wait_for_next(&self, task: &Value) -> Result<Value> {
+        let began = Instant::now();
+        loop {
+            let list = self.get("?status=pending&sort_by=created_at_desc&limit=10")?;
+            let next = list.as_array().into_iter().flatten().find(|other| {
+                other.get("series_id") == task.get("series_id") && other.get("id") != task.get("id")
+            });
+            if let Some(next) = next {
+                return Ok(next.clone());
+            }
+            interrupt::check()?;
+            if began.elapsed() > NEXT_LIMIT {
+                bail!(
+                    "no next instance within {} s; see the logs of recurrence-handler and daprd",
+                    NEXT_LIMIT.as_secs()
+                );
+            }
+            thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// Both topics of events, from where they ended when the demo began.
+struct Topics {
+    broker: String,
+    from: Vec<(&'static str, Offsets)>,
+}
+
+impl Topics {
+    fn at_end(broker: &str) -> Result<Self> {
+        let from = [TASKS_TOPIC, REMINDERS_TOPIC]
+            .into_iter()
+            .map(|topic| Ok((topic, kafka::end_offsets(broker, topic)?)))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            broker: broker.to_owned(),
+            from,
+        })
+    }
+
+    /// The events of these tasks in the order they were published, at least `count` of them, each
+    /// as a line of text.
+    fn wait_for_events(&self, tasks: &[&str], count: usize) -> Result<Vec<String>> {
+        let began = Instant::now();
+        loop {
+            let mut events = Vec::new();
+            for (topic, from) in &self.from {
+                for record in kafka::read_from(&self.broker, topic, from)? {
+                    let event = record.json()?;
+                    let subject = event.get("subject").and_then(Value::as_str);
+                    if subject.is_some_and(|subject| tasks.contains(&subject)) {
+                        events.push((
+                            text(&event, "sequence")?.to_owned(),
+                            describe(topic, &record, &event)?,
+                        ));
+                    }
+                }
+            }
+            if events.len() >= count {
+                events.sort();
+                return Ok(events.into_iter().map(|(_, line)| line).collect());
+            }
+            interrupt::check()?;
+            if began.elapsed() > EVENTS_LIMIT {
+                bail!(
+                    "only {} of {count} events within {} s",
+                    events.len(),
+                    EVENTS_LIMIT.as_secs()
+                );
+            }
+            thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+fn describe(topic: &str, record: &Record, event: &Value) -> Result<String> {
+    let on_kafka = chrono::DateTime::<chrono::Utc>::from(record.timestamp);
+    Ok(format!(
+        "{}  {:<18} task {}  sequence {}  {topic}/{} at {}, on Kafka {}",
+        text(event, "time")?,
+        text(event, "type")?,
+        text(event, "subject")?,
+        text(event, "sequence")?.trim_start_matches('0'),
+        record.partition,
+        record.offset,
+        on_kafka.format("%H:%M:%S%.3f"),
+    ))
+}
+
+fn text<'a>(object: &'a Value, field: &str) -> Result<&'a str> {
+    object
+        .get(field)
+        .and_then(Value::as_str)
+        .with_context(|| format!("no {field} in {object}"))
+}

@@ -1,0 +1,103 @@
+//! `test`
+
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use xtask::cargo::Cargo;
+use xtask::endpoints::Endpoints;
+use xtask::programs::Programs;
+use xtask::report::Report;
+use xtask::stack::StackOptions;
+use xtask::{process, workspace};
+
+use super::up::database_url;
+use crate::TestArguments;
+
+pub fn run(arguments: &TestArguments, report: Report) -> Result<()> {
+    let cargo = Cargo::take(&report)?;
+    if !arguments.e2e {
+        check_style(&cargo, report)?;
+        unit_tests(&cargo, report)?;
+    }
+    if !arguments.unit {
+        end_to_end_tests(arguments, &cargo, report)?;
+    }
+    report.say(if arguments.unit {
+        "All checks and unit tests passed. Next: `cargo xtask test --e2e` runs the others."
+    } else if arguments.e2e {
+        "All end-to-end tests passed. Next: `cargo xtask test` also checks style and runs unit tests."
+    } else {
+        "All checks and tests passed. Next: commit."
+    });
+    Ok(())
+}
+
+fn check_style(cargo: &Cargo, report: Report) -> Result<()> {
+    report.step("formatting: cargo fmt --check, gofmt -l");
+    process::run(cargo.command(["fmt", "--all", "--check"]))
+        .context("`cargo fmt --all` formats the Rust code")?;
+    let mut gofmt = Command::new("gofmt");
+    gofmt.args(["-l", "."]).current_dir(go_module());
+    let unformatted = process::read(gofmt, Duration::from_secs(60))?;
+    if !unformatted.is_empty() {
+        bail!("`gofmt -w` has to format, in tools/dapr: {unformatted}");
+    }
+    report.step("lints: cargo clippy, go vet");
+    let mut clippy = cargo.command(["clippy", "--workspace", "--all-targets"]);
+    Cargo::quieten(&mut clippy);
+    clippy.args(["--", "--deny", "warnings"]);
+    process::run(clippy)?;
+    process::run(go(["vet", "./..."]))
+}
+
+fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
+    report.step("unit and component tests: cargo test, go test");
+    process::run(cargo.command(["test"]))?;
+    process::run(go(["test", "./..."]))
+}
+
+fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) -> Result<()> {
+    report.step("end-to-end tests");
+    let database_url = database_url();
+    let host = arguments.host.map(Into::into);
+    let programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    // Before the stack starts, so that it does not idle while the tests compile.
+    let mut compile = cargo.command(["test", "--package", "e2e", "--no-run"]);
+    Cargo::quieten(&mut compile);
+    process::run(compile)?;
+    report.step("end-to-end tests compiled");
+
+    let mut options = StackOptions::new(programs)
+        .state_dir(&workspace::state_dir().join("test"))
+        .report(report);
+    if let Some(url) = &database_url {
+        options = options.postgres(url);
+    }
+    let stack = options.start()?;
+    let mut tests = cargo.command(["test", "--package", "e2e"]);
+    if let Some(filter) = &arguments.filter {
+        tests.args(["--", filter]);
+    }
+    tests.env(
+        Endpoints::VARIABLE,
+        serde_json::to_string(stack.endpoints())?,
+    );
+    let result = process::run(tests);
+    let logs = stack.endpoints().state_dir.display().to_string();
+    if let Some(service) = stack.ended() {
+        eprintln!("{} has ended by itself{}", service.name(), service.tail());
+    }
+    stack.stop()?;
+    result.with_context(|| format!("logs of the shared stack are in {logs}"))
+}
+
+fn go<const N: usize>(arguments: [&str; N]) -> Command {
+    let mut command = Command::new("go");
+    command.args(arguments).current_dir(go_module());
+    command
+}
+
+fn go_module() -> std::path::PathBuf {
+    workspace::root().join("tools/dapr")
+}

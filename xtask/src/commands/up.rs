@@ -1,0 +1,105 @@
+//! `up`
+
+use std::env;
+use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
+use std::thread;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use xtask::endpoints::Endpoints;
+use xtask::programs::Programs;
+use xtask::report::Report;
+use xtask::running::Claim;
+use xtask::stack::StackOptions;
+use xtask::{interrupt, workspace};
+
+use crate::UpArguments;
+
+/// Where the app listens unless it is told otherwise or something else does; Spin's own default.
+const LISTEN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3000);
+
+pub fn run(arguments: UpArguments, report: Report) -> Result<()> {
+    let claim = Claim::take()?;
+    let database_url = database_url();
+    let host = arguments.host.map(Into::into);
+    let programs = Programs::prepare(host, database_url.is_none(), &report)?;
+
+    let mut options = StackOptions::new(programs)
+        .state_dir(&workspace::state_dir())
+        .report(report);
+    if let Some(url) = &database_url {
+        report.step("using the Postgres server of DATABASE_URL");
+        options = options.postgres(url);
+    }
+    if let Some(kafka) = &arguments.kafka {
+        options = options.kafka(kafka);
+    }
+    if let Some(folder) = &arguments.persist {
+        options = options.persist(folder);
+    }
+    if let Some(listen) = arguments
+        .listen
+        .or_else(|| is_free(LISTEN).then_some(LISTEN))
+    {
+        options = options.listen(listen);
+    }
+    let stack = options.start()?;
+    claim.publish(stack.endpoints())?;
+    report.step("everything is up");
+    introduce(stack.endpoints(), &report)?;
+
+    while !interrupt::requested() {
+        if let Some(service) = stack.ended() {
+            bail!("{} has ended by itself{}", service.name(), service.tail());
+        }
+        thread::sleep(Duration::from_millis(100));
+    }
+    report.say("");
+    report.step("stopping");
+    stack.stop()?;
+    report.say(match &arguments.persist {
+        Some(folder) => format!(
+            "Stopped; the data is in {}. `cargo xtask up --persist {}` goes on with it.",
+            folder.display(),
+            folder.display()
+        ),
+        None => "Stopped; its data is gone. `cargo xtask up --persist DIR` would keep it.".into(),
+    });
+    Ok(())
+}
+
+/// The server to use instead of starting one.
+pub fn database_url() -> Option<String> {
+    env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
+}
+
+fn is_free(address: SocketAddrV4) -> bool {
+    TcpListener::bind(address).is_ok()
+}
+
+fn introduce(endpoints: &Endpoints, report: &Report) -> Result<()> {
+    let api = &endpoints.api_url;
+    let token = endpoints.token("demo")?;
+    report.say(format!(
+        r#"
+  API        {api}
+  Dapr       {dapr}
+  Kafka      {kafka}
+  Postgres   {database}
+  logs       {logs}
+
+A token for the user "demo", and a daily task created, completed and followed by the next one:
+
+  TOKEN={token}
+  ID=$(curl -s {api}/api/demo/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"title":"Water the plants","is_recurring":true,"recurring_interval":"daily"}}' | grep -o '"id":"[^"]*"' | cut -d '"' -f 4)
+  curl -s -X POST {api}/api/demo/tasks/$ID/complete -H "Authorization: Bearer $TOKEN"
+  curl -s {api}/api/demo/tasks -H "Authorization: Bearer $TOKEN"
+
+The service is running. Ctrl-C stops everything; `cargo xtask demo` in another terminal shows the events."#,
+        dapr = endpoints.dapr_url,
+        kafka = endpoints.kafka,
+        database = endpoints.database_url,
+        logs = endpoints.state_dir.display(),
+    ));
+    Ok(())
+}

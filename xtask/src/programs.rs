@@ -1,0 +1,270 @@
+//! The programs a stack is made of: found, or built and kept.
+
+use std::env;
+use std::fs::{self, File};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, SystemTime};
+
+use anyhow::{Context, Result, anyhow, bail};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::cargo::Cargo;
+use crate::components::{self, copy_if_changed};
+use crate::postgres_programs::{self, PostgresPrograms};
+use crate::report::Report;
+use crate::{process, workspace};
+
+/// The line of Dapr versions whose `daprd` may be used as installed.
+const DAPR_LINE: &str = "1.18.";
+
+/// Built programs unused for this long are removed: a build is some 200 MB.
+const KEPT_UNUSED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
+
+/// What serves `spin.toml`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Host {
+    /// The `spin` program.
+    Spin,
+    /// The development host in `tools/devhost`.
+    Devhost,
+}
+
+/// Paths of everything a stack starts.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Programs {
+    /// Serves the components.
+    pub host: Host,
+    /// The program of `host`.
+    pub host_program: PathBuf,
+    /// Dapr's sidecar.
+    pub daprd: PathBuf,
+    /// Dapr's scheduler.
+    pub scheduler: PathBuf,
+    /// The local Kafka broker.
+    pub broker: PathBuf,
+    /// Applies database migrations.
+    pub migrate: PathBuf,
+    /// The database server, unless one is given by its address.
+    pub postgres: Option<PostgresPrograms>,
+}
+
+impl Programs {
+    /// Finds or builds all programs, and compiles the components.
+    ///
+    /// `host`: `spin` when it is on `PATH`, else the development host, unless one is asked for.
+    /// `own_postgres`: whether a database server is needed.
+    ///
+    /// # Errors
+    /// When something is missing that cannot be built; the message says what to install.
+    pub fn prepare(host: Option<Host>, own_postgres: bool, report: &Report) -> Result<Self> {
+        let cargo = Cargo::take(report)?;
+        let (go_programs, postgres, rust_programs) = thread::scope(|scope| {
+            let go_programs = scope.spawn(|| GoPrograms::prepare(report));
+            let postgres = scope.spawn(|| {
+                own_postgres
+                    .then(|| postgres_programs::prepare(&cargo, report))
+                    .transpose()
+            });
+            let rust_programs =
+                components::build(&cargo, report).and_then(|()| host_program(host, &cargo, report));
+            (go_programs.join(), postgres.join(), rust_programs)
+        });
+        let (host, host_program) = rust_programs?;
+        let go_programs =
+            go_programs.map_err(|_| anyhow!("building the Go programs panicked"))??;
+        let postgres = postgres.map_err(|_| anyhow!("finding Postgres panicked"))??;
+        Ok(Self {
+            host,
+            host_program,
+            daprd: go_programs.daprd,
+            scheduler: go_programs.scheduler,
+            broker: go_programs.broker,
+            migrate: go_programs.migrate,
+            postgres,
+        })
+    }
+}
+
+fn host_program(wanted: Option<Host>, cargo: &Cargo, report: &Report) -> Result<(Host, PathBuf)> {
+    let spin = workspace::find_program("spin");
+    match (wanted, spin) {
+        (Some(Host::Spin) | None, Some(spin)) => {
+            report.step(format!("serving with {}", spin.display()));
+            Ok((Host::Spin, spin))
+        }
+        (Some(Host::Spin), None) => {
+            bail!("spin is not on PATH; install it, or serve with `--host devhost`")
+        }
+        (Some(Host::Devhost) | None, _) => Ok((Host::Devhost, build_devhost(cargo, report)?)),
+    }
+}
+
+/// Compiles the development host; it is run from a copy that another clone's build leaves alone.
+fn build_devhost(cargo: &Cargo, report: &Report) -> Result<PathBuf> {
+    report.step("compiling the development host (minutes the first time)");
+    let mut command = cargo.command(["build", "--profile", "tool", "--package", "devhost"]);
+    Cargo::quieten(&mut command);
+    process::run(command)?;
+    let copy = workspace::root().join("target/todo-events/devhost");
+    copy_if_changed(&cargo.target_dir().join("tool/devhost"), &copy)?;
+    report.step("development host compiled");
+    Ok(copy)
+}
+
+struct GoPrograms {
+    daprd: PathBuf,
+    scheduler: PathBuf,
+    broker: PathBuf,
+    migrate: PathBuf,
+}
+
+impl GoPrograms {
+    fn prepare(report: &Report) -> Result<Self> {
+        let built = build_go_programs(report)?;
+        let (daprd, scheduler) = match installed_dapr() {
+            Some(installed) => {
+                report.step(format!(
+                    "using the installed Dapr: {} and {}",
+                    installed.0.display(),
+                    installed.1.display()
+                ));
+                installed
+            }
+            None => (built.join("daprd"), built.join("scheduler")),
+        };
+        Ok(Self {
+            daprd,
+            scheduler,
+            broker: built.join("broker"),
+            migrate: built.join("migrate"),
+        })
+    }
+}
+
+/// `daprd` and `scheduler` of a suitable version, both on `PATH` or both where Dapr's own installer
+/// puts them.
+fn installed_dapr() -> Option<(PathBuf, PathBuf)> {
+    let by_installer = env::var_os("HOME").map(|home| Path::new(&home).join(".dapr/bin"));
+    let path = env::var_os("PATH").unwrap_or_default();
+    env::split_paths(&path)
+        .chain(by_installer)
+        .map(|folder| (folder.join("daprd"), folder.join("scheduler")))
+        .find(|(daprd, scheduler)| is_suitable(daprd) && is_suitable(scheduler))
+}
+
+fn is_suitable(program: &Path) -> bool {
+    if !workspace::is_executable(program) {
+        return false;
+    }
+    let mut command = Command::new(program);
+    command.arg("--version");
+    process::read(command, Duration::from_secs(10)).is_ok_and(|version| {
+        version
+            .trim_start_matches("Runtime version: ")
+            .trim_start_matches('v')
+            .starts_with(DAPR_LINE)
+    })
+}
+
+/// Builds `tools/dapr` into the cache, keyed by its sources and the compiler, and returns the
+/// folder of the programs.
+fn build_go_programs(report: &Report) -> Result<PathBuf> {
+    let sources = workspace::root().join("tools/dapr");
+    let mut version = Command::new("go");
+    version.arg("version").current_dir(&sources);
+    let version = process::read(version, Duration::from_secs(300))
+        .context("Go 1.26 or later is needed; install it and put it on PATH")?;
+
+    let tools = workspace::cache()?.join("tools");
+    let folder = tools.join(key(&sources, &version)?);
+    let programs = folder.join("bin");
+    let _lock = workspace::lock(&tools.join("lock"))?;
+    if programs.is_dir() {
+        // So that it counts as used.
+        File::open(&folder)?.set_modified(SystemTime::now())?;
+        return Ok(programs);
+    }
+    report.step("building daprd, scheduler, broker and migrate with Go (minutes the first time)");
+    let partial = tempfile::tempdir_in(&tools)?;
+    let output = format!("{}/bin/", partial.path().display());
+    fs::create_dir_all(&output)?;
+    let flags = ["build", "-trimpath", "-ldflags=-s -w"];
+    let mut build = Command::new("go");
+    build
+        .args(flags)
+        .args(["-o", &output, "./cmd/..."])
+        .current_dir(&sources);
+    process::run(build)?;
+    let mut build = Command::new("go");
+    build
+        .args(flags)
+        .args(["-tags", "pgx5", "-o", &output, "tool"])
+        .current_dir(sources.join("migrate"));
+    process::run(build)?;
+    remove_unused(&tools);
+    fs::rename(partial.keep(), &folder)
+        .with_context(|| format!("cannot make {}", folder.display()))?;
+    report.step("daprd, scheduler, broker and migrate built");
+    Ok(programs)
+}
+
+/// A digest of everything that decides what the build makes.
+fn key(sources: &Path, compiler: &str) -> Result<String> {
+    let mut files = Vec::new();
+    list_sources(sources, &mut files)?;
+    files.sort();
+    let mut digest = Sha256::new();
+    digest.update(compiler);
+    for file in files {
+        let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let name = file.strip_prefix(sources).unwrap_or(&file).display();
+        digest.update(format!("\n{name} {}\n", content.len()));
+        digest.update(content);
+    }
+    let digest = digest.finalize();
+    Ok(digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect())
+}
+
+fn list_sources(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
+    for entry in
+        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
+    {
+        let path = entry?.path();
+        let name = path
+            .file_name()
+            .and_then(|name| name.to_str())
+            .unwrap_or_default();
+        if path.is_dir() {
+            list_sources(&path, files)?;
+        } else if (name.ends_with(".go") && !name.ends_with("_test.go"))
+            || name == "go.mod"
+            || name == "go.sum"
+        {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Removes builds that no clone has used for long. What cannot be removed is left.
+fn remove_unused(tools: &Path) {
+    for entry in fs::read_dir(tools).into_iter().flatten().flatten() {
+        let unused = entry
+            .metadata()
+            .and_then(|metadata| metadata.modified())
+            .ok()
+            .and_then(|modified| modified.elapsed().ok())
+            .is_some_and(|unused| unused > KEPT_UNUSED);
+        if unused && entry.path().is_dir() {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}

@@ -1,0 +1,256 @@
+//! How each service of a stack is started, and when it counts as ready.
+
+use std::net::{Ipv4Addr, SocketAddrV4};
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use rustix::process::Signal;
+
+use crate::endpoints::Secrets;
+use crate::programs::{Host, Programs};
+use crate::service::{Launch, Service, accepts};
+use crate::stack::Folders;
+use crate::{net, ports, postgres_server, workspace};
+
+/// Every port a stack listens on.
+#[derive(Debug)]
+pub(crate) struct Ports {
+    /// The app's, with the address it listens on.
+    pub(crate) app: SocketAddrV4,
+    pub(crate) broker: u16,
+    pub(crate) dapr_http: u16,
+    pub(crate) dapr_grpc: u16,
+    pub(crate) dapr_internal_grpc: u16,
+    pub(crate) dapr_metrics: u16,
+    pub(crate) scheduler: u16,
+    pub(crate) scheduler_health: u16,
+    pub(crate) scheduler_metrics: u16,
+    pub(crate) etcd_client: u16,
+    pub(crate) etcd_peer: u16,
+}
+
+impl Ports {
+    pub(crate) fn choose(app: Option<SocketAddrV4>) -> Result<Self> {
+        let app = match app {
+            Some(address) if address.ip().is_loopback() || address.ip().is_unspecified() => address,
+            Some(address) => {
+                bail!("{address} is not reached by the sidecar; listen on 127.0.0.1 or 0.0.0.0")
+            }
+            None => SocketAddrV4::new(Ipv4Addr::LOCALHOST, ports::free()?),
+        };
+        Ok(Self {
+            app,
+            broker: ports::free()?,
+            dapr_http: ports::free()?,
+            dapr_grpc: ports::free()?,
+            dapr_internal_grpc: ports::free()?,
+            dapr_metrics: ports::free()?,
+            scheduler: ports::free()?,
+            scheduler_health: ports::free()?,
+            scheduler_metrics: ports::free()?,
+            etcd_client: ports::free()?,
+            etcd_peer: ports::free()?,
+        })
+    }
+}
+
+pub(crate) fn broker(
+    programs: &Programs,
+    ports: &Ports,
+    topics: &[(&str, i32)],
+    folders: &Folders,
+    on_disk: bool,
+) -> Result<Service> {
+    let mut arguments = vec!["--listen".to_owned(), local(ports.broker)];
+    if on_disk {
+        let data = folders.data.join("broker");
+        std::fs::create_dir_all(&data)
+            .with_context(|| format!("cannot make {}", data.display()))?;
+        arguments.extend(["--data-dir".to_owned(), data.display().to_string()]);
+    }
+    for (topic, partitions) in topics {
+        arguments.extend(["--topic".to_owned(), format!("{topic}:{partitions}")]);
+    }
+    let launch = Launch {
+        name: "broker",
+        program: programs.broker.clone(),
+        arguments,
+        environment: Vec::new(),
+        folder: folders.data.clone(),
+        user: None,
+        stop: Signal::TERM,
+        death: Signal::KILL,
+        log: folders.log("broker"),
+        limit: Duration::from_secs(20),
+    };
+    Ok(Service::new(launch, accepts(ports.broker)))
+}
+
+pub(crate) fn scheduler(programs: &Programs, ports: &Ports, folders: &Folders) -> Result<Service> {
+    const ID: &str = "scheduler-0";
+    let data = folders.data.join("scheduler");
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+    let launch = Launch {
+        name: "scheduler",
+        program: programs.scheduler.clone(),
+        arguments: flags(&[
+            ("--id", ID),
+            ("--port", &ports.scheduler.to_string()),
+            ("--listen-address", "127.0.0.1"),
+            ("--override-broadcast-host-port", &local(ports.scheduler)),
+            ("--healthz-port", &ports.scheduler_health.to_string()),
+            ("--healthz-listen-address", "127.0.0.1"),
+            ("--metrics-port", &ports.scheduler_metrics.to_string()),
+            ("--metrics-listen-address", "127.0.0.1"),
+            ("--etcd-data-dir", &data.display().to_string()),
+            ("--etcd-client-port", &ports.etcd_client.to_string()),
+            ("--etcd-client-listen-address", "127.0.0.1"),
+            (
+                "--etcd-initial-cluster",
+                &format!("{ID}=http://{}", local(ports.etcd_peer)),
+            ),
+        ]),
+        environment: Vec::new(),
+        folder: folders.data.clone(),
+        user: None,
+        stop: Signal::TERM,
+        death: Signal::KILL,
+        log: folders.log("scheduler"),
+        limit: Duration::from_secs(60),
+    };
+    let health = format!("http://{}/healthz", local(ports.scheduler_health));
+    Ok(Service::new(launch, move || {
+        net::get(&health, &[]).map(drop)
+    }))
+}
+
+/// What the app is started with.
+pub(crate) struct App<'a> {
+    pub(crate) programs: &'a Programs,
+    pub(crate) ports: &'a Ports,
+    pub(crate) folders: &'a Folders,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) database_url: &'a str,
+    pub(crate) variables: &'a [(String, String)],
+}
+
+pub(crate) fn app(app: &App<'_>) -> Result<Service> {
+    let root = workspace::root();
+    let authority = postgres_server::authority(app.database_url)?;
+    let dapr_url = format!("http://{}", local(app.ports.dapr_http));
+    let mut variables = vec![
+        ("database_url", app.database_url),
+        ("database_authority", &authority),
+        ("dapr_url", &dapr_url),
+        ("dapr_api_token", &app.secrets.dapr_token),
+        ("app_api_token", &app.secrets.app_token),
+        ("jwt_secret", &app.secrets.jwt_secret),
+    ];
+    for (name, value) in app.variables {
+        variables.retain(|(set, _)| set != name);
+        variables.push((name, value));
+    }
+    let state = app.folders.state.join("app");
+    let mut arguments = vec!["up".to_owned()];
+    arguments.extend(flags(&[
+        ("--from", &root.join("spin.toml").display().to_string()),
+        ("--listen", &app.ports.app.to_string()),
+        ("--state-dir", &state.display().to_string()),
+    ]));
+    arguments.push("--quiet".to_owned());
+    for (name, value) in variables {
+        arguments.extend(["--variable".to_owned(), format!("{name}={value}")]);
+    }
+    std::fs::create_dir_all(&state).with_context(|| format!("cannot make {}", state.display()))?;
+    let launch = Launch {
+        name: "app",
+        program: app.programs.host_program.clone(),
+        arguments,
+        environment: Vec::new(),
+        folder: root,
+        user: None,
+        stop: Signal::TERM,
+        death: match app.programs.host {
+            // It has a child that serves, and passes this on to it.
+            Host::Spin => Signal::TERM,
+            Host::Devhost => Signal::KILL,
+        },
+        log: app.folders.log("app"),
+        limit: Duration::from_secs(60),
+    };
+    Ok(Service::new(launch, accepts(app.ports.app.port())))
+}
+
+pub(crate) fn daprd(
+    programs: &Programs,
+    ports: &Ports,
+    folders: &Folders,
+    secrets: &Secrets,
+    kafka: &str,
+) -> Service {
+    let dapr = workspace::root().join("dapr");
+    let path = |path: &Path| path.display().to_string();
+    let mut arguments = flags(&[
+        ("--app-id", "todo-events"),
+        ("--app-protocol", "http"),
+        ("--app-port", &ports.app.port().to_string()),
+        ("--app-health-check-path", "/readyz"),
+        ("--app-health-probe-interval", "1"),
+        ("--app-health-threshold", "2"),
+        ("--dapr-listen-addresses", "127.0.0.1"),
+        ("--dapr-http-port", &ports.dapr_http.to_string()),
+        ("--dapr-grpc-port", &ports.dapr_grpc.to_string()),
+        (
+            "--dapr-internal-grpc-port",
+            &ports.dapr_internal_grpc.to_string(),
+        ),
+        ("--dapr-internal-grpc-listen-address", "127.0.0.1"),
+        ("--metrics-port", &ports.dapr_metrics.to_string()),
+        ("--metrics-listen-address", "127.0.0.1"),
+        ("--resources-path", &path(&dapr.join("local"))),
+        ("--config", &path(&dapr.join("configuration.yaml"))),
+        ("--scheduler-host-address", &local(ports.scheduler)),
+    ]);
+    arguments.push("--enable-app-health-check".to_owned());
+    let launch = Launch {
+        name: "daprd",
+        program: programs.daprd.clone(),
+        arguments,
+        environment: vec![
+            ("TODO_EVENTS_KAFKA_BROKERS", kafka.to_owned()),
+            ("APP_API_TOKEN", secrets.app_token.clone()),
+            ("DAPR_API_TOKEN", secrets.dapr_token.clone()),
+        ],
+        folder: folders.data.clone(),
+        user: None,
+        stop: Signal::TERM,
+        death: Signal::KILL,
+        log: folders.log("daprd"),
+        limit: Duration::from_secs(60),
+    };
+    let url = format!("http://{}/v1.0", local(ports.dapr_http));
+    let token = secrets.dapr_token.clone();
+    Service::new(launch, move || {
+        let headers = [("dapr-api-token", token.as_str())];
+        net::get(&format!("{url}/healthz"), &headers)?;
+        let metadata = net::get(&format!("{url}/metadata"), &headers)?;
+        let metadata: serde_json::Value = serde_json::from_str(&metadata)?;
+        let subscriptions = metadata.get("subscriptions").and_then(|all| all.as_array());
+        if subscriptions.is_none_or(Vec::is_empty) {
+            bail!("it has not subscribed to any topic");
+        }
+        Ok(())
+    })
+}
+
+fn local(port: u16) -> String {
+    format!("127.0.0.1:{port}")
+}
+
+fn flags(flags: &[(&str, &str)]) -> Vec<String> {
+    flags
+        .iter()
+        .flat_map(|(name, value)| [(*name).to_owned(), (*value).to_owned()])
+        .collect()
+}
