@@ -9,13 +9,11 @@ mod tasks;
 use std::time::Instant;
 
 use platform::configuration;
-use platform::database::Database;
 use platform::http::{Request, Response, method_name};
 use platform::log::{self, Level};
 use platform::outbox::{Emitted, Lease};
 use platform::problem::Problem;
-use platform::publisher::Publisher;
-use platform::sidecar::Sidecar;
+use platform::publisher::publish_emitted;
 use serde_json::json;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
@@ -71,24 +69,8 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     log::line(level, COMPONENT, "request", fields);
 
     if let Some((emitted, lease)) = answer.emitted {
-        publish(emitted, lease).await;
+        publish_emitted(COMPONENT, emitted, lease).await;
     }
-}
-
-/// Publishes what a request emitted. Its client has been answered: what fails here is left to the relay.
-async fn publish(emitted: Emitted, lease: Lease) {
-    let (Ok(database), Ok(sidecar)) = (
-        Database::from_configuration(),
-        Sidecar::from_configuration(),
-    ) else {
-        return;
-    };
-    let publisher = Publisher {
-        database: &database,
-        sidecar: &sidecar,
-        component: COMPONENT,
-    };
-    publisher.publish_emitted(emitted, lease).await;
 }
 
 async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answer, Problem> {

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
-use serde_json::Value;
+use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::timestamp::Timestamp;
@@ -136,9 +136,13 @@ impl ReceivedEvent {
         })
     }
 
-    /// The string member `name` of the data, for logs.
-    pub fn data_text(&self, name: &str) -> Option<&str> {
-        self.data.get(name)?.as_str()
+    /// Adds what identifies the event to a log line's fields: `event_id`, `event_type`, `user_id` and `task_id`.
+    pub fn describe(&self, fields: &mut Value) {
+        fields["event_id"] = json!(self.id);
+        fields["event_type"] = json!(printable(&self.event_type));
+        for name in ["user_id", "task_id"] {
+            fields[name] = json!(self.data.get(name).and_then(Value::as_str));
+        }
     }
 }
 
@@ -155,7 +159,6 @@ fn printable(event_type: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use serde_json::json;
 
     use super::*;
 
@@ -178,7 +181,9 @@ mod tests {
             (event.event_type.as_str(), event.sequence),
             ("task.completed", 7)
         );
-        assert_eq!(event.data_text("task_id"), Some("x"));
+        let mut fields = json!({});
+        event.describe(&mut fields);
+        assert_eq!(fields["task_id"], "x");
     }
 
     #[test]

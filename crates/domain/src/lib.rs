@@ -11,6 +11,7 @@ pub mod event;
 pub mod idempotency_key;
 pub mod query;
 pub mod recurrence;
+pub mod reminder;
 pub mod task;
 pub mod task_fields;
 pub mod task_list;

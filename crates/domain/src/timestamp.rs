@@ -9,8 +9,8 @@ use time::{OffsetDateTime, UtcOffset};
 /// An instant with microsecond precision, in the years 0001 to 9998 (UTC).
 ///
 /// Both ends keep their distance from what PostgreSQL and the calendar can hold, so that no rule applied to a valid
-/// instant leaves their range. Written as RFC 3339 in UTC with six decimals.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+/// instant leaves their range. Written as RFC 3339 in UTC with six decimals. The default is the Unix epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp {
     unix_micros: i64,
 }

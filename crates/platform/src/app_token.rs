@@ -1,13 +1,34 @@
 //! Whether a call comes from the sidecar.
 
+use spin_sdk::http::Method;
 use subtle::ConstantTimeEq;
 
+use crate::configuration;
+use crate::http::Request;
+use crate::problem::Problem;
+
 /// The header in which Dapr sends the app's token.
-pub const HEADER: &str = "dapr-api-token";
+const HEADER: &str = "dapr-api-token";
+
+/// Lets only a `POST` of the sidecar pass, by the token of the variable `app_api_token`.
+///
+/// # Errors
+///
+/// 401 for any other caller, 405 for another method.
+pub fn authorize(request: &Request) -> Result<(), Problem> {
+    let token = configuration::text("app_api_token")?;
+    if !is_valid(request.header(HEADER).as_deref(), &token) {
+        return Err(Problem::not_the_sidecar());
+    }
+    match request.method() {
+        Method::Post => Ok(()),
+        _ => Err(Problem::method_not_allowed("POST")),
+    }
+}
 
 /// Whether `sent` is the app's token. A configured token shorter than 16 bytes refuses every call. Takes the same time
 /// wherever the two differ.
-pub fn is_valid(sent: Option<&str>, configured: &str) -> bool {
+fn is_valid(sent: Option<&str>, configured: &str) -> bool {
     let sent = sent.unwrap_or_default().as_bytes();
     configured.len() >= 16 && bool::from(sent.ct_eq(configured.as_bytes()))
 }

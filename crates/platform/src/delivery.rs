@@ -1,9 +1,17 @@
-//! What a handler tells the sidecar about an event, a job or a binding's call.
+//! What a handler tells the sidecar about an event or a job.
 //!
 //! Dapr reads the status code and, for events, the word in `status` (Dapr documentation, "Pub/sub API reference"): any
 //! word it does not know means retry, so only these answers are given.
 
-use crate::http::Response;
+use std::time::Instant;
+
+use serde_json::{Value, json};
+use spin_sdk::http::ResponseOutparam;
+
+use crate::configuration::ConfigurationError;
+use crate::database::DatabaseError;
+use crate::http::{Request, Response};
+use crate::log::{self, Level};
 
 /// How a handler dealt with a delivery.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,8 +25,7 @@ pub enum Delivery {
 }
 
 impl Delivery {
-    /// The response that says so.
-    pub fn response(&self) -> Response {
+    fn response(&self) -> Response {
         match self {
             Self::Done => Response::json(200, r#"{"status":"SUCCESS"}"#),
             Self::Drop(_) => Response::json(200, r#"{"status":"DROP"}"#),
@@ -26,20 +33,58 @@ impl Delivery {
         }
     }
 
-    /// The outcome's name in logs.
-    pub fn outcome(&self) -> &'static str {
-        match self {
-            Self::Done => "done",
-            Self::Drop(_) => "dropped",
-            Self::Retry(_) => "retried",
+    /// Answers the sidecar, then writes the line that tells how the delivery went; `fields` say what it was.
+    pub async fn send(
+        &self,
+        out: ResponseOutparam,
+        component: &str,
+        mut fields: Value,
+        start: Instant,
+    ) {
+        self.response().send(out).await;
+        let (level, outcome, reason) = match self {
+            Self::Done => (Level::Info, "done", None),
+            Self::Drop(reason) => (Level::Warn, "dropped", Some(reason)),
+            Self::Retry(reason) => (Level::Warn, "retried", Some(reason)),
+        };
+        fields["outcome"] = json!(outcome);
+        if let Some(reason) = reason {
+            fields["error"] = json!(reason);
         }
+        fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
+        log::line(level, component, "delivery", fields);
     }
+}
 
-    /// Why it is not done.
-    pub fn reason(&self) -> Option<&str> {
-        match self {
-            Self::Done => None,
-            Self::Drop(reason) | Self::Retry(reason) => Some(reason),
-        }
+impl From<DatabaseError> for Delivery {
+    fn from(error: DatabaseError) -> Self {
+        Self::Retry(error.to_string())
     }
+}
+
+impl From<ConfigurationError> for Delivery {
+    fn from(error: ConfigurationError) -> Self {
+        Self::Retry(error.to_string())
+    }
+}
+
+impl From<domain::event::MalformedEvent> for Delivery {
+    fn from(error: domain::event::MalformedEvent) -> Self {
+        Self::Drop(error.to_string())
+    }
+}
+
+/// Reads a delivery's body.
+///
+/// # Errors
+///
+/// The answer to a body that is too large or breaks off.
+pub async fn body(request: Request) -> Result<Vec<u8>, Delivery> {
+    request
+        .body()
+        .await
+        .map_err(|problem| match problem.status() {
+            413 => Delivery::Drop("the delivery is too large".to_owned()),
+            _ => Delivery::Retry("the delivery ended early".to_owned()),
+        })
 }

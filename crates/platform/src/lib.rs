@@ -15,5 +15,6 @@ pub mod log;
 pub mod outbox;
 pub mod problem;
 pub mod publisher;
+pub mod reminders;
 pub mod sidecar;
 pub mod trace_context;

@@ -36,6 +36,29 @@ pub struct Publisher<'a> {
     pub component: &'static str,
 }
 
+/// Publishes what a statement of `component` emitted, and what follows it in the lane.
+///
+/// To be called after the answer is sent. What fails here is left to the relay.
+pub async fn publish_emitted(component: &'static str, emitted: Emitted, lease: Lease) {
+    match (
+        Database::from_configuration(),
+        Sidecar::from_configuration(),
+    ) {
+        (Ok(database), Ok(sidecar)) => {
+            let publisher = Publisher {
+                database: &database,
+                sidecar: &sidecar,
+                component,
+            };
+            publisher.publish_emitted(emitted, lease).await;
+        }
+        (Err(error), _) | (_, Err(error)) => {
+            let fields = json!({"outcome": "left_to_relay", "error": error.to_string()});
+            log::line(Level::Error, component, "publishing impossible", fields);
+        }
+    }
+}
+
 /// How a turn at publishing a lane ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
