@@ -1,6 +1,11 @@
 //! The public REST API of tasks, and the routes that tell Dapr and Kubernetes about the service.
 
+mod analytics;
+mod authorization;
 mod health;
+mod link;
+mod notification_statements;
+mod notifications;
 mod route;
 mod statements;
 mod subscriptions;
@@ -8,7 +13,7 @@ mod tasks;
 
 use std::time::Instant;
 
-use platform::configuration;
+use domain::user_id::UserId;
 use platform::http::{Request, Response, method_name};
 use platform::log::{self, Level};
 use platform::outbox::{Emitted, Lease};
@@ -18,6 +23,7 @@ use serde_json::json;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 
+use crate::authorization::authorize;
 use crate::route::Route;
 
 /// The component's name, in logs and, behind `/todo/`, as the source of its events.
@@ -77,22 +83,30 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
     let segments = request.path_segments()?;
     let route = Route::find(&segments);
     fields["route"] = json!(route.template());
+    if let Some(user) = route.user() {
+        let user = authorize(&request, user)?;
+        fields["user_id"] = json!(user.as_str());
+        fields["task_id"] = json!(route.task());
+        return answer_user(request, &route, &user).await;
+    }
     match route {
-        Route::Tasks { user }
-        | Route::Task { user, .. }
-        | Route::Complete { user, .. }
-        | Route::Reopen { user, .. } => {
-            let key = configuration::text("jwt_secret")?;
-            let user = tasks::authorize(&request, user, key.as_bytes())?;
-            fields["user_id"] = json!(user.as_str());
-            if let Some(task) = route.task() {
-                fields["task_id"] = json!(task);
-            }
-            tasks::answer(request, &route, &user).await
-        }
         Route::Subscriptions => subscriptions::answer(&request),
         Route::Liveness => health::live(&request),
         Route::Readiness => health::ready(&request),
-        Route::Unknown => Err(Problem::not_found("There is no such route.")),
+        _ => Err(Problem::not_found("There is no such route.")),
+    }
+}
+
+async fn answer_user(
+    request: Request,
+    route: &Route<'_>,
+    user: &UserId,
+) -> Result<Answer, Problem> {
+    match route {
+        Route::Notifications { .. }
+        | Route::ReadNotification { .. }
+        | Route::ReadNotifications { .. } => notifications::answer(&request, route, user),
+        Route::Analytics { .. } => analytics::answer(&request, user),
+        _ => tasks::answer(request, route, user).await,
     }
 }

@@ -12,6 +12,17 @@ pub(crate) enum Route<'a> {
     Complete { user: &'a str, task: Option<Uuid> },
     /// `/api/{user_id}/tasks/{task_id}/reopen`
     Reopen { user: &'a str, task: Option<Uuid> },
+    /// `/api/{user_id}/notifications`
+    Notifications { user: &'a str },
+    /// `/api/{user_id}/notifications/{id}/read`
+    ReadNotification {
+        user: &'a str,
+        notification: Option<Uuid>,
+    },
+    /// `/api/{user_id}/notifications/read-all`
+    ReadNotifications { user: &'a str },
+    /// `/api/{user_id}/analytics`
+    Analytics { user: &'a str },
     /// `/dapr/subscribe`
     Subscriptions,
     /// `/healthz`
@@ -30,16 +41,23 @@ impl<'a> Route<'a> {
             ["api", user, "tasks"] => Self::Tasks { user },
             ["api", user, "tasks", task] => Self::Task {
                 user,
-                task: task_id(task),
+                task: uuid(task),
             },
             ["api", user, "tasks", task, "complete"] => Self::Complete {
                 user,
-                task: task_id(task),
+                task: uuid(task),
             },
             ["api", user, "tasks", task, "reopen"] => Self::Reopen {
                 user,
-                task: task_id(task),
+                task: uuid(task),
             },
+            ["api", user, "notifications"] => Self::Notifications { user },
+            ["api", user, "notifications", "read-all"] => Self::ReadNotifications { user },
+            ["api", user, "notifications", id, "read"] => Self::ReadNotification {
+                user,
+                notification: uuid(id),
+            },
+            ["api", user, "analytics"] => Self::Analytics { user },
             ["dapr", "subscribe"] => Self::Subscriptions,
             ["healthz"] => Self::Liveness,
             ["readyz"] => Self::Readiness,
@@ -54,10 +72,29 @@ impl<'a> Route<'a> {
             Self::Task { .. } => "/api/{user_id}/tasks/{task_id}",
             Self::Complete { .. } => "/api/{user_id}/tasks/{task_id}/complete",
             Self::Reopen { .. } => "/api/{user_id}/tasks/{task_id}/reopen",
+            Self::Notifications { .. } => "/api/{user_id}/notifications",
+            Self::ReadNotification { .. } => "/api/{user_id}/notifications/{id}/read",
+            Self::ReadNotifications { .. } => "/api/{user_id}/notifications/read-all",
+            Self::Analytics { .. } => "/api/{user_id}/analytics",
             Self::Subscriptions => "/dapr/subscribe",
             Self::Liveness => "/healthz",
             Self::Readiness => "/readyz",
             Self::Unknown => "unknown",
+        }
+    }
+
+    /// The user in the path of a route that is a user's.
+    pub(crate) fn user(&self) -> Option<&'a str> {
+        match self {
+            Self::Tasks { user }
+            | Self::Task { user, .. }
+            | Self::Complete { user, .. }
+            | Self::Reopen { user, .. }
+            | Self::Notifications { user }
+            | Self::ReadNotification { user, .. }
+            | Self::ReadNotifications { user }
+            | Self::Analytics { user } => Some(user),
+            Self::Subscriptions | Self::Liveness | Self::Readiness | Self::Unknown => None,
         }
     }
 
@@ -72,8 +109,8 @@ impl<'a> Route<'a> {
     }
 }
 
-/// A UUID in its usual form; the other forms that the parser accepts would give one task several paths.
-fn task_id(segment: &str) -> Option<Uuid> {
+/// A UUID in its usual form; the other forms that the parser accepts would give one thing several paths.
+fn uuid(segment: &str) -> Option<Uuid> {
     Uuid::parse_str(segment)
         .ok()
         .filter(|_| segment.len() == 36)

@@ -17,16 +17,45 @@ pub(crate) fn answer(request: &Request) -> Result<Answer, Problem> {
     if *request.method() != Method::Get {
         return Err(Problem::method_not_allowed("GET"));
     }
-    let subscriptions = json!([subscription(
-        "pubsub_name",
-        "tasks_topic",
-        &[r#"event.type == "task.completed""#],
-        "/api/events/tasks"
-    )?,]);
+    let task_events: Vec<String> = [
+        "task.created",
+        "task.updated",
+        "task.completed",
+        "task.deleted",
+    ]
+    .map(is_type)
+    .to_vec();
+    let subscriptions = json!([
+        subscription("pubsub_name", "tasks_topic", &[is_type("task.completed")], "/api/events/tasks")?,
+        subscription("pubsub_reminders_name", "tasks_topic", &task_events, "/api/events/reminders")?,
+        subscription(
+            "pubsub_reminders_name",
+            "reminders_topic",
+            &[is_type("reminder.triggered")],
+            "/api/events/reminders",
+        )?,
+        // Raw: a record that is not even JSON must be recorded too, and must not block the topic.
+        {
+            "pubsubname": configuration::text("pubsub_name")?,
+            "topic": configuration::text("dead_letter_topic")?,
+            "metadata": {"rawPayload": "true"},
+            "route": "/api/events/dead-letters",
+        },
+    ]);
     Ok(Response::json(200, subscriptions.to_string()).into())
 }
 
-fn subscription(pubsub: &str, topic: &str, matches: &[&str], path: &str) -> Result<Value, Problem> {
+/// The CEL expression that matches events of a type.
+fn is_type(event_type: &str) -> String {
+    format!("event.type == \"{event_type}\"")
+}
+
+fn subscription(
+    pubsub: &str,
+    topic: &str,
+    matches: &[String],
+    path: &str,
+) -> Result<Value, Problem> {
     let rules: Vec<Value> = matches
         .iter()
         .map(|rule| json!({"match": rule, "path": path}))

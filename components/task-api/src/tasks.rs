@@ -2,14 +2,14 @@
 
 use domain::entity_tag::{Precondition, entity_tag};
 use domain::idempotency_key::IdempotencyKey;
+use domain::page::Position;
 use domain::recurrence::Calendar as _;
 use domain::task_fields::{TaskPatch, parse_new_task, parse_task_patch, recurrence_mismatch};
-use domain::task_list::{Position, TaskQuery};
+use domain::task_list::TaskQuery;
 use domain::timestamp::Timestamp;
 use domain::user_id::UserId;
 use domain::violation::{Location, Violation};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use platform::bearer_token::{Unauthenticated, authenticate};
 use platform::calendar::Calendar;
 use platform::configuration;
 use platform::database::{Database, number, optional_text, text};
@@ -25,33 +25,12 @@ use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
 
 use crate::Answer;
+use crate::link::next_link;
 use crate::route::Route;
 use crate::statements;
 
 /// The source of the events that this component emits.
 const SOURCE: &str = "/todo/task-api";
-
-/// Who the client is, if the path is theirs.
-///
-/// # Errors
-///
-/// 401 without a valid token, 403 when the path is another user's, 400 when it names no user.
-pub(crate) fn authorize(request: &Request, user: &str, key: &[u8]) -> Result<UserId, Problem> {
-    let client = authenticate(request.header("authorization").as_deref(), key).map_err(
-        |error| match error {
-            Unauthenticated::Missing => Problem::unauthenticated("A bearer token is required."),
-            Unauthenticated::Invalid => Problem::unauthenticated("The bearer token is not valid."),
-            Unauthenticated::WeakKey => {
-                Problem::internal("the variable jwt_secret is shorter than 32 bytes")
-            }
-        },
-    )?;
-    if client.as_str() == user {
-        Ok(client)
-    } else {
-        Err(Problem::forbidden())
-    }
-}
 
 /// Answers a request of `user`.
 pub(crate) async fn answer(
@@ -175,22 +154,15 @@ fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> {
     Ok(match page.last {
         Some(last) => response.with_header(
             "link",
-            next_link(user, request.query(), &query.cursor_after(last)),
+            next_link(
+                &tasks_path(user),
+                request.query(),
+                &query.cursor_after(last),
+            ),
         ),
         None => response,
     }
     .into())
-}
-
-/// The `Link` to the next page (RFC 8288): the same request with another cursor.
-fn next_link(user: &UserId, query: &str, cursor: &str) -> String {
-    let kept = query
-        .split('&')
-        .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-    // What a client may send unencoded must not end the link's target.
-    let kept = kept.map(|pair| pair.replace('<', "%3C").replace('>', "%3E"));
-    let pairs: Vec<String> = kept.chain([format!("cursor={cursor}")]).collect();
-    format!("<{}?{}>; rel=\"next\"", tasks_path(user), pairs.join("&"))
 }
 
 fn tasks_path(user: &UserId) -> String {

@@ -6,9 +6,12 @@
 
 #![forbid(unsafe_code)]
 
+pub mod date_range;
 pub mod entity_tag;
 pub mod event;
 pub mod idempotency_key;
+pub mod notification_list;
+pub mod page;
 pub mod query;
 pub mod recurrence;
 pub mod reminder;

@@ -1,10 +1,6 @@
 //! Which tasks a list shows, in what order, and where its next page begins.
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use serde::{Deserialize, Serialize};
-use uuid::Uuid;
-
+use crate::page::{self, Position};
 use crate::query::Query;
 use crate::task::Priority;
 use crate::timestamp::Timestamp;
@@ -91,25 +87,6 @@ pub struct TaskQuery {
     pub after: Option<Position>,
 }
 
-/// A task's place in an order.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub struct Position {
-    /// The sort key as text: an RFC 3339 instant or a priority; none for a task without a due date.
-    #[serde(rename = "k")]
-    pub key: Option<String>,
-    /// The task.
-    #[serde(rename = "i")]
-    pub id: Uuid,
-}
-
-#[derive(Serialize, Deserialize)]
-struct Cursor {
-    #[serde(rename = "s")]
-    sort: String,
-    #[serde(flatten)]
-    position: Position,
-}
-
 impl TaskQuery {
     /// Reads the parameters of a list.
     ///
@@ -172,19 +149,14 @@ impl TaskQuery {
             );
         }
         let sort = sort.unwrap_or(Sort::new(SortKey::CreatedAt, true));
-        let limit = parse_limit(&query).unwrap_or_else(|detail| {
-            invalid("limit", detail);
-            DEFAULT_LIMIT
+        let limit = page::limit(&query).unwrap_or_else(|violation| {
+            violations.push(violation);
+            page::DEFAULT_LIMIT
         });
-        let after = query.get("cursor").and_then(|cursor| {
-            let position = decode_cursor(cursor, sort);
-            if position.is_none() {
-                invalid(
-                    "cursor",
-                    "must come from a Link of a list with the same sort_by",
-                );
-            }
-            position
+        let key_fits = |key: Option<&str>| key_fits(sort, key);
+        let after = page::after(&query, sort.name(), key_fits).unwrap_or_else(|violation| {
+            violations.push(violation);
+            None
         });
         if violations.is_empty() {
             Ok(Self {
@@ -205,47 +177,24 @@ impl TaskQuery {
 
     /// The cursor of the page that begins after `position`.
     pub fn cursor_after(&self, position: Position) -> String {
-        encode(&Cursor {
-            sort: self.sort.name().to_owned(),
-            position,
-        })
+        page::cursor(self.sort.name(), position)
     }
 }
 
-/// How many rows a page has unless told otherwise.
-const DEFAULT_LIMIT: u16 = 50;
-
-/// Reads the parameter `limit`: 1 to 200, by default 50.
-fn parse_limit(query: &Query) -> Result<u16, &'static str> {
-    match query.get("limit").map(str::parse) {
-        None => Ok(DEFAULT_LIMIT),
-        Some(Ok(limit @ 1..=200)) => Ok(limit),
-        Some(_) => Err("must be 1 to 200"),
-    }
-}
-
-fn encode(cursor: &impl Serialize) -> String {
-    // Strings and a UUID always serialize.
-    URL_SAFE_NO_PAD.encode(serde_json::to_vec(cursor).unwrap_or_default())
-}
-
-/// The position in a cursor made for `sort`, if it is one.
-fn decode_cursor(cursor: &str, sort: Sort) -> Option<Position> {
-    let cursor: Cursor = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
-    let key_fits = match (sort.key, &cursor.position.key) {
-        (SortKey::CreatedAt, Some(key)) | (SortKey::DueDate, Some(key)) => {
-            Timestamp::parse(key).is_ok()
-        }
-        (SortKey::DueDate, None) => true,
+/// Whether a cursor's key is one of `sort`: an RFC 3339 instant, none for a task without a due date, or a priority.
+fn key_fits(sort: Sort, key: Option<&str>) -> bool {
+    match (sort.key, key) {
+        (SortKey::CreatedAt | SortKey::DueDate, Some(key)) => Timestamp::parse(key).is_ok(),
         (SortKey::Priority, Some(key)) => Priority::from_name(key).is_some(),
+        (SortKey::DueDate, None) => true,
         (SortKey::CreatedAt | SortKey::Priority, None) => false,
-    };
-    (cursor.sort == sort.name() && key_fits).then_some(cursor.position)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use uuid::Uuid;
 
     use super::*;
 

@@ -1,0 +1,61 @@
+//! The SQL of notifications.
+
+use domain::notification_list::NotificationQuery;
+use domain::user_id::UserId;
+use platform::database::{number, optional_text, text};
+use spin_sdk::pg4::ParameterValue;
+
+/// Lists notifications, newest first, and counts the unread ones: the statement and its parameters.
+pub(crate) fn list(user: &UserId, query: &NotificationQuery) -> (String, Vec<ParameterValue>) {
+    let mut parameters = vec![text(user.as_str()), number(i64::from(query.limit))];
+    let mut conditions = String::new();
+    if query.unread {
+        conditions.push_str(" AND read_at IS NULL");
+    }
+    if let Some(after) = &query.after {
+        conditions.push_str(" AND (created_at, id) < ($3::text::timestamptz, $4::text::uuid)");
+        parameters.extend([optional_text(after.key.clone()), text(after.id)]);
+    }
+    let statement = format!(
+        "WITH page AS (
+            SELECT notification, row_number() OVER (ORDER BY created_at DESC, id DESC) AS place
+            FROM notifications AS notification
+            WHERE user_id = $1{conditions}
+            ORDER BY created_at DESC, id DESC
+            LIMIT $2::bigint + 1
+        )
+        SELECT jsonb_build_object(
+            'notifications', coalesce(
+                (
+                    SELECT jsonb_agg(notification_json(notification) ORDER BY place)
+                    FROM page
+                    WHERE place <= $2::bigint
+                ),
+                '[]'
+            ),
+            'unread', (SELECT count(*) FROM notifications WHERE user_id = $1 AND read_at IS NULL),
+            'last', (
+                SELECT jsonb_build_object('k', rfc3339((notification).created_at), 'i', (notification).id)
+                FROM page
+                WHERE place = $2::bigint AND EXISTS (SELECT FROM page WHERE place > $2::bigint)
+            )
+        )::text"
+    );
+    (statement, parameters)
+}
+
+/// Marks a notification as read, if it is not: `$1` user, `$2` notification.
+pub(crate) const MARK_READ: &str = "
+WITH read AS (
+    UPDATE notifications AS notification SET read_at = coalesce(read_at, now())
+    WHERE id = $2::text::uuid AND user_id = $1
+    RETURNING notification
+)
+SELECT coalesce((SELECT notification_json(notification) FROM read), 'null')::text";
+
+/// Marks all of a user's notifications as read: `$1` user.
+pub(crate) const MARK_ALL_READ: &str = "
+WITH read AS (
+    UPDATE notifications SET read_at = now() WHERE user_id = $1 AND read_at IS NULL RETURNING 1
+)
+SELECT jsonb_build_object('marked', (SELECT count(*) FROM read))::text";

@@ -1,0 +1,82 @@
+//! The routes of notifications.
+
+use domain::notification_list::NotificationQuery;
+use domain::page::Position;
+use domain::user_id::UserId;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use platform::database::{Database, text};
+use platform::http::{Request, Response};
+use platform::problem::Problem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use spin_sdk::http::Method;
+use uuid::Uuid;
+
+use crate::Answer;
+use crate::link::next_link;
+use crate::notification_statements as statements;
+use crate::route::Route;
+
+/// The header that tells how many notifications of the user are unread.
+const UNREAD_COUNT: &str = "unread-count";
+
+/// Answers a request of `user`.
+pub(crate) fn answer(
+    request: &Request,
+    route: &Route<'_>,
+    user: &UserId,
+) -> Result<Answer, Problem> {
+    match (route, request.method()) {
+        (Route::Notifications { .. }, Method::Get) => list(request, user),
+        (Route::Notifications { .. }, _) => Err(Problem::method_not_allowed("GET")),
+        (Route::ReadNotification { notification, .. }, Method::Post) => {
+            mark_read(user, *notification)
+        }
+        (Route::ReadNotifications { .. }, Method::Post) => mark_all_read(user),
+        _ => Err(Problem::method_not_allowed("POST")),
+    }
+}
+
+fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> {
+    #[derive(Deserialize)]
+    struct Page {
+        notifications: Box<RawValue>,
+        unread: i64,
+        last: Option<Position>,
+    }
+    let query = NotificationQuery::parse(request.query())?;
+    let (statement, parameters) = statements::list(user, &query);
+    let page: Page = Database::from_configuration()?.query(&statement, &parameters)?;
+    let response = Response::json(200, page.notifications.get())
+        .with_header(UNREAD_COUNT, page.unread.to_string());
+    Ok(match page.last {
+        Some(last) => {
+            let path = format!(
+                "/api/{}/notifications",
+                utf8_percent_encode(user.as_str(), NON_ALPHANUMERIC)
+            );
+            response.with_header(
+                "link",
+                next_link(&path, request.query(), &query.cursor_after(last)),
+            )
+        }
+        None => response,
+    }
+    .into())
+}
+
+fn mark_read(user: &UserId, notification: Option<Uuid>) -> Result<Answer, Problem> {
+    let no_such = || Problem::not_found("There is no such notification.");
+    let notification = notification.ok_or_else(no_such)?;
+    let read: Option<Box<RawValue>> = Database::from_configuration()?.query(
+        statements::MARK_READ,
+        &[text(user.as_str()), text(notification)],
+    )?;
+    Ok(Response::json(200, read.ok_or_else(no_such)?.get()).into())
+}
+
+fn mark_all_read(user: &UserId) -> Result<Answer, Problem> {
+    let read: Box<RawValue> =
+        Database::from_configuration()?.query(statements::MARK_ALL_READ, &[text(user.as_str())])?;
+    Ok(Response::json(200, read.get()).into())
+}
