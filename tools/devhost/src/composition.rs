@@ -9,7 +9,7 @@ use std::str::FromStr;
 
 use anyhow::{Context, Result, ensure};
 use semver::Version;
-use wac_graph::types::{Package, SubtypeChecker, WorldId};
+use wac_graph::types::{ItemKind, Package, SubtypeChecker, WorldId};
 use wac_graph::{CompositionGraph, EncodeOptions, NodeId};
 
 /// The package that denied imports are moved to.
@@ -115,12 +115,23 @@ fn deny(
         let name = denied_name(&import);
         let node = match moved.get(&name) {
             Some(node) => *node,
-            None => graph.import(name.clone(), kind)?,
+            None => {
+                let kind = renamed(graph, kind, &name);
+                graph.import(name.clone(), kind)?
+            }
         };
         moved.insert(name, node);
         graph.set_instantiation_argument(instance, &import, node)?;
     }
     Ok(())
+}
+
+/// The same interface under another name: imports are told apart by the name in their type.
+fn renamed(graph: &mut CompositionGraph, kind: ItemKind, name: &str) -> ItemKind {
+    let ItemKind::Instance(id) = kind else { return kind };
+    let mut interface = graph.types()[id].clone();
+    interface.id = Some(name.to_owned());
+    ItemKind::Instance(graph.types_mut().add_interface(interface))
 }
 
 fn is_denied(import: &str) -> bool {

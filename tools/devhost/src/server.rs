@@ -170,7 +170,7 @@ impl Server {
                 match self.run(component, request, found, client).await {
                     Ok(response) => Ok(response),
                     Err(error) => {
-                        eprintln!("Component {id} did not answer: {error:?}");
+                        eprintln!("Component {id} did not answer: {error:#}");
                         status(StatusCode::INTERNAL_SERVER_ERROR)
                     }
                 }
@@ -211,7 +211,7 @@ impl Server {
         let id = component.id.clone();
         tokio::spawn(async move {
             if let Err(error) = instance.await.map_err(Into::into).and_then(|result| result) {
-                eprintln!("Component {id} failed after its response had begun: {error:?}");
+                eprintln!("Component {id} failed after its response had begun: {error:#}");
             }
         });
         response.map_err(|code| anyhow!("it set an error as its response: {code:?}"))
