@@ -13,7 +13,7 @@ use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::calendar::Calendar;
 use platform::configuration;
 use platform::database::{Database, number, optional_text, text};
-use platform::http::{Request, Response};
+use platform::http::{BODY_LIMIT, Request, Response};
 use platform::outbox::{Emitted, Lease, Outbox};
 use platform::problem::Problem;
 use serde::Deserialize;
@@ -367,7 +367,7 @@ fn change(request: &Request, change: &str, user: &UserId, task: Uuid) -> Result<
 }
 
 async fn json_body(request: Request) -> Result<Value, Problem> {
-    let body = request.body().await?;
+    let body = request.body(BODY_LIMIT).await?;
     serde_json::from_slice(&body).map_err(|error| {
         Problem::bad_request(format!(
             "The body is not JSON (RFC 8259): line {}, column {}.",

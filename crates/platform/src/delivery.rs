@@ -10,7 +10,7 @@ use spin_sdk::http::ResponseOutparam;
 
 use crate::configuration::ConfigurationError;
 use crate::database::DatabaseError;
-use crate::http::{Request, Response};
+use crate::http::{BODY_LIMIT, Request, Response};
 use crate::log::{self, Level};
 
 /// How a handler dealt with a delivery.
@@ -81,7 +81,7 @@ impl From<domain::event::MalformedEvent> for Delivery {
 /// The answer to a body that is too large or breaks off.
 pub async fn body(request: Request) -> Result<Vec<u8>, Delivery> {
     request
-        .body()
+        .body(BODY_LIMIT)
         .await
         .map_err(|problem| match problem.status() {
             413 => Delivery::Drop("the delivery is too large".to_owned()),

@@ -7,7 +7,7 @@ use spin_sdk::http::{Fields, IncomingRequest, Method, OutgoingResponse, Response
 use crate::problem::Problem;
 use crate::trace_context::traceparent;
 
-/// The largest body that is read, in bytes.
+/// The largest body of a client or of an event, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// A request whose body is not yet read.
@@ -85,17 +85,17 @@ impl Request {
         traceparent(&value).map(str::to_owned)
     }
 
-    /// Reads the body as a stream, up to [`BODY_LIMIT`].
+    /// Reads the body as a stream, up to `limit` bytes.
     ///
     /// # Errors
     ///
     /// 413 as soon as more arrives or is announced, 400 when the client breaks off.
-    pub async fn body(self) -> Result<Vec<u8>, Problem> {
-        let too_large = || Problem::content_too_large(BODY_LIMIT);
+    pub async fn body(self, limit: usize) -> Result<Vec<u8>, Problem> {
+        let too_large = || Problem::content_too_large(limit);
         let announced = self
             .header("content-length")
             .and_then(|length| length.parse::<u64>().ok());
-        if announced.is_some_and(|length| length > BODY_LIMIT as u64) {
+        if announced.is_some_and(|length| length > limit as u64) {
             return Err(too_large());
         }
         drop(self.headers);
@@ -107,7 +107,7 @@ impl Request {
                 Ok(None) => return Ok(body),
                 Err(_) => return Err(Problem::bad_request("The body ended early.")),
             }
-            if body.len() > BODY_LIMIT {
+            if body.len() > limit {
                 return Err(too_large());
             }
         }

@@ -34,6 +34,8 @@ pub struct Publisher<'a> {
     pub sidecar: &'a Sidecar,
     /// The component's name, for logs.
     pub component: &'static str,
+    /// When it stops taking up a further event; what is left then is the relay's.
+    pub until: Instant,
 }
 
 /// Publishes what a statement of `component` emitted, and what follows it in the lane.
@@ -45,10 +47,12 @@ pub async fn publish_emitted(component: &'static str, emitted: Emitted, lease: L
         Sidecar::from_configuration(),
     ) {
         (Ok(database), Ok(sidecar)) => {
+            let until = Instant::now() + MOST_TIME;
             let publisher = Publisher {
                 database: &database,
                 sidecar: &sidecar,
                 component,
+                until,
             };
             publisher.publish_emitted(emitted, lease).await;
         }
@@ -72,6 +76,8 @@ pub enum Turn {
 #[derive(Deserialize)]
 struct Holding {
     held: bool,
+    /// Where the lane stands, if held.
+    published: Option<i64>,
     events: Vec<OutboundEvent>,
 }
 
@@ -127,11 +133,12 @@ impl Publisher<'_> {
             &[text(user), text(lease.token), number(BATCH)],
         );
         let outcome = match taken {
-            Ok(Holding { held: true, events }) => {
-                let published = events.first().map_or(0, |event| event.sequence - 1);
-                self.publish_lane(user, lease, published, events).await
-            }
-            Ok(Holding { held: false, .. }) => Ok(Turn::Done),
+            Ok(Holding {
+                held: true,
+                published: Some(published),
+                events,
+            }) => self.publish_lane(user, lease, published, events).await,
+            Ok(_) => Ok(Turn::Done),
             Err(error) => Err(error),
         };
         self.report(user, outcome)
@@ -152,17 +159,22 @@ impl Publisher<'_> {
         })
     }
 
+    /// Publishes a lane from `acknowledged` on, beginning with `events`, until it is empty or the holder's share done.
     async fn publish_lane(
         &self,
         user: &str,
         mut lease: Lease,
-        mut published: i64,
+        mut acknowledged: i64,
         mut events: Vec<OutboundEvent>,
     ) -> Result<Turn, DatabaseError> {
-        let start = Instant::now();
         let mut count = 0;
+        let mut published = acknowledged;
         loop {
+            let mut turn = None;
             for event in events {
+                if Instant::now() >= self.until {
+                    break;
+                }
                 if event.sequence != published + 1 {
                     let fields =
                         json!({"user_id": user, "sequence": published + 1, "outcome": "blocked"});
@@ -172,18 +184,18 @@ impl Publisher<'_> {
                         "event missing from lane",
                         fields,
                     );
-                    self.acknowledge(user, lease, published, After::Block)?;
-                    return Ok(Turn::Done);
+                    turn = Some((Turn::Done, After::Block));
+                    break;
                 }
                 if lease.asked.elapsed() + CALL_TIMEOUT >= LEASE {
                     let renewed = Instant::now();
                     if !self
-                        .acknowledge(user, lease, published, After::Continue)?
+                        .acknowledge(user, lease, acknowledged, published, After::Continue)?
                         .held
                     {
                         return Ok(Turn::Done);
                     }
-                    lease.asked = renewed;
+                    (lease.asked, acknowledged) = (renewed, published);
                 }
                 let called = Instant::now();
                 let result = self.sidecar.publish(&event).await;
@@ -192,28 +204,29 @@ impl Publisher<'_> {
                     Ok(()) => published = event.sequence,
                     Err(SidecarError::Failed(_)) => {
                         self.breaker().open()?;
-                        self.acknowledge(user, lease, published, After::Release)?;
-                        return Ok(Turn::Failed);
+                        turn = Some((Turn::Failed, After::Release));
+                        break;
                     }
                     Err(SidecarError::Rejected(_)) => {
-                        self.acknowledge(user, lease, published, After::Block)?;
-                        return Ok(Turn::Done);
+                        turn = Some((Turn::Done, After::Block));
+                        break;
                     }
                 }
                 count += 1;
             }
-            let enough = count >= MOST_EVENTS || start.elapsed() >= MOST_TIME;
-            let after = if enough {
-                After::Release
-            } else {
-                After::Continue
+            let enough = count >= MOST_EVENTS || Instant::now() >= self.until;
+            let (end, after) = match turn {
+                Some((turn, after)) => (Some(turn), after),
+                None if enough => (Some(Turn::Done), After::Release),
+                None => (None, After::Continue),
             };
             let renewed = Instant::now();
-            let holding = self.acknowledge(user, lease, published, after)?;
-            if !holding.held {
-                return Ok(Turn::Done);
+            let holding = self.acknowledge(user, lease, acknowledged, published, after)?;
+            match end {
+                Some(turn) => return Ok(turn),
+                None if !holding.held => return Ok(Turn::Done),
+                None => (lease.asked, acknowledged) = (renewed, published),
             }
-            lease.asked = renewed;
             events = holding.events;
         }
     }
@@ -227,26 +240,38 @@ impl Publisher<'_> {
         }
     }
 
-    /// Records that everything up to `published` is at the broker. A lane with nothing left is released whatever
-    /// `after` says; otherwise the lease is renewed, and the next events are read.
+    /// Records that the events after `acknowledged` up to `published` are at the broker, and counts them for analytics.
+    /// A lane with nothing left is released whatever `after` says; otherwise the lease is renewed, and the next events
+    /// are read.
+    ///
+    /// `acknowledged` is where the lane stood after the holder's last statement. Only the holder moves it, so where the
+    /// lane stands elsewhere, the lease is another's.
     fn acknowledge(
         &self,
         user: &str,
         lease: Lease,
+        acknowledged: i64,
         published: i64,
         after: After,
     ) -> Result<Holding, DatabaseError> {
-        let keep = "NOT $5::boolean AND head > greatest(published, $4::bigint)";
+        let keep = "NOT $5::boolean AND head > $4::bigint";
         self.database.query(
             &format!(
                 "WITH lane AS (
                     UPDATE lanes SET
-                        published = greatest(published, $4::bigint),
+                        published = $4::bigint,
                         lease_token = CASE WHEN {keep} THEN lease_token END,
                         leased_until = CASE WHEN {keep} THEN clock_timestamp() + {LEASE_SQL} END,
                         blocked_until = CASE WHEN $6::boolean THEN clock_timestamp() + interval '5 minutes' END
-                    WHERE user_id = $1 AND lease_token = $2::text::uuid
+                    WHERE user_id = $1 AND lease_token = $2::text::uuid AND published = $7::bigint
                     RETURNING user_id, published, lease_token
+                ), counted AS (
+                    INSERT INTO analytics_daily AS daily (user_id, day, type, count)
+                    SELECT event.user_id, (event.time AT TIME ZONE 'UTC')::date, event.type, count(*)
+                    FROM lane JOIN events AS event ON event.user_id = lane.user_id
+                    WHERE event.sequence > $7::bigint AND event.sequence <= $4::bigint
+                    GROUP BY 1, 2, 3
+                    ON CONFLICT (user_id, day, type) DO UPDATE SET count = daily.count + excluded.count
                 )
                 {NEXT_EVENTS}"
             ),
@@ -257,6 +282,7 @@ impl Publisher<'_> {
                 number(published),
                 ParameterValue::Boolean(after != After::Continue),
                 ParameterValue::Boolean(after == After::Block),
+                number(acknowledged),
             ],
         )
     }
@@ -302,6 +328,7 @@ impl Publisher<'_> {
 const NEXT_EVENTS: &str = "
 SELECT jsonb_build_object(
     'held', EXISTS (SELECT FROM lane WHERE lease_token = $2::text::uuid),
+    'published', (SELECT published FROM lane),
     'events', coalesce(
         (
             SELECT jsonb_agg(outbound_event(next.row) ORDER BY next.sequence)

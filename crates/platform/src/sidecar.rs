@@ -17,10 +17,10 @@ use crate::configuration::{self, ConfigurationError};
 use crate::outbox::{OutboundEvent, Topic};
 
 /// The longest that a call takes: connecting, then waiting for the answer to begin.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(CONNECT_SECONDS + FIRST_BYTE_SECONDS);
+pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 
-const CONNECT_SECONDS: u64 = 1;
-const FIRST_BYTE_SECONDS: u64 = 5;
+/// How long connecting may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How much of an error's body is read.
 const ERROR_BODY_LIMIT: usize = 4096;
@@ -41,6 +41,7 @@ pub struct Sidecar {
     pubsub: String,
     tasks_topic: String,
     reminders_topic: String,
+    first_byte_timeout: Duration,
 }
 
 /// Why a call failed.
@@ -86,7 +87,15 @@ impl Sidecar {
             pubsub: configuration::text("pubsub_name")?,
             tasks_topic: configuration::text("tasks_topic")?,
             reminders_topic: configuration::text("reminders_topic")?,
+            first_byte_timeout: CALL_TIMEOUT - CONNECT_TIMEOUT,
         })
+    }
+
+    /// The same sidecar, with a shorter wait for an answer to begin.
+    #[must_use]
+    pub fn with_first_byte_timeout(mut self, timeout: Duration) -> Self {
+        self.first_byte_timeout = timeout;
+        self
     }
 
     /// The sidecar's name, which its breakers are kept under.
@@ -146,11 +155,45 @@ impl Sidecar {
             .and_then(|()| request.set_authority(Some(&self.authority)))
             .and_then(|()| request.set_path_with_query(Some(path)));
         set.map_err(|()| SidecarError::Failed("the variable dapr_url is not a URL".to_owned()))?;
-        let response = send(request, body).await?;
+        let response = self.send(request, body).await?;
         match response.status() {
             200..300 => Ok(()),
             status => Err(refusal(status, &error_code(response).await)),
         }
+    }
+
+    async fn send(
+        &self,
+        request: OutgoingRequest,
+        body: &[u8],
+    ) -> Result<IncomingResponse, SidecarError> {
+        let failed = |what: &str| SidecarError::Failed(what.to_owned());
+        let options = RequestOptions::new();
+        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).ok();
+        options
+            .set_connect_timeout(nanoseconds(CONNECT_TIMEOUT))
+            .and_then(|()| options.set_first_byte_timeout(nanoseconds(self.first_byte_timeout)))
+            .and_then(|()| options.set_between_bytes_timeout(nanoseconds(self.first_byte_timeout)))
+            .map_err(|()| failed("this host does not support time-outs"))?;
+        let mut sink = request.take_body();
+        let future = outgoing_handler::handle(request, Some(options))
+            .map_err(|error| SidecarError::Failed(error.to_string()))?;
+        sink.send(body.to_vec())
+            .await
+            .map_err(|_| failed("the request could not be sent"))?;
+        drop(sink);
+        let mut registration = None;
+        poll_fn(|context| match future.get() {
+            Some(response) => Poll::Ready(response),
+            None => {
+                let token = push_waker_and_get_token(future.subscribe(), context.waker().clone());
+                registration = Some(CancelOnDropToken::from(token));
+                Poll::Pending
+            }
+        })
+        .await
+        .map_err(|()| failed("the response was taken already"))?
+        .map_err(|error| SidecarError::Failed(error.to_string()))
     }
 }
 
@@ -167,36 +210,6 @@ fn refusal(status: u16, code: &str) -> SidecarError {
     } else {
         SidecarError::Failed(reason)
     }
-}
-
-async fn send(request: OutgoingRequest, body: &[u8]) -> Result<IncomingResponse, SidecarError> {
-    let failed = |what: &str| SidecarError::Failed(what.to_owned());
-    let options = RequestOptions::new();
-    let nanoseconds = |seconds: u64| Some(seconds * 1_000_000_000);
-    options
-        .set_connect_timeout(nanoseconds(CONNECT_SECONDS))
-        .and_then(|()| options.set_first_byte_timeout(nanoseconds(FIRST_BYTE_SECONDS)))
-        .and_then(|()| options.set_between_bytes_timeout(nanoseconds(FIRST_BYTE_SECONDS)))
-        .map_err(|()| failed("this host does not support time-outs"))?;
-    let mut sink = request.take_body();
-    let future = outgoing_handler::handle(request, Some(options))
-        .map_err(|error| SidecarError::Failed(error.to_string()))?;
-    sink.send(body.to_vec())
-        .await
-        .map_err(|_| failed("the request could not be sent"))?;
-    drop(sink);
-    let mut registration = None;
-    poll_fn(|context| match future.get() {
-        Some(response) => Poll::Ready(response),
-        None => {
-            let token = push_waker_and_get_token(future.subscribe(), context.waker().clone());
-            registration = Some(CancelOnDropToken::from(token));
-            Poll::Pending
-        }
-    })
-    .await
-    .map_err(|()| failed("the response was taken already"))?
-    .map_err(|error| SidecarError::Failed(error.to_string()))
 }
 
 /// The `errorCode` in the body of a Dapr error; empty where there is none.

@@ -1,0 +1,147 @@
+//! Records that no handler could deal with.
+
+use std::time::Instant;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use platform::database::{Database, number, optional_text, text};
+use platform::delivery::Delivery;
+use platform::http::Request;
+use platform::log::{self, Level};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use spin_sdk::http::ResponseOutparam;
+use spin_sdk::pg4::ParameterValue;
+use uuid::Uuid;
+
+use crate::COMPONENT;
+
+/// The largest delivery that is read, in bytes: a record of Kafka's default maximum, in base64, fits well.
+const LIMIT: usize = 4 * 1024 * 1024;
+
+/// Stores a dead letter: `$1` id, `$2` topic, `$3` partition, `$4` offset, `$5` payload, `$6` event's id, `$7` type, `$8`
+/// user. One row for each position in the topic that the record came from, however often it gets here.
+const RECORD: &str = "
+WITH recorded AS (
+    INSERT INTO dead_letters AS letter
+        (id, topic, kafka_partition, kafka_offset, payload, event_id, event_type, user_id)
+    VALUES ($1::text::uuid, $2, $3::bigint::integer, $4::bigint, $5, $6, $7, $8)
+    ON CONFLICT (topic, kafka_partition, kafka_offset) DO UPDATE SET
+        deliveries = letter.deliveries + 1,
+        last_received_at = clock_timestamp()
+    RETURNING id, deliveries
+)
+SELECT jsonb_build_object('id', id, 'deliveries', deliveries)::text FROM recorded";
+
+#[derive(Deserialize)]
+struct Recorded {
+    id: Uuid,
+    deliveries: i64,
+}
+
+/// Where a record was in the topic that it came from; Dapr keeps it in these headers.
+struct Origin {
+    topic: String,
+    partition: i64,
+    offset: i64,
+}
+
+impl Origin {
+    fn of(request: &Request) -> Option<Self> {
+        Some(Self {
+            topic: request.header("__topic")?,
+            partition: i64::from(request.header("__partition")?.parse::<i32>().ok()?),
+            offset: request.header("__offset")?.parse().ok()?,
+        })
+    }
+}
+
+/// Records a dead letter and writes the line that alerts to it: one at `error`, whatever is delivered again later.
+pub(crate) async fn record(request: Request, out: ResponseOutparam, start: Instant) {
+    let origin = Origin::of(&request);
+    let key = request.header("__key");
+    let mut fields = json!({});
+    let delivery = match request.body(LIMIT).await {
+        Ok(body) => store(origin, key, &body, &mut fields).unwrap_or_else(|delivery| delivery),
+        Err(problem) => Delivery::Retry(format!(
+            "the delivery was not read: HTTP {}",
+            problem.status()
+        )),
+    };
+    delivery.send(out, COMPONENT, fields, start).await;
+}
+
+fn store(
+    origin: Option<Origin>,
+    key: Option<String>,
+    body: &[u8],
+    fields: &mut Value,
+) -> Result<Delivery, Delivery> {
+    let origin =
+        origin.ok_or_else(|| Delivery::Retry("the record's position is missing".to_owned()))?;
+    let payload = payload(body);
+    let event: Value = serde_json::from_slice(&payload).unwrap_or_default();
+    let attribute = |name: &str| {
+        event[name]
+            .as_str()
+            .filter(|text| !text.contains('\0'))
+            .map(str::to_owned)
+    };
+    let user = event["data"]["user_id"].as_str().map(str::to_owned).or(key);
+    let user = user.filter(|user| !user.contains('\0'));
+    let parameters = [
+        text(Uuid::now_v7()),
+        text(origin.topic.as_str()),
+        number(origin.partition),
+        number(origin.offset),
+        ParameterValue::Binary(payload),
+        optional_text(attribute("id")),
+        optional_text(attribute("type")),
+        optional_text(user.clone()),
+    ];
+    let recorded: Recorded =
+        Database::from_configuration()?.query_patiently(RECORD, &parameters)?;
+    *fields = json!({
+        "dead_letter_id": recorded.id,
+        "event_id": attribute("id"),
+        "event_type": attribute("type"),
+        "user_id": user,
+        "task_id": event["data"]["task_id"].as_str(),
+        "topic": origin.topic,
+        "partition": origin.partition,
+        "offset": origin.offset,
+        "deliveries": recorded.deliveries,
+    });
+    if recorded.deliveries == 1 {
+        log::line(Level::Error, COMPONENT, "dead letter", fields.clone());
+    }
+    Ok(Delivery::Done)
+}
+
+/// The record as it was: Dapr wraps a raw record in a CloudEvent of its own, in base64.
+fn payload(body: &[u8]) -> Vec<u8> {
+    #[derive(Deserialize)]
+    struct Wrapped {
+        data_base64: String,
+    }
+    let wrapped: Option<Wrapped> = serde_json::from_slice(body).ok();
+    wrapped
+        .and_then(|wrapped| STANDARD.decode(wrapped.data_base64).ok())
+        .unwrap_or_else(|| body.to_vec())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::payload;
+
+    #[test]
+    fn a_record_is_unwrapped_whatever_it_holds() {
+        assert_eq!(
+            payload(br#"{"specversion":"1.0","data_base64":"AP+A"}"#),
+            [0, 0xff, 0x80]
+        );
+        for body in ["", "no json", r#"{"data":{}}"#, r#"{"data_base64":"!"}"#] {
+            assert_eq!(payload(body.as_bytes()), body.as_bytes());
+        }
+    }
+}
