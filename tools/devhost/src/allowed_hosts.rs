@@ -15,7 +15,9 @@ const CHAINING_DOMAIN: &str = "spin.internal";
 /// The component addressed by a host such as `calendar.spin.internal`.
 pub fn chained_component(host: &str) -> Option<&str> {
     let host = host.rsplit_once(':').map_or(host, |(host, _)| host);
-    host.split_once('.').filter(|(_, domain)| *domain == CHAINING_DOMAIN).map(|(component, _)| component)
+    host.split_once('.')
+        .filter(|(_, domain)| *domain == CHAINING_DOMAIN)
+        .map(|(component, _)| component)
 }
 
 /// The entries of one component, templates filled.
@@ -44,14 +46,19 @@ enum HostPattern {
 
 impl AllowedHosts {
     /// Reads a component's entries. `component_ids` are what `*.spin.internal` stands for.
-    pub fn parse(entries: &[String], variables: &Variables, component_ids: &[String]) -> Result<Self> {
+    pub fn parse(
+        entries: &[String],
+        variables: &Variables,
+        component_ids: &[String],
+    ) -> Result<Self> {
         let mut hosts = Vec::new();
         for entry in entries {
             let host = variables
                 .fill(entry)
                 .and_then(|filled| AllowedHost::parse(&filled))
                 .with_context(|| format!("allowed_outbound_hosts entry {entry:?}"))?;
-            if matches!(&host.host, HostPattern::Subdomains(suffix) if suffix[1..] == *CHAINING_DOMAIN) {
+            if matches!(&host.host, HostPattern::Subdomains(suffix) if suffix[1..] == *CHAINING_DOMAIN)
+            {
                 hosts.extend(component_ids.iter().map(|id| AllowedHost {
                     scheme: host.scheme.clone(),
                     host: HostPattern::One(Host::Domain(format!("{id}.{CHAINING_DOMAIN}"))),
@@ -74,29 +81,44 @@ impl AllowedHosts {
             return false;
         };
         // Hosts of schemes that the URL standard does not know are opaque until read again.
-        let Ok(host) = Host::parse(host) else { return false };
-        let Some(port) = parsed.port().or_else(|| well_known_port(parsed.scheme())) else {
-            return self.0.iter().any(|entry| entry.any_port() && entry.matches(parsed.scheme(), &host));
+        let Ok(host) = Host::parse(host) else {
+            return false;
         };
-        self.0.iter().any(|entry| entry.ports.contains(&u32::from(port)) && entry.matches(parsed.scheme(), &host))
+        let Some(port) = parsed.port().or_else(|| well_known_port(parsed.scheme())) else {
+            return self
+                .0
+                .iter()
+                .any(|entry| entry.any_port() && entry.matches(parsed.scheme(), &host));
+        };
+        self.0.iter().any(|entry| {
+            entry.ports.contains(&u32::from(port)) && entry.matches(parsed.scheme(), &host)
+        })
     }
 
     /// Whether the application may call itself over HTTP.
     pub fn allows_itself(&self) -> bool {
         self.0.iter().any(|entry| {
             matches!(entry.host, HostPattern::Any | HostPattern::Itself)
-                && ["http", "https"].iter().any(|scheme| entry.allows_scheme(scheme))
+                && ["http", "https"]
+                    .iter()
+                    .any(|scheme| entry.allows_scheme(scheme))
         })
     }
 }
 
 impl AllowedHost {
     fn parse(entry: &str) -> Result<Self> {
-        let (scheme, rest) = entry.trim().split_once("://").context("the scheme is missing (scheme://host:port)")?;
+        let (scheme, rest) = entry
+            .trim()
+            .split_once("://")
+            .context("the scheme is missing (scheme://host:port)")?;
         let (host, port) = rest.rsplit_once(':').unwrap_or((rest, ""));
         let (port, path) = port.split_once('/').unwrap_or((port, ""));
         ensure!(path.is_empty(), "a path is not allowed here");
-        ensure!(scheme == "*" || scheme.chars().all(char::is_alphabetic), "the scheme must be a word or *");
+        ensure!(
+            scheme == "*" || scheme.chars().all(char::is_alphabetic),
+            "the scheme must be a word or *"
+        );
         Ok(Self {
             scheme: (scheme != "*").then(|| scheme.to_owned()),
             host: HostPattern::parse(host.trim())?,
@@ -138,7 +160,10 @@ impl HostPattern {
         }
         let host = host.trim_end_matches('/');
         ensure!(!host.contains('/'), "a path is not allowed here");
-        if let Some(domain) = host.strip_prefix("*.").filter(|domain| !domain.contains('*')) {
+        if let Some(domain) = host
+            .strip_prefix("*.")
+            .filter(|domain| !domain.contains('*'))
+        {
             return Ok(Self::Subdomains(format!(".{domain}")));
         }
         if host.contains('*') {
@@ -154,12 +179,18 @@ fn parse_ports(port: &str, scheme: &str) -> Result<Range<u32>> {
     if port == "*" {
         return Ok(ANY_PORT);
     }
-    let number = |text: &str| text.parse::<u16>().map(u32::from).with_context(|| format!("{text:?} is not a port"));
+    let number = |text: &str| {
+        text.parse::<u16>()
+            .map(u32::from)
+            .with_context(|| format!("{text:?} is not a port"))
+    };
     if let Some((first, end)) = port.split_once("..") {
         return Ok(number(first)?..number(end)?);
     }
     let port = match port {
-        "" => well_known_port(scheme).map(u32::from).with_context(|| format!("scheme {scheme:?} needs a port"))?,
+        "" => well_known_port(scheme)
+            .map(u32::from)
+            .with_context(|| format!("scheme {scheme:?} needs a port"))?,
         port => number(port)?,
     };
     Ok(port..port + 1)
@@ -183,13 +214,22 @@ mod tests {
 
     fn allowed(entry: &str) -> AllowedHosts {
         let none = Variables::resolve(&indexmap::IndexMap::new(), &[]).unwrap();
-        AllowedHosts::parse(&[entry.to_owned()], &none, &["api".to_owned(), "calendar".to_owned()]).unwrap()
+        AllowedHosts::parse(
+            &[entry.to_owned()],
+            &none,
+            &["api".to_owned(), "calendar".to_owned()],
+        )
+        .unwrap()
     }
 
     #[test]
     fn scheme_host_and_port_must_match() {
         for (entry, url, allows) in [
-            ("http://127.0.0.1:3500", "http://127.0.0.1:3500/v1.0/publish", true),
+            (
+                "http://127.0.0.1:3500",
+                "http://127.0.0.1:3500/v1.0/publish",
+                true,
+            ),
             ("http://127.0.0.1:3500/", "http://127.0.0.1:3500/", true),
             ("http://127.0.0.1:3500", "http://localhost:3500/", false),
             ("http://127.0.0.1:3500", "https://127.0.0.1:3500/", false),
@@ -201,10 +241,26 @@ mod tests {
             ("https://*.example.com", "https://example.com/", false),
             ("http://10.0.0.0/8:80", "http://10.1.2.3/", true),
             ("http://10.0.0.0/8:80", "http://11.1.2.3/", false),
-            ("http://example.com:8000..8002", "http://example.com:8001/", true),
-            ("http://example.com:8000..8002", "http://example.com:8002/", false),
-            ("http://*.spin.internal", "http://calendar.spin.internal/x", true),
-            ("http://*.spin.internal", "http://other.spin.internal/x", false),
+            (
+                "http://example.com:8000..8002",
+                "http://example.com:8001/",
+                true,
+            ),
+            (
+                "http://example.com:8000..8002",
+                "http://example.com:8002/",
+                false,
+            ),
+            (
+                "http://*.spin.internal",
+                "http://calendar.spin.internal/x",
+                true,
+            ),
+            (
+                "http://*.spin.internal",
+                "http://other.spin.internal/x",
+                false,
+            ),
             ("http://self", "http://127.0.0.1/", false),
         ] {
             assert_eq!(allowed(entry).allows(url, "https"), allows, "{entry} {url}");
@@ -221,16 +277,33 @@ mod tests {
 
     #[test]
     fn malformed_entries_are_refused() {
-        for entry in ["", "*", "127.0.0.1:80", "http://h:80/path", "unknown://h", "h+p://h:1", "http://a*b:1"] {
+        for entry in [
+            "",
+            "*",
+            "127.0.0.1:80",
+            "http://h:80/path",
+            "unknown://h",
+            "h+p://h:1",
+            "http://a*b:1",
+        ] {
             let none = Variables::resolve(&indexmap::IndexMap::new(), &[]).unwrap();
-            assert!(AllowedHosts::parse(&[entry.to_owned()], &none, &[]).is_err(), "{entry}");
+            assert!(
+                AllowedHosts::parse(&[entry.to_owned()], &none, &[]).is_err(),
+                "{entry}"
+            );
         }
     }
 
     #[test]
     fn chaining_names_a_component() {
-        assert_eq!(chained_component("calendar.spin.internal"), Some("calendar"));
-        assert_eq!(chained_component("calendar.spin.internal:80"), Some("calendar"));
+        assert_eq!(
+            chained_component("calendar.spin.internal"),
+            Some("calendar")
+        );
+        assert_eq!(
+            chained_component("calendar.spin.internal:80"),
+            Some("calendar")
+        );
         assert_eq!(chained_component("a.calendar.spin.internal"), None);
         assert_eq!(chained_component("127.0.0.1:80"), None);
     }

@@ -51,7 +51,12 @@ pub struct DependencySource {
 }
 
 /// Joins `wasm`, the component `id`, with its dependencies into one component. `inherit` lets them do what it may.
-pub fn compose(id: &str, wasm: Vec<u8>, dependencies: Vec<DependencySource>, inherit: bool) -> Result<Vec<u8>> {
+pub fn compose(
+    id: &str,
+    wasm: Vec<u8>,
+    dependencies: Vec<DependencySource>,
+    inherit: bool,
+) -> Result<Vec<u8>> {
     if dependencies.is_empty() {
         return Ok(wasm);
     }
@@ -62,8 +67,14 @@ pub fn compose(id: &str, wasm: Vec<u8>, dependencies: Vec<DependencySource>, inh
     let mut denied = BTreeMap::new();
     for dependency in dependencies {
         let name = dependency.name;
-        let matching: Vec<&String> = imports.iter().filter(|import| name.satisfies(import)).collect();
-        ensure!(!matching.is_empty(), "dependency {name} matches no import of component {id:?}");
+        let matching: Vec<&String> = imports
+            .iter()
+            .filter(|import| name.satisfies(import))
+            .collect();
+        ensure!(
+            !matching.is_empty(),
+            "dependency {name} matches no import of component {id:?}"
+        );
         let (exporter_world, exporter) = instantiate(&mut graph, &name.package, dependency.wasm)?;
         if !inherit {
             deny(&mut graph, exporter_world, exporter, &mut denied)?;
@@ -89,17 +100,31 @@ pub fn compose(id: &str, wasm: Vec<u8>, dependencies: Vec<DependencySource>, inh
     Ok(graph.encode(EncodeOptions::default())?)
 }
 
-fn instantiate(graph: &mut CompositionGraph, name: &str, wasm: Vec<u8>) -> Result<(WorldId, NodeId)> {
+fn instantiate(
+    graph: &mut CompositionGraph,
+    name: &str,
+    wasm: Vec<u8>,
+) -> Result<(WorldId, NodeId)> {
     let package = Package::from_bytes(name, None, wasm, graph.types_mut())?;
     let world = package.ty();
     let package = graph.register_package(package)?;
     Ok((world, graph.instantiate(package)))
 }
 
-fn check_type(graph: &CompositionGraph, export: (WorldId, &str), import: (WorldId, &str)) -> Result<()> {
+fn check_type(
+    graph: &CompositionGraph,
+    export: (WorldId, &str),
+    import: (WorldId, &str),
+) -> Result<()> {
     let types = graph.types();
-    let exported = types[export.0].exports.get(export.1).with_context(|| format!("it does not export {}", export.1))?;
-    let imported = types[import.0].imports.get(import.1).context("no such import")?;
+    let exported = types[export.0]
+        .exports
+        .get(export.1)
+        .with_context(|| format!("it does not export {}", export.1))?;
+    let imported = types[import.0]
+        .imports
+        .get(import.1)
+        .context("no such import")?;
     SubtypeChecker::new(&mut Default::default()).is_subtype(*exported, types, *imported, types)
 }
 
@@ -110,7 +135,11 @@ fn deny(
     instance: NodeId,
     moved: &mut BTreeMap<String, NodeId>,
 ) -> Result<()> {
-    let imports: Vec<_> = graph.types()[world].imports.iter().map(|(name, kind)| (name.clone(), *kind)).collect();
+    let imports: Vec<_> = graph.types()[world]
+        .imports
+        .iter()
+        .map(|(name, kind)| (name.clone(), *kind))
+        .collect();
     for (import, kind) in imports.into_iter().filter(|(import, _)| is_denied(import)) {
         let name = denied_name(&import);
         let node = match moved.get(&name) {
@@ -128,22 +157,34 @@ fn deny(
 
 /// The same interface under another name: imports are told apart by the name in their type.
 fn renamed(graph: &mut CompositionGraph, kind: ItemKind, name: &str) -> ItemKind {
-    let ItemKind::Instance(id) = kind else { return kind };
+    let ItemKind::Instance(id) = kind else {
+        return kind;
+    };
     let mut interface = graph.types()[id].clone();
     interface.id = Some(name.to_owned());
     ItemKind::Instance(graph.types_mut().add_interface(interface))
 }
 
 fn is_denied(import: &str) -> bool {
-    let interface = import.split_once('@').map_or(import, |(interface, _)| interface);
-    DENIED.contains(&interface) || DENIED_PACKAGES.iter().any(|package| interface.starts_with(package))
+    let interface = import
+        .split_once('@')
+        .map_or(import, |(interface, _)| interface);
+    DENIED.contains(&interface)
+        || DENIED_PACKAGES
+            .iter()
+            .any(|package| interface.starts_with(package))
 }
 
 /// `wasi:cli/environment@0.2.6` → `devhost:denied/wasi-cli-environment@0.2.6`.
 fn denied_name(import: &str) -> String {
-    let (interface, version) = import.split_once('@').map_or((import, None), |(name, version)| (name, Some(version)));
+    let (interface, version) = import
+        .split_once('@')
+        .map_or((import, None), |(name, version)| (name, Some(version)));
     let interface = interface.replace([':', '/'], "-");
-    version.map_or_else(|| format!("{DENIED_PACKAGE}{interface}"), |version| format!("{DENIED_PACKAGE}{interface}@{version}"))
+    version.map_or_else(
+        || format!("{DENIED_PACKAGE}{interface}"),
+        |version| format!("{DENIED_PACKAGE}{interface}@{version}"),
+    )
 }
 
 impl DependencyName {
@@ -154,7 +195,8 @@ impl DependencyName {
 
     /// Whether two names could satisfy the same import, or different but compatible versions of it.
     pub fn overlaps(&self, other: &Self) -> bool {
-        let differ = |a: &Option<String>, b: &Option<String>| matches!((a, b), (Some(a), Some(b)) if a != b);
+        let differ =
+            |a: &Option<String>, b: &Option<String>| matches!((a, b), (Some(a), Some(b)) if a != b);
         let incompatible = matches!(
             (&self.version, &other.version),
             (Some(a), Some(b)) if compatible_range(a) != compatible_range(b)
@@ -166,7 +208,9 @@ impl DependencyName {
     }
 
     fn satisfies(&self, import: &str) -> bool {
-        let Ok(import) = import.parse::<Self>() else { return false };
+        let Ok(import) = import.parse::<Self>() else {
+            return false;
+        };
         self.package == import.package
             && (self.interface.is_none() || self.interface == import.interface)
             && (self.version.is_none() || self.version == import.version)
@@ -177,8 +221,15 @@ impl DependencyName {
 fn compatible_range(version: &Version) -> String {
     match version {
         Version { pre, .. } if !pre.is_empty() => version.to_string(),
-        Version { major: 0, minor: 0, patch, .. } => format!("0.0.{patch}"),
-        Version { major: 0, minor, .. } => format!("0.{minor}"),
+        Version {
+            major: 0,
+            minor: 0,
+            patch,
+            ..
+        } => format!("0.0.{patch}"),
+        Version {
+            major: 0, minor, ..
+        } => format!("0.{minor}"),
         Version { major, .. } => major.to_string(),
     }
 }
@@ -188,7 +239,10 @@ impl FromStr for DependencyName {
 
     fn from_str(name: &str) -> Result<Self> {
         let (path, version) = match name.split_once('@') {
-            Some((path, version)) => (path, Some(version.parse().with_context(|| format!("{name:?}"))?)),
+            Some((path, version)) => (
+                path,
+                Some(version.parse().with_context(|| format!("{name:?}"))?),
+            ),
             None => (name, None),
         };
         let (package, interface) = match path.split_once('/') {
@@ -196,7 +250,11 @@ impl FromStr for DependencyName {
             None => (path, None),
         };
         ensure!(!package.is_empty(), "{name:?} names no package");
-        Ok(Self { package: package.to_owned(), interface, version })
+        Ok(Self {
+            package: package.to_owned(),
+            interface,
+            version,
+        })
     }
 }
 
@@ -229,12 +287,20 @@ mod tests {
             ("todo:calendar@1.0.0", "todo:calendar/calendar@1.0.0", true),
             ("todo:calendar@1.0.0", "todo:calendar/calendar@1.0.1", false),
             ("todo:calendar@1.0.0", "todo:calendar/calendar", false),
-            ("todo:calendar/calendar", "todo:calendar/calendar@2.0.0", true),
+            (
+                "todo:calendar/calendar",
+                "todo:calendar/calendar@2.0.0",
+                true,
+            ),
             ("todo:calendar/other", "todo:calendar/calendar@1.0.0", false),
             ("todo:cal", "todo:calendar/calendar@1.0.0", false),
             ("plain", "plain", true),
         ] {
-            assert_eq!(name(dependency).satisfies(import), matches, "{dependency} {import}");
+            assert_eq!(
+                name(dependency).satisfies(import),
+                matches,
+                "{dependency} {import}"
+            );
         }
     }
 
@@ -267,6 +333,9 @@ mod tests {
         ] {
             assert_eq!(is_denied(import), denied, "{import}");
         }
-        assert_eq!(denied_name("wasi:cli/environment@0.2.6"), "devhost:denied/wasi-cli-environment@0.2.6");
+        assert_eq!(
+            denied_name("wasi:cli/environment@0.2.6"),
+            "devhost:denied/wasi-cli-environment@0.2.6"
+        );
     }
 }

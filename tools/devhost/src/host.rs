@@ -94,34 +94,56 @@ pub struct Loader<'a> {
 impl Loader<'_> {
     /// Reads a component and its dependencies, joins and compiles them.
     pub fn load(&self, id: &str) -> Result<Component> {
-        self.load_component(id).with_context(|| format!("cannot load component {id:?}"))
+        self.load_component(id)
+            .with_context(|| format!("cannot load component {id:?}"))
     }
 
     fn load_component(&self, id: &str) -> Result<Component> {
-        let settings = self.manifest.components.get(id).context("no such component")?;
+        let settings = self
+            .manifest
+            .components
+            .get(id)
+            .context("no such component")?;
         let component_ids: Vec<String> = self.manifest.components.keys().cloned().collect();
-        let allowed_hosts = AllowedHosts::parse(&settings.allowed_outbound_hosts, self.variables, &component_ids)?;
+        let allowed_hosts = AllowedHosts::parse(
+            &settings.allowed_outbound_hosts,
+            self.variables,
+            &component_ids,
+        )?;
         let read = |path: &Path| {
             let path = self.folder.join(path);
             std::fs::read(&path).with_context(|| format!("cannot read {}", path.display()))
         };
         let (source, dependencies) = self.manifest.sources(id)?;
         let dependencies = dependencies.into_iter().map(|dependency| {
-            Ok(DependencySource { wasm: read(&dependency.path)?, name: dependency.name, export: dependency.export })
+            Ok(DependencySource {
+                wasm: read(&dependency.path)?,
+                name: dependency.name,
+                export: dependency.export,
+            })
         });
         let inherit = settings.dependencies_inherit_configuration;
-        let wasm = composition::compose(id, read(&source)?, dependencies.collect::<Result<_>>()?, inherit)?;
+        let wasm = composition::compose(
+            id,
+            read(&source)?,
+            dependencies.collect::<Result<_>>()?,
+            inherit,
+        )?;
         let compiled = Wasm::from_binary(self.engine, &wasm)?;
         let mut linker = self.linker.clone();
         link_denied(&mut linker, &compiled)?;
         let pre = linker
             .instantiate_pre(&compiled)
             .map_err(anyhow::Error::from)
-            .context("it needs something that this host does not provide, or provides differently")?;
+            .context(
+                "it needs something that this host does not provide, or provides differently",
+            )?;
         Ok(Component {
             id: id.to_owned(),
             allowed_hosts,
-            pre: ProxyPre::new(pre).map_err(anyhow::Error::from).context("it does not export wasi:http/incoming-handler@0.2")?,
+            pre: ProxyPre::new(pre)
+                .map_err(anyhow::Error::from)
+                .context("it does not export wasi:http/incoming-handler@0.2")?,
             variables: self.variables.of_component(&settings.variables)?,
             environment: settings.environment.clone().into_iter().collect(),
             stdout: ComponentLog::open(self.log_folder, id, "stdout", self.followed)?,
@@ -135,9 +157,16 @@ impl Component {
     /// Tells the developer, once per address, that a call was refused and what would allow it.
     pub fn report_refused(&self, scheme: &str, address: &str) {
         let entry = format!("{scheme}://{address}");
-        let first = self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(entry.clone());
+        let first = self
+            .refused
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(entry.clone());
         if first {
-            eprintln!("Component {} was refused a call to {entry}: it is not in its allowed_outbound_hosts", self.id);
+            eprintln!(
+                "Component {} was refused a call to {entry}: it is not in its allowed_outbound_hosts",
+                self.id
+            );
         }
     }
 }
@@ -176,7 +205,10 @@ impl Instance {
             http: WasiHttpCtx::new(),
             outbound: OutboundHttp::new(component.clone(), server.clone()),
         };
-        (Store::new(component.pre.engine(), instance), component.pre.clone())
+        (
+            Store::new(component.pre.engine(), instance),
+            component.pre.clone(),
+        )
     }
 }
 
@@ -191,13 +223,20 @@ fn may_use_socket(component: &Component, address: SocketAddr, usage: SocketAddrU
 
 impl WasiView for Instance {
     fn ctx(&mut self) -> WasiCtxView<'_> {
-        WasiCtxView { ctx: &mut self.wasi, table: &mut self.table }
+        WasiCtxView {
+            ctx: &mut self.wasi,
+            table: &mut self.table,
+        }
     }
 }
 
 impl WasiHttpView for Instance {
     fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView { ctx: &mut self.http, table: &mut self.table, hooks: &mut self.outbound }
+        WasiHttpCtxView {
+            ctx: &mut self.http,
+            table: &mut self.table,
+            hooks: &mut self.outbound,
+        }
     }
 }
 
@@ -219,18 +258,26 @@ struct Denied;
 fn link_denied(linker: &mut Linker<Instance>, component: &Wasm) -> Result<()> {
     let engine = linker.engine().clone();
     for (interface, import) in component.component_type().imports(&engine) {
-        let ComponentItem::ComponentInstance(exports) = import.ty else { continue };
+        let ComponentItem::ComponentInstance(exports) = import.ty else {
+            continue;
+        };
         if !interface.starts_with(DENIED_PACKAGE) {
             continue;
         }
         let mut instance = linker.instance(interface)?;
         for (name, export) in exports.exports(&engine) {
-            let message = format!("a dependency called {interface}#{name}, which its permissions do not include");
+            let message = format!(
+                "a dependency called {interface}#{name}, which its permissions do not include"
+            );
             match export.ty {
                 ComponentItem::ComponentFunc(_) => {
-                    instance.func_new(name, move |_, _, _, _| Err(wasmtime::Error::msg(message.clone())))?;
+                    instance.func_new(name, move |_, _, _, _| {
+                        Err(wasmtime::Error::msg(message.clone()))
+                    })?;
                 }
-                ComponentItem::Resource(_) => instance.resource(name, resource_type(name), |_, _| Ok(()))?,
+                ComponentItem::Resource(_) => {
+                    instance.resource(name, resource_type(name), |_, _| Ok(()))?
+                }
                 _ => {}
             }
         }
@@ -248,23 +295,35 @@ fn resource_type(name: &str) -> ResourceType {
         "output-stream" => ResourceType::host::<p2::DynOutputStream>(),
         "outgoing-request" => ResourceType::host::<http_types::HostOutgoingRequest>(),
         "request-options" => ResourceType::host::<RequestOptions>(),
-        "future-incoming-response" => ResourceType::host::<http_types::HostFutureIncomingResponse>(),
+        "future-incoming-response" => {
+            ResourceType::host::<http_types::HostFutureIncomingResponse>()
+        }
         _ => ResourceType::host::<Denied>(),
     }
 }
 
 impl variables::Host for Instance {
     async fn get(&mut self, name: String) -> wasmtime::Result<Result<String, variables::Error>> {
-        Ok(self.component.variables.get(&name).map(str::to_owned).map_err(|error| match error {
-            LookupError::InvalidName(message) => variables::Error::InvalidName(message),
-            LookupError::Undefined(message) => variables::Error::Undefined(message),
-        }))
+        Ok(self
+            .component
+            .variables
+            .get(&name)
+            .map(str::to_owned)
+            .map_err(|error| match error {
+                LookupError::InvalidName(message) => variables::Error::InvalidName(message),
+                LookupError::Undefined(message) => variables::Error::Undefined(message),
+            }))
     }
 }
 
 impl store::Host for Instance {
     async fn get(&mut self, key: String) -> wasmtime::Result<Result<Option<String>, store::Error>> {
-        Ok(Ok(self.component.variables.get(&key).ok().map(str::to_owned)))
+        Ok(Ok(self
+            .component
+            .variables
+            .get(&key)
+            .ok()
+            .map(str::to_owned)))
     }
 
     async fn get_all(&mut self) -> wasmtime::Result<Result<Vec<(String, String)>, store::Error>> {

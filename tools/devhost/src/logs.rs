@@ -22,10 +22,18 @@ pub struct ComponentLog {
 
 impl ComponentLog {
     /// Opens `<folder>/<component>_<stream>.txt` for appending.
-    pub fn open(folder: &Path, component: &str, stream: &str, followed: bool) -> anyhow::Result<Self> {
+    pub fn open(
+        folder: &Path,
+        component: &str,
+        stream: &str,
+        followed: bool,
+    ) -> anyhow::Result<Self> {
         let path = folder.join(format!("{component}_{stream}.txt"));
         let file = File::options().create(true).append(true).open(&path);
-        Ok(Self { file: Arc::new(file.with_context(|| format!("cannot open {}", path.display()))?), followed })
+        Ok(Self {
+            file: Arc::new(file.with_context(|| format!("cannot open {}", path.display()))?),
+            followed,
+        })
     }
 
     fn append(&self, bytes: &[u8]) -> io::Result<()> {
@@ -61,7 +69,8 @@ impl Pollable for ComponentLog {
 // Written at once, not by a task: what an instance printed is in the file when it ends.
 impl OutputStream for ComponentLog {
     fn write(&mut self, bytes: Bytes) -> StreamResult<()> {
-        self.append(&bytes).map_err(|error| StreamError::LastOperationFailed(error.into()))
+        self.append(&bytes)
+            .map_err(|error| StreamError::LastOperationFailed(error.into()))
     }
 
     fn flush(&mut self) -> StreamResult<()> {
@@ -74,7 +83,11 @@ impl OutputStream for ComponentLog {
 }
 
 impl AsyncWrite for ComponentLog {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
         Poll::Ready(self.append(bytes).map(|()| bytes.len()))
     }
 

@@ -15,6 +15,7 @@ mod variables;
 
 use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context, Result};
@@ -51,7 +52,10 @@ struct Up {
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     listen: String,
     /// A variable's value. May be repeated; the last of equal names counts.
-    #[arg(long = "variable", value_name = "KEY=VALUE | KEY=@FILE | @FILE.json | @FILE.toml")]
+    #[arg(
+        long = "variable",
+        value_name = "KEY=VALUE | KEY=@FILE | @FILE.json | @FILE.toml"
+    )]
     variables: Vec<VariableArgument>,
     /// Folder for logs [default: .spin beside the manifest].
     #[arg(long)]
@@ -62,20 +66,34 @@ struct Up {
 }
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
     let Command::Up(arguments) = CommandLine::parse().command;
-    up(arguments).await
+    match up(arguments).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("Error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }
 
 async fn up(arguments: Up) -> Result<()> {
-    let path = if arguments.from.is_dir() { arguments.from.join("spin.toml") } else { arguments.from };
+    let path = if arguments.from.is_dir() {
+        arguments.from.join("spin.toml")
+    } else {
+        arguments.from
+    };
     let manifest = Manifest::load(&path)?;
     let folder = path.parent().unwrap_or(Path::new("")).to_owned();
     let variables = Variables::resolve(&manifest.variables, &arguments.variables)?;
     let routes = Routes::new(&manifest.http_triggers)?;
 
-    let log_folder = arguments.state_dir.unwrap_or_else(|| folder.join(".spin")).join("logs");
-    std::fs::create_dir_all(&log_folder).with_context(|| format!("cannot create {}", log_folder.display()))?;
+    let log_folder = arguments
+        .state_dir
+        .unwrap_or_else(|| folder.join(".spin"))
+        .join("logs");
+    std::fs::create_dir_all(&log_folder)
+        .with_context(|| format!("cannot create {}", log_folder.display()))?;
     println!("Logging component stdio to {:?}", log_folder.join(""));
 
     let engine = host::create_engine()?;
@@ -99,12 +117,25 @@ async fn up(arguments: Up) -> Result<()> {
         .collect();
     served.sort_unstable();
     served.dedup();
-    let components = served.into_iter().map(|id| loader.load(id)).collect::<Result<Vec<_>>>()?;
+    let components = served
+        .into_iter()
+        .map(|id| loader.load(id))
+        .collect::<Result<Vec<_>>>()?;
 
     let address = listen_address(&arguments.listen)?;
-    let listener = TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}"))?;
-    let server = Arc::new(Server::new(listener.local_addr()?, manifest, routes, components));
-    let (mut interrupt, mut terminate) = (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?);
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))?;
+    let server = Arc::new(Server::new(
+        listener.local_addr()?,
+        manifest,
+        routes,
+        components,
+    ));
+    let (mut interrupt, mut terminate) = (
+        signal(SignalKind::interrupt())?,
+        signal(SignalKind::terminate())?,
+    );
     server.announce();
     server
         .serve(listener, async move {
@@ -115,8 +146,15 @@ async fn up(arguments: Up) -> Result<()> {
 
 /// A host name may have several addresses: 127.0.0.1 is preferred.
 fn listen_address(listen: &str) -> Result<SocketAddr> {
-    let addresses: Vec<SocketAddr> =
-        listen.to_socket_addrs().with_context(|| format!("{listen:?} is no address to listen on"))?.collect();
-    let local = addresses.iter().find(|address| address.ip() == std::net::Ipv4Addr::LOCALHOST);
-    local.or(addresses.first()).copied().with_context(|| format!("{listen:?} has no address"))
+    let addresses: Vec<SocketAddr> = listen
+        .to_socket_addrs()
+        .with_context(|| format!("{listen:?} is no address to listen on"))?
+        .collect();
+    let local = addresses
+        .iter()
+        .find(|address| address.ip() == std::net::Ipv4Addr::LOCALHOST);
+    local
+        .or(addresses.first())
+        .copied()
+        .with_context(|| format!("{listen:?} has no address"))
 }

@@ -216,15 +216,24 @@ pub struct ResolvedDependency {
 impl Manifest {
     /// Reads and checks the manifest in `path`.
     pub fn load(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
-        Self::parse(&text).with_context(|| format!("{} is not a manifest that this host can serve", path.display()))
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("cannot read {}", path.display()))?;
+        Self::parse(&text).with_context(|| {
+            format!(
+                "{} is not a manifest that this host can serve",
+                path.display()
+            )
+        })
     }
 
     /// Reads and checks a manifest.
     pub fn parse(text: &str) -> Result<Self> {
         let mut manifest: Self = toml::from_str(text)?;
         let version = &manifest.spin_manifest_version;
-        ensure!(version.as_integer() == Some(2), "spin_manifest_version must be 2, not {version}");
+        ensure!(
+            version.as_integer() == Some(2),
+            "spin_manifest_version must be 2, not {version}"
+        );
         manifest.take_triggers()?;
         manifest.check()?;
         Ok(manifest)
@@ -233,12 +242,20 @@ impl Manifest {
     /// The files of a component: its own, and its dependencies'. Relative to the manifest's folder.
     pub fn sources(&self, component_id: &str) -> Result<(PathBuf, Vec<ResolvedDependency>)> {
         let component = self.component(component_id)?;
-        let dependencies = component.dependencies.iter().map(|(name, dependency)| self.resolve(name, dependency));
-        Ok((component.local_source()?, dependencies.collect::<Result<_>>()?))
+        let dependencies = component
+            .dependencies
+            .iter()
+            .map(|(name, dependency)| self.resolve(name, dependency));
+        Ok((
+            component.local_source()?,
+            dependencies.collect::<Result<_>>()?,
+        ))
     }
 
     fn component(&self, id: &str) -> Result<&Component> {
-        self.components.get(id).with_context(|| format!("there is no component {id:?}"))
+        self.components
+            .get(id)
+            .with_context(|| format!("there is no component {id:?}"))
     }
 
     fn resolve(&self, name: &str, dependency: &Dependency) -> Result<ResolvedDependency> {
@@ -253,7 +270,9 @@ impl Manifest {
                 );
                 (target.local_source()?, reference.export.clone())
             }
-            Dependency::Elsewhere(_) => bail!("dependency {name:?} is not a local file, which this host cannot fetch"),
+            Dependency::Elsewhere(_) => {
+                bail!("dependency {name:?} is not a local file, which this host cannot fetch")
+            }
         };
         let name: DependencyName = name.parse()?;
         ensure!(
@@ -266,10 +285,17 @@ impl Manifest {
     /// Moves the triggers out of their generic form, and gives each an id.
     fn take_triggers(&mut self) -> Result<()> {
         for (kind, triggers) in std::mem::take(&mut self.triggers) {
-            ensure!(kind == "http", "[[trigger.{kind}]] needs a host that this one is not: it serves HTTP only");
+            ensure!(
+                kind == "http",
+                "[[trigger.{kind}]] needs a host that this one is not: it serves HTTP only"
+            );
             self.http_triggers = triggers.try_into().context("[[trigger.http]]")?;
         }
-        let mut taken: Vec<String> = self.http_triggers.iter().map(|trigger| trigger.id.clone()).collect();
+        let mut taken: Vec<String> = self
+            .http_triggers
+            .iter()
+            .map(|trigger| trigger.id.clone())
+            .collect();
         for trigger in &mut self.http_triggers {
             if !trigger.id.is_empty() {
                 continue;
@@ -292,8 +318,14 @@ impl Manifest {
     fn check(&self) -> Result<()> {
         if let Some(settings) = self.application.trigger_settings.get("http") {
             for (name, value) in settings {
-                ensure!(name == "base", "[application.trigger.http] has no setting {name:?}");
-                ensure!(value.as_str() == Some("/"), "[application.trigger.http] `base` is retired: write it into the routes");
+                ensure!(
+                    name == "base",
+                    "[application.trigger.http] has no setting {name:?}"
+                );
+                ensure!(
+                    value.as_str() == Some("/"),
+                    "[application.trigger.http] `base` is retired: write it into the routes"
+                );
             }
         }
         for (name, variable) in &self.variables {
@@ -309,7 +341,9 @@ impl Manifest {
                 .with_context(|| format!("component {id:?}"))?;
         }
         for trigger in &self.http_triggers {
-            let target = trigger.target().with_context(|| format!("trigger {:?}", trigger.id))?;
+            let target = trigger
+                .target()
+                .with_context(|| format!("trigger {:?}", trigger.id))?;
             if let Target::Component(id) = target {
                 self.component(id)?;
             }
@@ -324,11 +358,16 @@ impl HttpTrigger {
         ensure!(self.components.is_none(), "`components` is reserved");
         if let Some(executor) = &self.executor {
             let kind = executor.get("type").and_then(toml::Value::as_str);
-            ensure!(matches!(kind, Some("http" | "spin")), "this host has no executor {executor}");
+            ensure!(
+                matches!(kind, Some("http" | "spin")),
+                "this host has no executor {executor}"
+            );
         }
         match (&self.component, &self.static_response) {
             (Some(toml::Value::String(component)), None) => Ok(Target::Component(component)),
-            (Some(_), None) => bail!("this host wants a component's id here, not the component itself"),
+            (Some(_), None) => {
+                bail!("this host wants a component's id here, not the component itself")
+            }
             (None, Some(response)) => Ok(Target::Static(response)),
             _ => bail!("exactly one of `component` and `static_response` must be given"),
         }
@@ -339,7 +378,9 @@ impl Component {
     fn local_source(&self) -> Result<PathBuf> {
         match &self.source {
             Source::Local(path) => Ok(PathBuf::from(path)),
-            Source::Elsewhere(source) => bail!("source {source} is not a local file, which this host cannot fetch"),
+            Source::Elsewhere(source) => {
+                bail!("source {source} is not a local file, which this host cannot fetch")
+            }
         }
     }
 
@@ -370,9 +411,17 @@ impl Component {
         for name in self.variables.keys() {
             check_id(name, '_', true).with_context(|| format!("variable {name:?}"))?;
         }
-        let names: Vec<DependencyName> = self.dependencies.keys().map(|name| name.parse()).collect::<Result<_>>()?;
+        let names: Vec<DependencyName> = self
+            .dependencies
+            .keys()
+            .map(|name| name.parse())
+            .collect::<Result<_>>()?;
         for (index, name) in names.iter().enumerate() {
-            if let Some(other) = names.iter().skip(index + 1).find(|other| name.overlaps(other)) {
+            if let Some(other) = names
+                .iter()
+                .skip(index + 1)
+                .find(|other| name.overlaps(other))
+            {
                 bail!("dependency {name} conflicts with {other}");
             }
         }
@@ -387,10 +436,15 @@ pub fn check_id(id: &str, separator: char, lowercase: bool) -> Result<()> {
         let same_case = |letter: char| letter.is_ascii_uppercase() == first.is_ascii_uppercase();
         ensure!(
             first.is_ascii_alphabetic()
-                && word.chars().all(|c| c.is_ascii_digit() || (c.is_ascii_alphabetic() && same_case(c))),
+                && word
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || (c.is_ascii_alphabetic() && same_case(c))),
             "{id:?} must be words of letters and digits joined by {separator:?}, each of one case, beginning with a letter"
         );
-        ensure!(!(lowercase && first.is_ascii_uppercase()), "{id:?} must be lowercase");
+        ensure!(
+            !(lowercase && first.is_ascii_uppercase()),
+            "{id:?} must be lowercase"
+        );
     }
     Ok(())
 }

@@ -31,8 +31,15 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 /// The host under which an application calls itself.
 const SELF_HOST: &str = "self.alt";
 
-type SendFuture = dyn Future<Output = Result<(Response<WasiBody>, Box<dyn Future<Output = Result<(), Error>> + Send>), Error>>
-    + Send;
+type SendFuture = dyn Future<
+        Output = Result<
+            (
+                Response<WasiBody>,
+                Box<dyn Future<Output = Result<(), Error>> + Send>,
+            ),
+            Error,
+        >,
+    > + Send;
 
 /// Outbound HTTP of one instance.
 pub struct OutboundHttp {
@@ -60,7 +67,10 @@ impl WasiHttpHooks for OutboundHttp {
             let response = send(&component, &server, request, options).await?;
             let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
             let response = response.map(|body| TimedBody::new(body, between_bytes).boxed_unsync());
-            Ok((response, Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>))
+            Ok((
+                response,
+                Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>,
+            ))
         })
     }
 }
@@ -78,9 +88,15 @@ async fn send(
             return Err(Error::HttpRequestDenied);
         }
         *request.uri_mut() = to_itself(server, request.uri().path_and_query().cloned())?;
-    } else if !component.allowed_hosts.allows(&request.uri().to_string(), "https") {
+    } else if !component
+        .allowed_hosts
+        .allows(&request.uri().to_string(), "https")
+    {
         let scheme = request.uri().scheme_str().unwrap_or_default();
-        component.report_refused(scheme, request.uri().authority().map_or("", Authority::as_str));
+        component.report_refused(
+            scheme,
+            request.uri().authority().map_or("", Authority::as_str),
+        );
         return Err(Error::HttpRequestDenied);
     }
     // The client sets it from the URI; on a call between components there is none, as in Spin.
@@ -92,8 +108,12 @@ async fn send(
     let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
     let response = CONNECT_TIMEOUT.scope(connect, server.http.0.request(request));
-    let response = timeout(first_byte, response).await.map_err(|_| Error::ConnectionReadTimeout)?;
-    Ok(response.map_err(request_error)?.map(|body| body.map_err(Error::from).boxed_unsync()))
+    let response = timeout(first_byte, response)
+        .await
+        .map_err(|_| Error::ConnectionReadTimeout)?;
+    Ok(response
+        .map_err(request_error)?
+        .map(|body| body.map_err(Error::from).boxed_unsync()))
 }
 
 fn to_itself(server: &Server, path: Option<PathAndQuery>) -> Result<Uri, Error> {
@@ -114,7 +134,10 @@ fn request_error(error: hyper_util::client::legacy::Error) -> Error {
             Some(ConnectError::TimedOut) => return Error::ConnectionTimeout,
             Some(ConnectError::UnknownHost) => {
                 let rcode = Some("address not available".to_owned());
-                return Error::DnsError { rcode, info_code: Some(0) };
+                return Error::DnsError {
+                    rcode,
+                    info_code: Some(0),
+                };
             }
             None if error.is::<rustls::Error>() => return Error::TlsProtocolError,
             None => cause = error.source(),
@@ -129,8 +152,11 @@ pub struct HttpClient(Client<HttpsConnector<TcpConnector>, WasiBody>);
 impl HttpClient {
     /// Plain HTTP/1.1; over TLS, HTTP/2 where the server has it.
     pub fn new() -> Self {
-        let connector =
-            HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_all_versions().wrap_connector(TcpConnector);
+        let connector = HttpsConnectorBuilder::new()
+            .with_webpki_roots()
+            .https_or_http()
+            .enable_all_versions()
+            .wrap_connector(TcpConnector);
         Self(Client::builder(TokioExecutor::new()).build(connector))
     }
 }
@@ -174,16 +200,30 @@ impl Service<Uri> for TcpConnector {
     fn call(&mut self, uri: Uri) -> Self::Future {
         let limit = CONNECT_TIMEOUT.try_get().unwrap_or(DEFAULT_TIMEOUT);
         Box::pin(async move {
-            let default_port = if uri.scheme() == Some(&Scheme::HTTPS) { 443 } else { 80 };
+            let default_port = if uri.scheme() == Some(&Scheme::HTTPS) {
+                443
+            } else {
+                80
+            };
             let authority = uri.authority().ok_or(ConnectError::UnknownHost)?;
-            let address = format!("{}:{}", authority.host(), authority.port_u16().unwrap_or(default_port));
-            let addresses: Vec<_> =
-                tokio::net::lookup_host(address).await.map_err(|_| ConnectError::UnknownHost)?.collect();
-            let connected = timeout(limit, TcpStream::connect(&*addresses)).await.map_err(|_| ConnectError::TimedOut)?;
-            connected.map(TokioIo::new).map_err(|error| match error.kind() {
-                io::ErrorKind::AddrNotAvailable => ConnectError::UnknownHost,
-                _ => ConnectError::Refused,
-            })
+            let address = format!(
+                "{}:{}",
+                authority.host(),
+                authority.port_u16().unwrap_or(default_port)
+            );
+            let addresses: Vec<_> = tokio::net::lookup_host(address)
+                .await
+                .map_err(|_| ConnectError::UnknownHost)?
+                .collect();
+            let connected = timeout(limit, TcpStream::connect(&*addresses))
+                .await
+                .map_err(|_| ConnectError::TimedOut)?;
+            connected
+                .map(TokioIo::new)
+                .map_err(|error| match error.kind() {
+                    io::ErrorKind::AddrNotAvailable => ConnectError::UnknownHost,
+                    _ => ConnectError::Refused,
+                })
         })
     }
 }
@@ -199,7 +239,12 @@ pub struct TimedBody<B> {
 impl<B> TimedBody<B> {
     /// `limit` is counted while a piece is waited for.
     pub fn new(body: B, limit: Duration) -> Self {
-        Self { body, limit, sleep: Box::pin(tokio::time::sleep(limit)), waiting: false }
+        Self {
+            body,
+            limit,
+            sleep: Box::pin(tokio::time::sleep(limit)),
+            waiting: false,
+        }
     }
 }
 
@@ -207,7 +252,10 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for TimedBody<B> {
     type Data = Bytes;
     type Error = Error;
 
-    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Error>>> {
         if let Poll::Ready(frame) = pin!(&mut self.body).poll_frame(cx) {
             self.waiting = false;
             return Poll::Ready(frame);
@@ -229,4 +277,3 @@ impl<B: Body<Data = Bytes, Error = Error> + Unpin> Body for TimedBody<B> {
         self.body.size_hint()
     }
 }
-

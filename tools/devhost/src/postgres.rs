@@ -47,34 +47,55 @@ impl Pools {
 }
 
 fn create_pool(config: Config) -> Result<Pool> {
-    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Clean };
+    let recycling = ManagerConfig {
+        recycling_method: RecyclingMethod::Clean,
+    };
     let manager = if config.get_ssl_mode() == SslMode::Disable {
         Manager::from_config(config, NoTls, recycling)
     } else {
         let mut roots = rustls::RootCertStore::empty();
         roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        let tls = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        Manager::from_config(config, tokio_postgres_rustls::MakeRustlsConnect::new(tls), recycling)
+        let tls = rustls::ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Manager::from_config(
+            config,
+            tokio_postgres_rustls::MakeRustlsConnect::new(tls),
+            recycling,
+        )
     };
-    Pool::builder(manager).max_size(CONNECTIONS_PER_ADDRESS).build().context("cannot create the connection pool")
+    Pool::builder(manager)
+        .max_size(CONNECTIONS_PER_ADDRESS)
+        .build()
+        .context("cannot create the connection pool")
 }
 
 impl Instance {
     /// Refuses an address that the component may not reach.
     fn check_address(&self, address: &str) -> Result<(), Error> {
-        let config: Config = address.parse().map_err(|e: tokio_postgres::Error| Error::ConnectionFailed(e.to_string()))?;
+        let config: Config = address
+            .parse()
+            .map_err(|e: tokio_postgres::Error| Error::ConnectionFailed(e.to_string()))?;
         for (index, host) in config.get_hosts().iter().enumerate() {
             match host {
                 PgHost::Tcp(host) => {
-                    let port = config.get_ports().get(index).map(|port| format!(":{port}")).unwrap_or_default();
+                    let port = config
+                        .get_ports()
+                        .get(index)
+                        .map(|port| format!(":{port}"))
+                        .unwrap_or_default();
                     let address = format!("{host}{port}");
                     if !self.component.allowed_hosts.allows(&address, "postgres") {
                         self.component.report_refused("postgres", &address);
-                        return Err(Error::ConnectionFailed(format!("address postgres://{address} is not permitted")));
+                        return Err(Error::ConnectionFailed(format!(
+                            "address postgres://{address} is not permitted"
+                        )));
                     }
                 }
                 PgHost::Unix(_) => {
-                    return Err(Error::ConnectionFailed("Unix sockets are not supported on WebAssembly".to_owned()));
+                    return Err(Error::ConnectionFailed(
+                        "Unix sockets are not supported on WebAssembly".to_owned(),
+                    ));
                 }
             }
         }
@@ -85,7 +106,10 @@ impl Instance {
 impl Host for Instance {}
 
 impl HostConnection for Instance {
-    async fn open(&mut self, address: String) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
+    async fn open(
+        &mut self,
+        address: String,
+    ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
         if let Err(refused) = self.check_address(&address) {
             return Ok(Err(refused));
         }
@@ -121,37 +145,70 @@ impl HostConnection for Instance {
     }
 }
 
-async fn execute(connection: &Object, statement: &str, parameters: &[ParameterValue]) -> Result<u64, Error> {
+async fn execute(
+    connection: &Object,
+    statement: &str,
+    parameters: &[ParameterValue],
+) -> Result<u64, Error> {
     let parameters = parameters
         .iter()
         .map(parameter)
         .collect::<Result<Vec<_>>>()
         .map_err(|error| Error::ValueConversionFailed(format!("{error:?}")))?;
-    let parameters: Vec<&(dyn ToSql + Sync)> = parameters.iter().map(|p| &**p as &(dyn ToSql + Sync)).collect();
-    connection.as_ref().execute(statement, &parameters).await.map_err(query_failed)
+    let parameters: Vec<&(dyn ToSql + Sync)> = parameters
+        .iter()
+        .map(|p| &**p as &(dyn ToSql + Sync))
+        .collect();
+    connection
+        .as_ref()
+        .execute(statement, &parameters)
+        .await
+        .map_err(query_failed)
 }
 
-async fn query(connection: &Object, statement: &str, parameters: &[ParameterValue]) -> Result<RowSet, Error> {
+async fn query(
+    connection: &Object,
+    statement: &str,
+    parameters: &[ParameterValue],
+) -> Result<RowSet, Error> {
     let parameters = parameters
         .iter()
         .map(parameter)
         .collect::<Result<Vec<_>>>()
         .map_err(|error| Error::BadParameter(format!("{error:?}")))?;
-    let mut received = pin!(connection.as_ref().query_raw(statement, parameters).await.map_err(query_failed)?);
+    let mut received = pin!(
+        connection
+            .as_ref()
+            .query_raw(statement, parameters)
+            .await
+            .map_err(query_failed)?
+    );
     let failed = |error: anyhow::Error| Error::QueryFailed(QueryError::Text(format!("{error:?}")));
     let mut columns = Vec::new();
     let mut rows = Vec::new();
     let mut size = size_of::<RowSet>();
-    while let Some(row) = received.try_next().await.map_err(|error| failed(error.into()))? {
+    while let Some(row) = received
+        .try_next()
+        .await
+        .map_err(|error| failed(error.into()))?
+    {
         if rows.is_empty() {
             columns = columns_of(&row);
         }
-        let values = (0..row.len()).map(|index| value(&row, index)).collect::<Result<Vec<_>>>().map_err(failed)?;
+        let values = (0..row.len())
+            .map(|index| value(&row, index))
+            .collect::<Result<Vec<_>>>()
+            .map_err(failed)?;
         size += values.iter().map(value_size).sum::<usize>();
         if size > MAX_RESULT_BYTES {
-            return Err(failed(anyhow::anyhow!("query result exceeds limit of {MAX_RESULT_BYTES} bytes")));
+            return Err(failed(anyhow::anyhow!(
+                "query result exceeds limit of {MAX_RESULT_BYTES} bytes"
+            )));
         }
         rows.push(values);
+    }
+    if rows.is_empty() {
+        eprintln!("A query returned no rows, on which Spin 4.0 waits for ever: {statement}");
     }
     Ok(RowSet { columns, rows })
 }
@@ -159,7 +216,10 @@ async fn query(connection: &Object, statement: &str, parameters: &[ParameterValu
 fn columns_of(row: &Row) -> Vec<Column> {
     row.columns()
         .iter()
-        .map(|column| Column { name: column.name().to_owned(), data_type: data_type(column.type_()) })
+        .map(|column| Column {
+            name: column.name().to_owned(),
+            data_type: data_type(column.type_()),
+        })
         .collect()
 }
 
@@ -186,6 +246,9 @@ fn query_failed(error: tokio_postgres::Error) -> Error {
         code: db.code().code().to_owned(),
         message: db.message().to_owned(),
         detail: db.detail().map(str::to_owned),
-        extras: extras.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?))).collect(),
+        extras: extras
+            .into_iter()
+            .filter_map(|(name, value)| Some((name.to_owned(), value?)))
+            .collect(),
     }))
 }

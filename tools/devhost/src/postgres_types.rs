@@ -52,8 +52,13 @@ pub fn data_type(ty: &Type) -> DbDataType {
 /// A column's value. Types without a counterpart arrive as their bytes; a `timestamptz` column cannot be read as the
 /// date and time that stands for it (as in Spin), so statements cast or return JSON.
 pub fn value(row: &Row, index: usize) -> Result<DbValue> {
-    fn get<'a, T: FromSql<'a>>(row: &'a Row, index: usize, wrap: impl Fn(T) -> Result<DbValue>) -> Result<DbValue> {
-        row.try_get::<_, Option<T>>(index)?.map_or(Ok(DbValue::DbNull), wrap)
+    fn get<'a, T: FromSql<'a>>(
+        row: &'a Row,
+        index: usize,
+        wrap: impl Fn(T) -> Result<DbValue>,
+    ) -> Result<DbValue> {
+        row.try_get::<_, Option<T>>(index)?
+            .map_or(Ok(DbValue::DbNull), wrap)
     }
     match *row.columns()[index].type_() {
         Type::BOOL => get(row, index, |v| Ok(DbValue::Boolean(v))),
@@ -64,23 +69,37 @@ pub fn value(row: &Row, index: usize) -> Result<DbValue> {
         Type::INT4 => get(row, index, |v| Ok(DbValue::Int32(v))),
         Type::INT8 => get(row, index, |v| Ok(DbValue::Int64(v))),
         Type::TEXT | Type::VARCHAR | Type::BPCHAR => get(row, index, |v| Ok(DbValue::Str(v))),
-        Type::TIMESTAMP | Type::TIMESTAMPTZ => get(row, index, |v| Ok(DbValue::Datetime(date_time(v)?))),
+        Type::TIMESTAMP | Type::TIMESTAMPTZ => {
+            get(row, index, |v| Ok(DbValue::Datetime(date_time(v)?)))
+        }
         Type::DATE => get(row, index, |v| Ok(DbValue::Date(date(v)?))),
         Type::TIME => get(row, index, |v| Ok(DbValue::Time(time(v)?))),
         Type::UUID => get(row, index, |v: Uuid| Ok(DbValue::Uuid(v.to_string()))),
-        Type::JSONB => get(row, index, |v: serde_json::Value| Ok(DbValue::Jsonb(serde_json::to_vec(&v)?))),
+        Type::JSONB => get(row, index, |v: serde_json::Value| {
+            Ok(DbValue::Jsonb(serde_json::to_vec(&v)?))
+        }),
         Type::NUMERIC => get(row, index, |v: Decimal| Ok(DbValue::Decimal(v.to_string()))),
-        Type::INT4_RANGE => get(row, index, |v| Ok(DbValue::RangeInt32(from_range(&v, i32::clone)))),
-        Type::INT8_RANGE => get(row, index, |v| Ok(DbValue::RangeInt64(from_range(&v, i64::clone)))),
-        Type::NUM_RANGE => {
-            get(row, index, |v| Ok(DbValue::RangeDecimal(from_range(&v, |v: &RangeDecimal| v.0.to_string()))))
-        }
+        Type::INT4_RANGE => get(row, index, |v| {
+            Ok(DbValue::RangeInt32(from_range(&v, i32::clone)))
+        }),
+        Type::INT8_RANGE => get(row, index, |v| {
+            Ok(DbValue::RangeInt64(from_range(&v, i64::clone)))
+        }),
+        Type::NUM_RANGE => get(row, index, |v| {
+            Ok(DbValue::RangeDecimal(from_range(&v, |v: &RangeDecimal| {
+                v.0.to_string()
+            })))
+        }),
         Type::INT4_ARRAY => get(row, index, |v| Ok(DbValue::ArrayInt32(v))),
         Type::INT8_ARRAY => get(row, index, |v| Ok(DbValue::ArrayInt64(v))),
         Type::NUMERIC_ARRAY => get(row, index, |v: Vec<Option<Decimal>>| {
-            Ok(DbValue::ArrayDecimal(v.into_iter().map(|v| v.map(|v| v.to_string())).collect()))
+            Ok(DbValue::ArrayDecimal(
+                v.into_iter().map(|v| v.map(|v| v.to_string())).collect(),
+            ))
         }),
-        Type::TEXT_ARRAY | Type::VARCHAR_ARRAY | Type::BPCHAR_ARRAY => get(row, index, |v| Ok(DbValue::ArrayStr(v))),
+        Type::TEXT_ARRAY | Type::VARCHAR_ARRAY | Type::BPCHAR_ARRAY => {
+            get(row, index, |v| Ok(DbValue::ArrayStr(v)))
+        }
         Type::INTERVAL => get(row, index, |v: Interval| Ok(DbValue::Interval(v.0))),
         _ => get(row, index, |v: Raw| Ok(DbValue::Unsupported(v.0))),
     }
@@ -100,13 +119,17 @@ pub fn parameter(value: &ParameterValue) -> Result<BoxedParameter> {
         ParameterValue::Binary(v) => Box::new(v.clone()),
         ParameterValue::Date((y, m, d)) => Box::new(to_date(*y, *m, *d)?),
         ParameterValue::Time((h, m, s, ns)) => Box::new(to_time(*h, *m, *s, *ns)?),
-        ParameterValue::Datetime((y, mo, d, h, m, s, ns)) => {
-            Box::new(NaiveDateTime::new(to_date(*y, *mo, *d)?, to_time(*h, *m, *s, *ns)?))
+        ParameterValue::Datetime((y, mo, d, h, m, s, ns)) => Box::new(NaiveDateTime::new(
+            to_date(*y, *mo, *d)?,
+            to_time(*h, *m, *s, *ns)?,
+        )),
+        ParameterValue::Timestamp(v) => Box::new(
+            DateTime::<Utc>::from_timestamp(*v, 0)
+                .with_context(|| format!("invalid epoch timestamp {v}"))?,
+        ),
+        ParameterValue::Uuid(v) => {
+            Box::new(Uuid::parse_str(v).with_context(|| format!("invalid UUID {v}"))?)
         }
-        ParameterValue::Timestamp(v) => {
-            Box::new(DateTime::<Utc>::from_timestamp(*v, 0).with_context(|| format!("invalid epoch timestamp {v}"))?)
-        }
-        ParameterValue::Uuid(v) => Box::new(Uuid::parse_str(v).with_context(|| format!("invalid UUID {v}"))?),
         ParameterValue::Jsonb(v) => {
             let json: serde_json::Value = serde_json::from_slice(v)
                 .with_context(|| format!("invalid JSON {}", String::from_utf8_lossy(v)))?;
@@ -115,7 +138,9 @@ pub fn parameter(value: &ParameterValue) -> Result<BoxedParameter> {
         ParameterValue::Decimal(v) => Box::new(to_decimal(v)?),
         ParameterValue::RangeInt32(v) => Box::new(to_range(v, |v| Ok(*v))?),
         ParameterValue::RangeInt64(v) => Box::new(to_range(v, |v| Ok(*v))?),
-        ParameterValue::RangeDecimal(v) => Box::new(to_range(v, |v| Ok(RangeDecimal(to_decimal(v)?)))?),
+        ParameterValue::RangeDecimal(v) => {
+            Box::new(to_range(v, |v| Ok(RangeDecimal(to_decimal(v)?)))?)
+        }
         ParameterValue::ArrayInt32(v) => Box::new(v.clone()),
         ParameterValue::ArrayInt64(v) => Box::new(v.clone()),
         ParameterValue::ArrayDecimal(v) => {
@@ -136,9 +161,10 @@ pub fn value_size(value: &DbValue) -> usize {
             DbValue::Binary(v) | DbValue::Jsonb(v) | DbValue::Unsupported(v) => v.len(),
             DbValue::ArrayInt32(v) => size_of_val(v.as_slice()),
             DbValue::ArrayInt64(v) => size_of_val(v.as_slice()),
-            DbValue::ArrayDecimal(v) | DbValue::ArrayStr(v) => {
-                v.iter().map(|v| size_of::<Option<String>>() + v.as_ref().map_or(0, String::len)).sum()
-            }
+            DbValue::ArrayDecimal(v) | DbValue::ArrayStr(v) => v
+                .iter()
+                .map(|v| size_of::<Option<String>>() + v.as_ref().map_or(0, String::len))
+                .sum(),
             _ => 0,
         }
 }
@@ -154,15 +180,25 @@ fn to_time(hour: u8, minute: u8, second: u8, nanosecond: u32) -> Result<NaiveTim
 }
 
 fn date(value: NaiveDate) -> Result<(i32, u8, u8)> {
-    Ok((value.year(), value.month().try_into()?, value.day().try_into()?))
+    Ok((
+        value.year(),
+        value.month().try_into()?,
+        value.day().try_into()?,
+    ))
 }
 
 fn time(value: NaiveTime) -> Result<(u8, u8, u8, u32)> {
-    Ok((value.hour().try_into()?, value.minute().try_into()?, value.second().try_into()?, value.nanosecond()))
+    Ok((
+        value.hour().try_into()?,
+        value.minute().try_into()?,
+        value.second().try_into()?,
+        value.nanosecond(),
+    ))
 }
 
 fn date_time(value: NaiveDateTime) -> Result<WitDateTime> {
-    let ((year, month, day), (hour, minute, second, nanosecond)) = (date(value.date())?, time(value.time())?);
+    let ((year, month, day), (hour, minute, second, nanosecond)) =
+        (date(value.date())?, time(value.time())?);
     Ok((year, month, day, hour, minute, second, nanosecond))
 }
 
@@ -174,7 +210,10 @@ fn to_range<T, S>(range: &WitRange<T>, convert: impl Fn(&T) -> Result<S>) -> Res
 where
     S: Normalizable + PartialOrd,
 {
-    Ok(Range::new(to_bound(&range.0, &convert)?, to_bound(&range.1, &convert)?))
+    Ok(Range::new(
+        to_bound(&range.0, &convert)?,
+        to_bound(&range.1, &convert)?,
+    ))
 }
 
 fn to_bound<T, S, B>(
@@ -185,7 +224,9 @@ where
     S: PartialOrd,
     B: BoundSided,
 {
-    let Some((value, kind)) = bound else { return Ok(None) };
+    let Some((value, kind)) = bound else {
+        return Ok(None);
+    };
     let kind = match kind {
         RangeBoundKind::Inclusive => BoundType::Inclusive,
         RangeBoundKind::Exclusive => BoundType::Exclusive,
@@ -197,10 +238,16 @@ fn from_range<T, S>(range: &Range<S>, convert: impl Fn(&S) -> T) -> WitRange<T>
 where
     S: Normalizable + PartialOrd,
 {
-    (range.lower().map(|bound| from_bound(bound, &convert)), range.upper().map(|bound| from_bound(bound, &convert)))
+    (
+        range.lower().map(|bound| from_bound(bound, &convert)),
+        range.upper().map(|bound| from_bound(bound, &convert)),
+    )
 }
 
-fn from_bound<T, S, B: BoundSided>(bound: &RangeBound<B, S>, convert: impl Fn(&S) -> T) -> (T, RangeBoundKind) {
+fn from_bound<T, S, B: BoundSided>(
+    bound: &RangeBound<B, S>,
+    convert: impl Fn(&S) -> T,
+) -> (T, RangeBoundKind) {
     let kind = match bound.type_ {
         BoundType::Inclusive => RangeBoundKind::Inclusive,
         BoundType::Exclusive => RangeBoundKind::Exclusive,

@@ -41,24 +41,41 @@ impl Routes {
         let mut patterns: IndexMap<&str, usize> = IndexMap::new();
         for (position, trigger) in triggers.iter().enumerate() {
             match &trigger.route {
-                Route::Private(route) => ensure!(route.private, "trigger {}: a route is a pattern or private", trigger.id),
+                Route::Private(route) => ensure!(
+                    route.private,
+                    "trigger {}: a route is a pattern or private",
+                    trigger.id
+                ),
                 Route::Pattern(pattern) => {
                     if let Some(hidden) = patterns.insert(pattern, position) {
-                        eprintln!("Route {pattern} of trigger {} is hidden by trigger {}", triggers[hidden].id, trigger.id);
+                        eprintln!(
+                            "Route {pattern} of trigger {} is hidden by trigger {}",
+                            triggers[hidden].id, trigger.id
+                        );
                     }
                 }
             }
         }
         let mut router = routefinder::Router::new();
         for (pattern, trigger) in patterns {
-            let absolute = if pattern.starts_with('/') { pattern.to_owned() } else { format!("/{pattern}") };
+            let absolute = if pattern.starts_with('/') {
+                pattern.to_owned()
+            } else {
+                format!("/{pattern}")
+            };
             let normalized = absolute.strip_suffix('/').unwrap_or(&absolute).to_owned();
             let spec = match normalized.strip_suffix("/...") {
                 Some(prefix) => format!("{prefix}/*"),
                 None => normalized.clone(),
             };
-            let entry = Entry { trigger, pattern: pattern.to_owned(), normalized };
-            router.add(spec, entry).map_err(|error| anyhow!("route {pattern}: {error}"))?;
+            let entry = Entry {
+                trigger,
+                pattern: pattern.to_owned(),
+                normalized,
+            };
+            router
+                .add(spec, entry)
+                .map_err(|error| anyhow!("route {pattern}: {error}"))?;
         }
         Ok(Self(router))
     }
@@ -70,14 +87,20 @@ impl Routes {
         let captures = found.captures();
         // The library drops slashes at the end of what `...` matched; components are given them.
         let rest = captures.wildcard().map_or_else(String::new, |rest| {
-            let (before, after) = (if rest.is_empty() { "" } else { "/" }, if path.ends_with('/') { "/" } else { "" });
+            let (before, after) = (
+                if rest.is_empty() { "" } else { "/" },
+                if path.ends_with('/') { "/" } else { "" },
+            );
             format!("{before}{rest}{after}")
         });
         Some(RouteMatch {
             trigger: entry.trigger,
             pattern: &entry.pattern,
             normalized: &entry.normalized,
-            captures: captures.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            captures: captures
+                .iter()
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .collect(),
             rest,
         })
     }
@@ -85,8 +108,14 @@ impl Routes {
     /// Each route as it is shown to people, with its trigger's position, in order of precedence.
     pub fn shown(&self) -> impl Iterator<Item = (String, usize)> {
         self.0.iter().map(|(_, entry)| {
-            let wildcard = entry.normalized.strip_suffix("/...").or_else(|| entry.normalized.strip_suffix("/*"));
-            let shown = wildcard.map_or_else(|| entry.normalized.clone(), |prefix| format!("{prefix} (wildcard)"));
+            let wildcard = entry
+                .normalized
+                .strip_suffix("/...")
+                .or_else(|| entry.normalized.strip_suffix("/*"));
+            let shown = wildcard.map_or_else(
+                || entry.normalized.clone(),
+                |prefix| format!("{prefix} (wildcard)"),
+            );
             (shown, entry.trigger)
         })
     }
@@ -95,12 +124,25 @@ impl Routes {
 impl<'a> RouteMatch<'a> {
     /// What a component sees that another one calls: everything below `/...`.
     pub fn chained(trigger: usize, path: &str) -> RouteMatch<'a> {
-        RouteMatch { trigger, pattern: "/...", normalized: "/...", captures: Vec::new(), rest: path.to_owned() }
+        RouteMatch {
+            trigger,
+            pattern: "/...",
+            normalized: "/...",
+            captures: Vec::new(),
+            rest: path.to_owned(),
+        }
     }
 
     /// The headers that tell a component about the match, in the order in which Spin appends them.
-    pub fn headers(&self, uri: &Uri, headers: &HeaderMap, client: SocketAddr) -> Result<Vec<(HeaderName, HeaderValue)>> {
-        let host = headers.get(http::header::HOST).map_or(Ok("localhost"), |host| std::str::from_utf8(host.as_bytes()))?;
+    pub fn headers(
+        &self,
+        uri: &Uri,
+        headers: &HeaderMap,
+        client: SocketAddr,
+    ) -> Result<Vec<(HeaderName, HeaderValue)>> {
+        let host = headers
+            .get(http::header::HOST)
+            .map_or(Ok("localhost"), |host| std::str::from_utf8(host.as_bytes()))?;
         let scheme = uri.scheme_str().unwrap_or("http");
         let path_and_query = uri.path_and_query().map_or("", |path| path.as_str());
         let client = client.to_string();
@@ -111,18 +153,30 @@ impl<'a> RouteMatch<'a> {
             ("spin-matched-route", self.normalized),
             ("spin-base-path", "/"),
             ("spin-raw-component-route", self.pattern),
-            ("spin-component-route", self.pattern.strip_suffix("/...").unwrap_or(self.pattern)),
+            (
+                "spin-component-route",
+                self.pattern.strip_suffix("/...").unwrap_or(self.pattern),
+            ),
             ("spin-client-addr", &client),
         ];
         let mut described: Vec<_> = fixed
             .into_iter()
             .filter_map(|(name, value)| {
-                Some((HeaderName::from_static(name), HeaderValue::from_bytes(value.as_bytes()).ok()?))
+                Some((
+                    HeaderName::from_static(name),
+                    HeaderValue::from_bytes(value.as_bytes()).ok()?,
+                ))
             })
             .collect();
         described.extend(self.captures.iter().filter_map(|(name, value)| {
-            let name = format!("spin-path-match-{}", name.replace('_', "-").to_ascii_lowercase());
-            Some((name.parse().ok()?, HeaderValue::from_bytes(value.as_bytes()).ok()?))
+            let name = format!(
+                "spin-path-match-{}",
+                name.replace('_', "-").to_ascii_lowercase()
+            );
+            Some((
+                name.parse().ok()?,
+                HeaderValue::from_bytes(value.as_bytes()).ok()?,
+            ))
         }));
         Ok(described)
     }
@@ -135,7 +189,9 @@ mod tests {
     fn routes(patterns: &[&str]) -> Routes {
         let triggers: Vec<HttpTrigger> = patterns
             .iter()
-            .map(|pattern| toml::from_str(&format!("component = 'c'\nroute = '{pattern}'")).unwrap())
+            .map(|pattern| {
+                toml::from_str(&format!("component = 'c'\nroute = '{pattern}'")).unwrap()
+            })
             .collect();
         Routes::new(&triggers).unwrap()
     }
@@ -144,14 +200,25 @@ mod tests {
         let uri: Uri = format!("http://h:1{path}?q=1").parse().unwrap();
         let client = "127.0.0.1:9".parse().unwrap();
         let headers = HeaderMap::from_iter([(http::header::HOST, HeaderValue::from_static("h:1"))]);
-        let found = routes.find(uri.path())?.headers(&uri, &headers, client).unwrap();
-        let value = found.into_iter().find(|(header, _)| header.as_str() == name)?.1;
+        let found = routes
+            .find(uri.path())?
+            .headers(&uri, &headers, client)
+            .unwrap();
+        let value = found
+            .into_iter()
+            .find(|(header, _)| header.as_str() == name)?
+            .1;
         Some(value.to_str().unwrap().to_owned())
     }
 
     #[test]
     fn exact_beats_parameter_beats_wildcard() {
-        let routes = routes(&["/...", "/api/:user_id/tasks/...", "/api/events/tasks", "/api/events/..."]);
+        let routes = routes(&[
+            "/...",
+            "/api/:user_id/tasks/...",
+            "/api/events/tasks",
+            "/api/events/...",
+        ]);
         for (path, trigger) in [
             ("/api/events/tasks", 2),
             ("/api/events/other", 3),
@@ -186,10 +253,20 @@ mod tests {
             ("spin-base-path", "/"),
             ("spin-client-addr", "127.0.0.1:9"),
         ] {
-            assert_eq!(header(&routes, path, name).as_deref(), Some(value), "{name}");
+            assert_eq!(
+                header(&routes, path, name).as_deref(),
+                Some(value),
+                "{name}"
+            );
         }
-        assert_eq!(header(&routes, "/api/x/tasks", "spin-path-info").as_deref(), Some(""));
-        assert_eq!(header(&routes, "/api/x/tasks/", "spin-path-info").as_deref(), Some("/"));
+        assert_eq!(
+            header(&routes, "/api/x/tasks", "spin-path-info").as_deref(),
+            Some("")
+        );
+        assert_eq!(
+            header(&routes, "/api/x/tasks/", "spin-path-info").as_deref(),
+            Some("/")
+        );
     }
 
     #[test]

@@ -35,7 +35,8 @@ const WELL_KNOWN: &str = "/.well-known/spin/";
 const GRACE: Duration = Duration::from_secs(2);
 
 /// The client address of a call that another component made.
-const NO_CLIENT: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
+const NO_CLIENT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::UNSPECIFIED), 0);
 
 /// A loaded application.
 pub struct Server {
@@ -60,7 +61,9 @@ impl Server {
         routes: Routes,
         components: impl IntoIterator<Item = Component>,
     ) -> Self {
-        let components = components.into_iter().map(|component| (component.id.clone(), Arc::new(component)));
+        let components = components
+            .into_iter()
+            .map(|component| (component.id.clone(), Arc::new(component)));
         Self {
             address,
             http: HttpClient::new(),
@@ -87,7 +90,11 @@ impl Server {
     }
 
     /// Serves until `stop` resolves; then what is running has [`GRACE`] to end.
-    pub async fn serve(self: Arc<Self>, listener: TcpListener, stop: impl Future<Output = ()>) -> Result<()> {
+    pub async fn serve(
+        self: Arc<Self>,
+        listener: TcpListener,
+        stop: impl Future<Output = ()>,
+    ) -> Result<()> {
         let connections = GracefulShutdown::new();
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -110,23 +117,42 @@ impl Server {
         Ok(())
     }
 
-    fn serve_connection(self: &Arc<Self>, connections: &GracefulShutdown, stream: TcpStream, client: SocketAddr) {
+    fn serve_connection(
+        self: &Arc<Self>,
+        connections: &GracefulShutdown,
+        stream: TcpStream,
+        client: SocketAddr,
+    ) {
         let server = self.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let server = server.clone();
-            async move { server.answer(request, client).await.inspect_err(|error| eprintln!("No answer: {error:#}")) }
+            async move {
+                server
+                    .answer(request, client)
+                    .await
+                    .inspect_err(|error| eprintln!("No answer: {error:#}"))
+            }
         });
         let builder = Builder::new(TokioExecutor::new());
-        let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+        let connection = builder
+            .serve_connection(TokioIo::new(stream), service)
+            .into_owned();
         let connection = connections.watch(connection);
         // Errors here are clients that went away.
         tokio::spawn(async move { drop(connection.await) });
     }
 
-    async fn answer(self: &Arc<Self>, request: Request<Incoming>, client: SocketAddr) -> Result<Response<WasiBody>> {
-        let mut request =
-            request.map(|body| TimedBody::new(body.map_err(Error::from), DEFAULT_TIMEOUT).boxed_unsync());
-        let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    async fn answer(
+        self: &Arc<Self>,
+        request: Request<Incoming>,
+        client: SocketAddr,
+    ) -> Result<Response<WasiBody>> {
+        let mut request = request
+            .map(|body| TimedBody::new(body.map_err(Error::from), DEFAULT_TIMEOUT).boxed_unsync());
+        let host = request
+            .headers()
+            .get(HOST)
+            .and_then(|host| host.to_str().ok());
         if host.is_some_and(|host| chained_component(host).is_some()) {
             request.headers_mut().remove(HOST);
         }
@@ -150,10 +176,13 @@ impl Server {
             .manifest
             .http_triggers
             .iter()
-            .position(|trigger| matches!(trigger.target(), Ok(Target::Component(id)) if id == callee))
+            .position(
+                |trigger| matches!(trigger.target(), Ok(Target::Component(id)) if id == callee),
+            )
             .with_context(|| format!("no trigger leads to component {callee:?}"))?;
         let path = request.uri().path().to_owned();
-        self.answer_match(request, &RouteMatch::chained(trigger, &path), NO_CLIENT).await
+        self.answer_match(request, &RouteMatch::chained(trigger, &path), NO_CLIENT)
+            .await
     }
 
     async fn answer_match(
@@ -166,7 +195,10 @@ impl Server {
         match self.manifest.http_triggers[found.trigger].target()? {
             Target::Static(response) => static_response(response),
             Target::Component(id) => {
-                let component = self.components.get(id).with_context(|| format!("no component {id:?}"))?;
+                let component = self
+                    .components
+                    .get(id)
+                    .with_context(|| format!("no component {id:?}"))?;
                 match self.run(component, request, found, client).await {
                     Ok(response) => Ok(response),
                     Err(error) => {
@@ -195,12 +227,18 @@ impl Server {
         }
         let (mut store, pre) = Instance::new(component, self);
         let proxy = pre.instantiate_async(&mut store).await?;
-        let request = store.data_mut().http().new_incoming_request(GuestScheme::Http, request)?;
+        let request = store
+            .data_mut()
+            .http()
+            .new_incoming_request(GuestScheme::Http, request)?;
         let (sender, receiver) = oneshot::channel();
         let outparam = store.data_mut().http().new_response_outparam(sender)?;
         let running = self.running.clone().read_owned().await;
         let instance = tokio::spawn(async move {
-            let result = proxy.wasi_http_incoming_handler().call_handle(&mut store, request, outparam).await;
+            let result = proxy
+                .wasi_http_incoming_handler()
+                .call_handle(&mut store, request, outparam)
+                .await;
             drop(running);
             result
         });
@@ -227,7 +265,9 @@ impl Server {
                     info["version"] = application.version.clone().into();
                 }
                 let info = serde_json::to_string_pretty(&info)?;
-                Ok(Response::builder().header(CONTENT_TYPE, "application/json").body(full(info))?)
+                Ok(Response::builder()
+                    .header(CONTENT_TYPE, "application/json")
+                    .body(full(info))?)
             }
             _ => status(StatusCode::NOT_FOUND),
         }
@@ -236,13 +276,19 @@ impl Server {
 
 /// The URI as the guest sees it. The authority is the URI's or the `Host` header's; two that differ are an error.
 fn absolute_uri(uri: &Uri, headers: &HeaderMap) -> Result<Uri> {
-    let host: Option<Authority> = headers.get(HOST).map(|host| host.as_bytes().try_into()).transpose()?;
+    let host: Option<Authority> = headers
+        .get(HOST)
+        .map(|host| host.as_bytes().try_into())
+        .transpose()?;
     let mut parts = uri.clone().into_parts();
     let authority = match (host, parts.authority) {
         (None, None) => bail!("the request has no Host header"),
         (Some(authority), None) | (None, Some(authority)) => authority,
         (Some(host), Some(authority)) => {
-            ensure!(host == authority, "the Host header and the URI name different hosts");
+            ensure!(
+                host == authority,
+                "the Host header and the URI name different hosts"
+            );
             host
         }
     };
@@ -265,5 +311,7 @@ fn status(status: StatusCode) -> Result<Response<WasiBody>> {
 }
 
 fn full(body: impl Into<Bytes>) -> WasiBody {
-    Full::new(body.into()).map_err(|never| match never {}).boxed_unsync()
+    Full::new(body.into())
+        .map_err(|never| match never {})
+        .boxed_unsync()
 }

@@ -17,18 +17,25 @@ impl FromStr for VariableArgument {
     type Err = anyhow::Error;
 
     fn from_str(argument: &str) -> Result<Self> {
-        let read = |path: &str| std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"));
+        let read = |path: &str| {
+            std::fs::read_to_string(path).with_context(|| format!("cannot read {path}"))
+        };
         if let Some(path) = argument.strip_prefix('@') {
             let text = read(path)?;
-            let values: HashMap<String, String> = match Path::new(path).extension().and_then(|e| e.to_str()) {
-                Some("json") => serde_json::from_str(&text)?,
-                Some("toml") => toml::from_str(&text)?,
-                _ => bail!("a file of variables must end in .json or .toml"),
-            };
+            let values: HashMap<String, String> =
+                match Path::new(path).extension().and_then(|e| e.to_str()) {
+                    Some("json") => serde_json::from_str(&text)?,
+                    Some("toml") => toml::from_str(&text)?,
+                    _ => bail!("a file of variables must end in .json or .toml"),
+                };
             return Ok(Self(values.into_iter().collect()));
         }
-        let (key, value) = argument.split_once('=').context("a variable is given as key=value or @file")?;
-        let value = value.strip_prefix('@').map_or_else(|| Ok(value.to_owned()), read)?;
+        let (key, value) = argument
+            .split_once('=')
+            .context("a variable is given as key=value or @file")?;
+        let value = value
+            .strip_prefix('@')
+            .map_or_else(|| Ok(value.to_owned()), read)?;
         Ok(Self(vec![(key.to_owned(), value)]))
     }
 }
@@ -40,11 +47,19 @@ pub struct Variables(HashMap<String, String>);
 impl Variables {
     /// Finds each variable's value: the command line first (its last word counts), then `SPIN_VARIABLE_<NAME>` in the
     /// environment, then the same in `.env` of the working folder, then the default. Fails when a required one has none.
-    pub fn resolve(declared: &IndexMap<String, Variable>, arguments: &[VariableArgument]) -> Result<Self> {
-        let arguments: HashMap<&str, &str> =
-            arguments.iter().flat_map(|argument| &argument.0).map(|(key, value)| (&**key, &**value)).collect();
+    pub fn resolve(
+        declared: &IndexMap<String, Variable>,
+        arguments: &[VariableArgument],
+    ) -> Result<Self> {
+        let arguments: HashMap<&str, &str> = arguments
+            .iter()
+            .flat_map(|argument| &argument.0)
+            .map(|(key, value)| (&**key, &**value))
+            .collect();
         let dotenv: HashMap<String, String> = match dotenvy::from_path_iter(".env") {
-            Ok(lines) => lines.collect::<Result<_, _>>().context(".env cannot be read")?,
+            Ok(lines) => lines
+                .collect::<Result<_, _>>()
+                .context(".env cannot be read")?,
             Err(_) => HashMap::new(),
         };
         let mut values = HashMap::new();
@@ -74,10 +89,16 @@ impl Variables {
         let mut filled = String::with_capacity(template.len());
         let mut rest = template;
         while let Some((literal, expression)) = rest.split_once("{{") {
-            let (name, after) = expression.split_once("}}").context("a template's {{ has no }}")?;
+            let (name, after) = expression
+                .split_once("}}")
+                .context("a template's {{ has no }}")?;
             let name = name.trim();
             filled.push_str(literal);
-            filled.push_str(self.0.get(name).with_context(|| format!("unknown variable {name:?}"))?);
+            filled.push_str(
+                self.0
+                    .get(name)
+                    .with_context(|| format!("unknown variable {name:?}"))?,
+            );
             rest = after;
         }
         filled.push_str(rest);
@@ -87,7 +108,9 @@ impl Variables {
     /// A component's own variables, filled.
     pub fn of_component(&self, templates: &BTreeMap<String, String>) -> Result<ComponentVariables> {
         let filled = templates.iter().map(|(name, template)| {
-            let value = self.fill(template).with_context(|| format!("variable {name:?}"))?;
+            let value = self
+                .fill(template)
+                .with_context(|| format!("variable {name:?}"))?;
             Ok((name.clone(), value))
         });
         Ok(ComponentVariables(filled.collect::<Result<_>>()?))
@@ -114,12 +137,17 @@ impl ComponentVariables {
             return Err(LookupError::InvalidName(error.to_string()));
         }
         let value = self.0.get(name).map(String::as_str);
-        value.ok_or_else(|| LookupError::Undefined(format!("no variable {name:?} for this component")))
+        value.ok_or_else(|| {
+            LookupError::Undefined(format!("no variable {name:?} for this component"))
+        })
     }
 
     /// All of them, by name.
     pub fn all(&self) -> Vec<(String, String)> {
-        self.0.iter().map(|(name, value)| (name.clone(), value.clone())).collect()
+        self.0
+            .iter()
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
     }
 }
 
@@ -128,7 +156,11 @@ mod tests {
     use super::*;
 
     fn variables() -> Variables {
-        Variables([("host", "127.0.0.1:5432"), ("empty", "")].map(|(k, v)| (k.to_owned(), v.to_owned())).into())
+        Variables(
+            [("host", "127.0.0.1:5432"), ("empty", "")]
+                .map(|(k, v)| (k.to_owned(), v.to_owned()))
+                .into(),
+        )
     }
 
     #[test]
@@ -137,7 +169,10 @@ mod tests {
             ("", ""),
             ("plain } text {", "plain } text {"),
             ("{{ host }}", "127.0.0.1:5432"),
-            ("postgres://{{host}}/x{{ empty }}", "postgres://127.0.0.1:5432/x"),
+            (
+                "postgres://{{host}}/x{{ empty }}",
+                "postgres://127.0.0.1:5432/x",
+            ),
         ] {
             assert_eq!(variables().fill(template).unwrap(), filled);
         }
@@ -147,18 +182,33 @@ mod tests {
 
     #[test]
     fn a_required_variable_must_be_given() {
-        let declared: IndexMap<String, Variable> = toml::from_str("[needed_only_here]\nrequired = true").unwrap();
+        let declared: IndexMap<String, Variable> =
+            toml::from_str("[needed_only_here]\nrequired = true").unwrap();
         let error = Variables::resolve(&declared, &[]).unwrap_err().to_string();
         assert!(error.contains("needed_only_here"), "{error}");
-        let given = ["needed_only_here=1".parse().unwrap(), "needed_only_here=a=b".parse().unwrap()];
-        assert_eq!(Variables::resolve(&declared, &given).unwrap().fill("{{needed_only_here}}").unwrap(), "a=b");
+        let given = [
+            "needed_only_here=1".parse().unwrap(),
+            "needed_only_here=a=b".parse().unwrap(),
+        ];
+        assert_eq!(
+            Variables::resolve(&declared, &given)
+                .unwrap()
+                .fill("{{needed_only_here}}")
+                .unwrap(),
+            "a=b"
+        );
     }
 
     #[test]
     fn a_component_sees_only_its_own() {
-        let own = variables().of_component(&[("pg".to_owned(), "{{ host }}".to_owned())].into()).unwrap();
+        let own = variables()
+            .of_component(&[("pg".to_owned(), "{{ host }}".to_owned())].into())
+            .unwrap();
         assert_eq!(own.get("pg").unwrap(), "127.0.0.1:5432");
         assert!(matches!(own.get("host"), Err(LookupError::Undefined(_))));
-        assert!(matches!(own.get("No-Name"), Err(LookupError::InvalidName(_))));
+        assert!(matches!(
+            own.get("No-Name"),
+            Err(LookupError::InvalidName(_))
+        ));
     }
 }

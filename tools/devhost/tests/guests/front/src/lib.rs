@@ -1,12 +1,13 @@
 //! A component that does what a test asks of it by path. See `../../conformance.rs`.
 
+mod outbound;
 mod sql;
 
 use std::time::Duration;
 
 use futures::{SinkExt, StreamExt};
 use serde_json::json;
-use spin_sdk::http::{Fields, IncomingRequest, Method, OutgoingResponse, Request, Response, ResponseOutparam, send};
+use spin_sdk::http::{Fields, IncomingRequest, OutgoingResponse, ResponseOutparam};
 use spin_sdk::http_component;
 
 wit_bindgen::generate!({ path: "../wit", world: "front" });
@@ -20,9 +21,19 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
     let action = path.rsplit('/').next().unwrap_or_default();
     match action {
         "headers" => {
-            let pairs: Vec<_> = request.headers().entries().into_iter().map(text_pair).collect();
+            let pairs: Vec<_> = request
+                .headers()
+                .entries()
+                .into_iter()
+                .map(text_pair)
+                .collect();
             let authority = request.authority();
-            respond(out, 200, &json!({ "headers": pairs, "authority": authority }).to_string()).await;
+            respond(
+                out,
+                200,
+                &json!({ "headers": pairs, "authority": authority }).to_string(),
+            )
+            .await;
         }
         "echo" => echo(request, out).await,
         "silent" => {}
@@ -31,7 +42,9 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
             let response = OutgoingResponse::new(Fields::new());
             let mut body = response.take_body();
             out.set(response);
-            body.send(b"begun".to_vec()).await.expect("the client is there");
+            body.send(b"begun".to_vec())
+                .await
+                .expect("the client is there");
             std::process::abort();
         }
         "print" => {
@@ -55,11 +68,27 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
             };
             respond(out, 200, &answer).await;
         }
-        "environment" => respond(out, 200, &json!(std::env::vars().collect::<Vec<_>>()).to_string()).await,
+        "environment" => {
+            respond(
+                out,
+                200,
+                &json!(std::env::vars().collect::<Vec<_>>()).to_string(),
+            )
+            .await
+        }
         "greet" => respond(out, 200, &greeter::greet(query)).await,
         "greet-environment" => respond(out, 200, &format!("{:?}", greeter::environment())).await,
-        "fetch" => fetch(query, out).await,
-        "sql-types" => respond(out, 200, &sql::types().unwrap_or_else(|error| format!("{error:?}"))).await,
+        "greet-call-out" => respond(out, 200, &greeter::call_out(query).to_string()).await,
+        "fetch" => respond(out, 200, &outbound::fetch(query).await).await,
+        "fetch-impatiently" => respond(out, 200, &outbound::fetch_impatiently(query)).await,
+        "sql-types" => {
+            respond(
+                out,
+                200,
+                &sql::types().unwrap_or_else(|error| format!("{error:?}")),
+            )
+            .await
+        }
         "sql" => respond(out, 200, &sql::run(query)).await,
         "sql-hold" => respond(out, 200, &sql::hold(query)).await,
         _ => respond(out, 404, "no such action").await,
@@ -90,16 +119,4 @@ async fn echo(request: IncomingRequest, out: ResponseOutparam) {
             break;
         }
     }
-}
-
-/// `query` is a URL; the answer tells its status and body, or the error.
-async fn fetch(query: &str, out: ResponseOutparam) {
-    let (method, url) = query.split_once(':').unwrap_or(("GET", query));
-    let method = if method == "POST" { Method::Post } else { Method::Get };
-    let request = Request::builder().method(method).uri(url).body("sent by the guest").build();
-    let answer = match send::<_, Response>(request).await {
-        Ok(response) => format!("{} {}", response.status(), String::from_utf8_lossy(response.body())),
-        Err(error) => format!("error {error:?}"),
-    };
-    respond(out, 200, &answer).await;
 }

@@ -2,6 +2,9 @@
 
 wit_bindgen::generate!({ path: "../wit", world: "library" });
 
+use wasi::http::outgoing_handler::handle;
+use wasi::http::types::{Fields, OutgoingRequest};
+
 use exports::devhost::greeter::greeter::Guest;
 
 struct Greeter;
@@ -14,6 +17,11 @@ impl Guest for Greeter {
 
     fn environment() -> Vec<(String, String)> {
         std::env::vars().collect()
+    }
+
+    fn call_out(authority: String) -> bool {
+        let request = OutgoingRequest::new(Fields::new());
+        request.set_authority(Some(&authority)).is_ok() && handle(request, None).is_ok()
     }
 }
 
