@@ -1,1 +1,35 @@
-//! End-to-end suite.
+//! The harness of the end-to-end tests: one user of a running service, and everything that can be seen of what the
+//! service did for that user: answers, events, rows and log lines.
+//!
+//! A test begins with [`todo::Todo::someone`], a user of its own on the stack that all tests share, so that tests run
+//! in parallel and see nothing of each other. Nothing waits a fixed time: [`wait::until`] waits for a condition.
+//!
+//! Everything here panics when the service does not do what the test expects, with what was seen instead.
+
+#![forbid(unsafe_code)]
+
+pub mod answer;
+pub mod database;
+pub mod events;
+pub mod logs;
+pub mod raw_http;
+pub mod todo;
+pub mod tokens;
+pub mod wait;
+
+use std::sync::OnceLock;
+
+use xtask::endpoints::Endpoints;
+
+/// The stack that all tests share.
+///
+/// # Panics
+///
+/// When the tests were not started by `cargo xtask test`, which starts it.
+pub fn shared_stack() -> &'static Endpoints {
+    static SHARED: OnceLock<Endpoints> = OnceLock::new();
+    SHARED.get_or_init(|| match Endpoints::from_env() {
+        Ok(endpoints) => endpoints,
+        Err(error) => panic!("{error:#}"),
+    })
+}

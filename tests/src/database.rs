@@ -1,0 +1,77 @@
+//! The service's database, seen from outside.
+
+use postgres::{Client, NoTls};
+use serde_json::Value;
+use xtask::endpoints::Endpoints;
+
+/// A connection of the test's own.
+pub struct Database {
+    client: Client,
+}
+
+impl Database {
+    /// Connects to the database of a stack.
+    pub fn of(stack: &Endpoints) -> Self {
+        match Client::connect(&stack.database_url, NoTls) {
+            Ok(client) => Self { client },
+            Err(error) => panic!("cannot connect to the database: {error}"),
+        }
+    }
+
+    /// The connection, for statements that have no method here.
+    pub fn client(&mut self) -> &mut Client {
+        &mut self.client
+    }
+
+    /// The value of a statement's only column in its only row, cast to JSON, with text parameters; null when there is
+    /// no row.
+    pub fn json(&mut self, expression: &str, parameters: &[&str]) -> Value {
+        let statement = format!("SELECT ({expression})::jsonb::text");
+        let parameters: Vec<&(dyn postgres::types::ToSql + Sync)> = parameters
+            .iter()
+            .map(|parameter| parameter as &(dyn postgres::types::ToSql + Sync))
+            .collect();
+        let text: Option<String> = match self.client.query_one(&statement, &parameters) {
+            Ok(row) => row.get(0),
+            Err(error) => panic!("{error:?}: {statement}"),
+        };
+        match serde_json::from_str(text.as_deref().unwrap_or("null")) {
+            Ok(value) => value,
+            Err(error) => panic!("{error}: {text:?}"),
+        }
+    }
+
+    /// Everything that is stored of a user, but for the publisher's own notes: two snapshots are equal when nothing
+    /// changed.
+    pub fn rows_of(&mut self, user: &str) -> Value {
+        self.json(
+            "SELECT jsonb_build_object(
+                'tasks', (SELECT jsonb_agg(to_jsonb(task) ORDER BY id) FROM tasks AS task WHERE user_id = $1),
+                'events', (SELECT jsonb_agg(to_jsonb(event) ORDER BY sequence) FROM events AS event WHERE user_id = $1),
+                'head', (SELECT head FROM lanes WHERE user_id = $1),
+                'keys', (SELECT jsonb_agg(to_jsonb(taken) ORDER BY key) FROM idempotency_keys AS taken WHERE user_id = $1)
+            )",
+            &[user],
+        )
+    }
+
+    /// The events appended for a user as CloudEvents, in the order of their numbers.
+    pub fn events_of(&mut self, user: &str) -> Vec<Value> {
+        let events = self.json(
+            "SELECT coalesce(jsonb_agg(cloud_event(event) ORDER BY sequence), '[]')
+            FROM events AS event WHERE user_id = $1",
+            &[user],
+        );
+        events.as_array().cloned().unwrap_or_default()
+    }
+
+    /// How many of a user's events are appended, and how many of them are at the broker.
+    pub fn lane_of(&mut self, user: &str) -> (i64, i64) {
+        let lane = self.json(
+            "SELECT jsonb_build_array(head, published) FROM lanes WHERE user_id = $1",
+            &[user],
+        );
+        let number = |index: usize| lane[index].as_i64().unwrap_or_default();
+        (number(0), number(1))
+    }
+}

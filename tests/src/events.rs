@@ -1,0 +1,41 @@
+//! Events at the broker.
+
+use serde_json::Value;
+use xtask::endpoints::Endpoints;
+use xtask::kafka::{self, Record};
+
+/// The records of a topic that belong to a user, by their partition key or by the event's own word.
+pub fn records_of(stack: &Endpoints, topic: &str, user: &str) -> Vec<Record> {
+    let records = match kafka::read_all(&stack.kafka, topic) {
+        Ok(records) => records,
+        Err(error) => panic!("cannot read the topic {topic}: {error:#}"),
+    };
+    let belongs = |record: &Record| {
+        record.key.as_deref() == Some(user)
+            || record
+                .json()
+                .is_ok_and(|event| event["partitionkey"] == user)
+    };
+    records.into_iter().filter(belongs).collect()
+}
+
+/// The events in records, each where it first appears.
+pub fn first_appearances(records: &[Record]) -> Vec<Value> {
+    let mut events: Vec<Value> = Vec::new();
+    for record in records {
+        match record.json() {
+            Ok(event) if events.iter().any(|known| known["id"] == event["id"]) => {}
+            Ok(event) => events.push(event),
+            Err(error) => panic!("{error:#}: {record:?}"),
+        }
+    }
+    events
+}
+
+/// The types of events, in order.
+pub fn types(events: &[Value]) -> Vec<&str> {
+    events
+        .iter()
+        .map(|event| event["type"].as_str().unwrap_or_default())
+        .collect()
+}
