@@ -12,11 +12,13 @@ import (
 	"github.com/dapr/kit/logger"
 )
 
+// contrib logs for the components. Made before the flags that set up all
+// loggers are applied.
+var contrib = logger.NewLogger("dapr.contrib")
+
 // registerComponents makes the project's building blocks known to the runtime,
 // under the names the released daprd gives them.
 func registerComponents() {
-	contrib := logger.NewLogger("dapr.contrib")
-
 	bindings.DefaultRegistry.Logger = contrib
 	bindings.DefaultRegistry.RegisterInputBinding(cron.NewCron, "cron")
 

@@ -44,10 +44,14 @@ func main() {
 	}
 
 	registerComponents()
-	// Ends on SIGINT and SIGTERM. Unlike the released daprd, SIGHUP does not
-	// reload: a restart does.
-	if err := run(signals.Context(), opts); err != nil {
-		log.Fatalf("runtime: %v", err)
+	// SIGHUP ends one context and yields the next; SIGINT and SIGTERM end all.
+	for ctx := range signals.OnHUP(signals.Context()) {
+		if err := run(ctx, opts); err != nil {
+			log.Fatalf("runtime: %v", err)
+		}
+		if ctx.Err() == nil { // shut down through its API
+			return
+		}
 	}
 }
 
