@@ -2,6 +2,7 @@
 
 mod analytics;
 mod authorization;
+mod description;
 mod health;
 mod link;
 mod notification_statements;
@@ -91,6 +92,7 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
     }
     match route {
         Route::Subscriptions => subscriptions::answer(&request),
+        Route::Description => description::answer(&request),
         Route::Liveness => health::live(&request),
         Route::Readiness => health::ready(&request),
         _ => Err(Problem::not_found("There is no such route.")),

@@ -25,6 +25,8 @@ pub(crate) enum Route<'a> {
     Analytics { user: &'a str },
     /// `/dapr/subscribe`
     Subscriptions,
+    /// `/openapi.json`
+    Description,
     /// `/healthz`
     Liveness,
     /// `/readyz`
@@ -59,6 +61,7 @@ impl<'a> Route<'a> {
             },
             ["api", user, "analytics"] => Self::Analytics { user },
             ["dapr", "subscribe"] => Self::Subscriptions,
+            ["openapi.json"] => Self::Description,
             ["healthz"] => Self::Liveness,
             ["readyz"] => Self::Readiness,
             _ => Self::Unknown,
@@ -77,6 +80,7 @@ impl<'a> Route<'a> {
             Self::ReadNotifications { .. } => "/api/{user_id}/notifications/read-all",
             Self::Analytics { .. } => "/api/{user_id}/analytics",
             Self::Subscriptions => "/dapr/subscribe",
+            Self::Description => "/openapi.json",
             Self::Liveness => "/healthz",
             Self::Readiness => "/readyz",
             Self::Unknown => "unknown",
@@ -94,7 +98,11 @@ impl<'a> Route<'a> {
             | Self::ReadNotification { user, .. }
             | Self::ReadNotifications { user }
             | Self::Analytics { user } => Some(user),
-            Self::Subscriptions | Self::Liveness | Self::Readiness | Self::Unknown => None,
+            Self::Subscriptions
+            | Self::Description
+            | Self::Liveness
+            | Self::Readiness
+            | Self::Unknown => None,
         }
     }
 
