@@ -154,9 +154,11 @@ pub(crate) fn update() -> String {
 }
 
 /// Completes a task: `$6` user, `$7` task.
+///
+/// The task as it was is `old`: in a column named `task` it would be what `RETURNING task` returns.
 pub(crate) const COMPLETE: &str = "
 WITH current AS (
-    SELECT task FROM tasks AS task WHERE id = $7::text::uuid AND user_id = $6 FOR UPDATE
+    SELECT task AS old FROM tasks AS task WHERE id = $7::text::uuid AND user_id = $6 FOR UPDATE
 ), updated AS (
     UPDATE tasks AS task SET
         completed = true,
@@ -164,18 +166,18 @@ WITH current AS (
         version = task.version + 1,
         updated_at = greatest(now(), task.updated_at)
     FROM current
-    WHERE task.id = (current.task).id AND NOT (current.task).completed
+    WHERE task.id = (current.old).id AND NOT (current.old).completed
     RETURNING task
 ), outcome AS (
     SELECT CASE
         WHEN NOT EXISTS (SELECT FROM current) THEN 'not_found'
-        WHEN (SELECT (task).completed FROM current) THEN 'unchanged'
+        WHEN (SELECT (old).completed FROM current) THEN 'unchanged'
         ELSE 'changed'
     END AS name
 ), result AS (
     SELECT task FROM updated
     UNION ALL
-    SELECT task FROM current WHERE NOT EXISTS (SELECT FROM updated)
+    SELECT old FROM current WHERE NOT EXISTS (SELECT FROM updated)
 ), change AS (
     SELECT
         (task).user_id, (task).id AS task_id, 'task.completed' AS type, 'tasks' AS topic, task_data(task) AS data
@@ -185,7 +187,7 @@ WITH current AS (
 /// Reopens a task: `$6` user, `$7` task.
 pub(crate) const REOPEN: &str = "
 WITH current AS (
-    SELECT task FROM tasks AS task WHERE id = $7::text::uuid AND user_id = $6 FOR UPDATE
+    SELECT task AS old FROM tasks AS task WHERE id = $7::text::uuid AND user_id = $6 FOR UPDATE
 ), updated AS (
     UPDATE tasks AS task SET
         completed = false,
@@ -193,18 +195,18 @@ WITH current AS (
         version = task.version + 1,
         updated_at = greatest(now(), task.updated_at)
     FROM current
-    WHERE task.id = (current.task).id AND (current.task).completed
+    WHERE task.id = (current.old).id AND (current.old).completed
     RETURNING task
 ), outcome AS (
     SELECT CASE
         WHEN NOT EXISTS (SELECT FROM current) THEN 'not_found'
-        WHEN NOT (SELECT (task).completed FROM current) THEN 'unchanged'
+        WHEN NOT (SELECT (old).completed FROM current) THEN 'unchanged'
         ELSE 'changed'
     END AS name
 ), result AS (
     SELECT task FROM updated
     UNION ALL
-    SELECT task FROM current WHERE NOT EXISTS (SELECT FROM updated)
+    SELECT old FROM current WHERE NOT EXISTS (SELECT FROM updated)
 ), change AS (
     SELECT
         (task).user_id, (task).id AS task_id, 'task.updated' AS type, 'tasks' AS topic,
