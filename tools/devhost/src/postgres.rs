@@ -71,35 +71,34 @@ fn create_pool(config: Config) -> Result<Pool> {
 }
 
 impl Instance {
-    /// Refuses an address that the component may not reach.
-    fn check_address(&self, address: &str) -> Result<(), Error> {
-        let config: Config = address
-            .parse()
-            .map_err(|e: tokio_postgres::Error| Error::ConnectionFailed(e.to_string()))?;
-        for (index, host) in config.get_hosts().iter().enumerate() {
-            match host {
-                PgHost::Tcp(host) => {
-                    let port = config
-                        .get_ports()
-                        .get(index)
-                        .map(|port| format!(":{port}"))
-                        .unwrap_or_default();
-                    let address = format!("{host}{port}");
-                    if !self.component.allowed_hosts.allows(&address, "postgres") {
-                        self.component.report_refused("postgres", &address);
-                        return Err(Error::ConnectionFailed(format!(
-                            "address postgres://{address} is not permitted"
-                        )));
-                    }
-                }
-                PgHost::Unix(_) => {
-                    return Err(Error::ConnectionFailed(
-                        "Unix sockets are not supported on WebAssembly".to_owned(),
-                    ));
-                }
+    /// The error for an address that the component may not reach.
+    fn refused(&self, address: &str) -> Option<Error> {
+        let config: Config = match address.parse() {
+            Ok(config) => config,
+            Err(error) => {
+                let error: tokio_postgres::Error = error;
+                return Some(Error::ConnectionFailed(error.to_string()));
             }
-        }
-        Ok(())
+        };
+        let ports = config.get_ports();
+        config
+            .get_hosts()
+            .iter()
+            .enumerate()
+            .find_map(|(index, host)| {
+                let PgHost::Tcp(host) = host else {
+                    let message = "Unix sockets are not supported on WebAssembly";
+                    return Some(Error::ConnectionFailed(message.to_owned()));
+                };
+                let port = ports.get(index).map(|port| format!(":{port}"));
+                let address = format!("{host}{}", port.unwrap_or_default());
+                if self.component.allowed_hosts.allows(&address, "postgres") {
+                    return None;
+                }
+                self.component.report_refused("postgres", &address);
+                let message = format!("address postgres://{address} is not permitted");
+                Some(Error::ConnectionFailed(message))
+            })
     }
 }
 
@@ -110,7 +109,7 @@ impl HostConnection for Instance {
         &mut self,
         address: String,
     ) -> wasmtime::Result<Result<Resource<Connection>, Error>> {
-        if let Err(refused) = self.check_address(&address) {
+        if let Some(refused) = self.refused(&address) {
             return Ok(Err(refused));
         }
         match self.server.postgres.connection(&address).await {

@@ -164,9 +164,9 @@ fn what_ends_badly_is_500() {
     // Too late for another status.
     assert_eq!(host.get("/front/trap-late").body, "begun");
     let head = b"GET /front/headers HTTP/1.1\r\nHost: h\r\nConnection: close\r\n";
-    let utf8 = host.raw_answer(&[head, "X-Name: \u{e9}\r\n\r\n".as_bytes()].concat());
+    let utf8 = host.raw_answer([head, "X-Name: \u{e9}\r\n\r\n".as_bytes()].concat());
     assert!(utf8.starts_with("HTTP/1.1 200"), "{utf8}");
-    let latin1 = host.raw_answer(&[head, &b"X-Name: \xe9\r\n\r\n"[..]].concat());
+    let latin1 = host.raw_answer([head, &b"X-Name: \xe9\r\n\r\n"[..]].concat());
     assert!(latin1.starts_with("HTTP/1.1 500"), "{latin1}");
     assert_eq!(host.get("/front/print").status, 200, "it goes on serving");
 }
@@ -181,14 +181,15 @@ fn an_instance_goes_on_after_its_answer() {
         start.elapsed() < Duration::from_millis(290),
         "the answer waited for what comes after it"
     );
+    let log = || host.log("front_stdout.txt");
     eventually("the instance goes on", || {
-        host.log("front_stdout.txt")
-            .contains("after the answer: kept")
+        log().contains("after the answer: kept")
     });
-    drop(host.raw("GET /front/after?gone HTTP/1.1\r\nHost: h\r\n\r\n"));
-    eventually("also when the client is gone", || {
-        host.log("front_stdout.txt")
-            .contains("after the answer: gone")
+    let client = host.raw("GET /front/late?gone HTTP/1.1\r\nHost: h\r\n\r\n");
+    eventually("the instance begins", || log().contains("begun: gone"));
+    drop(client);
+    eventually("and ends without its client", || {
+        log().contains("ended: gone")
     });
     host.get("/front/after?stopped");
     assert!(host.stop().success(), "a stop is no failure");

@@ -56,6 +56,12 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
             std::thread::sleep(Duration::from_millis(query.parse().unwrap_or(0)));
             respond(out, 200, "held").await;
         }
+        "late" => {
+            println!("begun: {query}");
+            std::thread::sleep(Duration::from_millis(300));
+            respond(out, 200, "late").await;
+            println!("ended: {query}");
+        }
         "after" => {
             respond(out, 202, "answered").await;
             std::thread::sleep(Duration::from_millis(300));

@@ -21,7 +21,9 @@ impl Guest for Greeter {
 
     fn call_out(authority: String) -> bool {
         let request = OutgoingRequest::new(Fields::new());
-        request.set_authority(Some(&authority)).is_ok() && handle(request, None).is_ok()
+        request.set_authority(Some(&authority)).is_ok()
+            && request.set_path_with_query(Some("/")).is_ok()
+            && handle(request, None).is_ok()
     }
 }
 
