@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::timestamp::Timestamp;
+use crate::user_id::UserId;
 
 /// What happened, as named in the attribute `type`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,13 +137,15 @@ impl ReceivedEvent {
         })
     }
 
-    /// Adds what identifies the event to a log line's fields: `event_id`, `event_type`, `user_id` and `task_id`.
+    /// Adds what identifies the event to a log line's fields: `event_id`, `event_type`, `user_id` and `task_id`; null
+    /// for what is no id, so that arbitrary text does not reach a log.
     pub fn describe(&self, fields: &mut Value) {
+        let text = |name: &str| self.data.get(name).and_then(Value::as_str);
         fields["event_id"] = json!(self.id);
         fields["event_type"] = json!(printable(&self.event_type));
-        for name in ["user_id", "task_id"] {
-            fields[name] = json!(self.data.get(name).and_then(Value::as_str));
-        }
+        let user = text("user_id").and_then(|user| UserId::try_from(user.to_owned()).ok());
+        fields["user_id"] = json!(user.as_ref().map(UserId::as_str));
+        fields["task_id"] = json!(text("task_id").and_then(|task| Uuid::parse_str(task).ok()));
     }
 }
 
@@ -162,11 +165,13 @@ mod tests {
 
     use super::*;
 
+    const TASK: &str = "01890a5d-ac96-774b-bcce-b302099a8058";
+
     fn event() -> Value {
         json!({
             "specversion": "1.0", "id": "01890a5d-ac96-774b-bcce-b302099a8057", "source": "/todo/task-api",
             "type": "task.completed", "time": "2026-01-31T08:00:00.000000Z", "sequence": "00000000000000000007",
-            "data": {"task_id": "x"}, "topic": "tasks",
+            "data": {"task_id": TASK, "user_id": "alice"}, "topic": "tasks",
         })
     }
 
@@ -183,7 +188,18 @@ mod tests {
         );
         let mut fields = json!({});
         event.describe(&mut fields);
-        assert_eq!(fields["task_id"], "x");
+        assert_eq!(fields["task_id"], TASK);
+        assert_eq!(fields["user_id"], "alice");
+    }
+
+    #[test]
+    fn what_is_no_id_is_not_described() {
+        let mut private = event();
+        private["data"] = json!({"task_id": "private words", "user_id": "private words"});
+        private["type"] = json!("private words");
+        let mut fields = json!({});
+        parse(&private).unwrap().describe(&mut fields);
+        assert!(!fields.to_string().contains("private"), "{fields}");
     }
 
     #[test]
