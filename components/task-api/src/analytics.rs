@@ -31,7 +31,7 @@ SELECT jsonb_build_object(
         coalesce((totals.counts ->> 'task.completed')::numeric, 0)
             / nullif((totals.counts ->> 'task.created')::numeric, 0),
         4
-    ),
+    )::float8,
     'days', (
         SELECT coalesce(jsonb_agg(jsonb_build_object('day', day, 'counts', by_type) ORDER BY day), '[]')
         FROM (SELECT day, jsonb_object_agg(type, count) AS by_type FROM counts GROUP BY day) AS by_day

@@ -73,7 +73,14 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     if let Some(cause) = cause {
         fields["error"] = json!(cause);
     }
-    log::line(level, COMPONENT, "request", fields);
+    // Probes come every second; only a failed one is worth a line.
+    let is_healthy_probe = status == 200
+        && ["/healthz", "/readyz"]
+            .iter()
+            .any(|probe| fields["route"] == *probe);
+    if !is_healthy_probe {
+        log::line(level, COMPONENT, "request", fields);
+    }
 
     if let Some((emitted, lease)) = answer.emitted {
         publish_emitted(COMPONENT, emitted, lease).await;

@@ -67,28 +67,28 @@ impl Reminders<'_> {
     pub fn ring(&self, task: Uuid, outbox: &Outbox<'_>) -> Result<Rung, DatabaseError> {
         let statement = format!(
             "WITH current AS (
-                SELECT reminder
+                SELECT reminder AS was
                 FROM reminders AS reminder
                 WHERE task_id = $6::text::uuid AND status = 'scheduled'
                 FOR UPDATE
             ), due AS (
-                SELECT reminder FROM current
-                WHERE (reminder).remind_at <= clock_timestamp() + interval '5 seconds'
+                SELECT was FROM current
+                WHERE (was).remind_at <= clock_timestamp() + interval '5 seconds'
             ), open AS (
-                SELECT due.reminder, task.title
+                SELECT due.was, task.title
                 FROM due, tasks AS task
-                WHERE task.id = (due.reminder).task_id AND NOT task.completed
+                WHERE task.id = (due.was).task_id AND NOT task.completed
                 FOR SHARE OF task
             ), triggered AS (
                 UPDATE reminders AS reminder SET
                     status = 'triggered', alarm_wanted = NULL, alarm_set = NULL, updated_at = clock_timestamp()
                 FROM open
-                WHERE reminder.task_id = (open.reminder).task_id
+                WHERE reminder.task_id = (open.was).task_id
                 RETURNING reminder, open.title
             ), early AS (
                 UPDATE reminders AS reminder SET alarm_set = NULL, updated_at = clock_timestamp()
                 FROM current
-                WHERE reminder.task_id = (current.reminder).task_id AND NOT EXISTS (SELECT FROM due)
+                WHERE reminder.task_id = (current.was).task_id AND NOT EXISTS (SELECT FROM due)
                 RETURNING reminder
             ), change AS (
                 SELECT
