@@ -23,10 +23,9 @@ impl Database {
         &mut self.client
     }
 
-    /// The value of a statement's only column in its only row, cast to JSON, with text parameters; null when there is
-    /// no row.
+    /// The value of an expression, such as a query with one row and one column, as JSON; null when it has no row.
     pub fn json(&mut self, expression: &str, parameters: &[&str]) -> Value {
-        let statement = format!("SELECT ({expression})::jsonb::text");
+        let statement = format!("SELECT to_jsonb(({expression}))::text");
         let parameters: Vec<&(dyn postgres::types::ToSql + Sync)> = parameters
             .iter()
             .map(|parameter| parameter as &(dyn postgres::types::ToSql + Sync))
@@ -41,25 +40,35 @@ impl Database {
         }
     }
 
-    /// Everything that is stored of a user, but for the publisher's own notes: two snapshots are equal when nothing
-    /// changed.
+    /// What requests change of what is stored of a user: two snapshots are equal when nothing changed. Left out is what
+    /// changes by itself, some time after a request: how far events are published, and all that follows from reminders.
     pub fn rows_of(&mut self, user: &str) -> Value {
         self.json(
             "SELECT jsonb_build_object(
                 'tasks', (SELECT jsonb_agg(to_jsonb(task) ORDER BY id) FROM tasks AS task WHERE user_id = $1),
-                'events', (SELECT jsonb_agg(to_jsonb(event) ORDER BY sequence) FROM events AS event WHERE user_id = $1),
-                'head', (SELECT head FROM lanes WHERE user_id = $1),
+                'events', (
+                    SELECT jsonb_agg(to_jsonb(event) ORDER BY sequence)
+                    FROM events AS event
+                    WHERE user_id = $1 AND topic = 'tasks'
+                ),
+                'lost_numbers', (SELECT head FROM lanes WHERE user_id = $1)
+                    - (SELECT count(*) FROM events WHERE user_id = $1),
+                'notifications', (
+                    SELECT jsonb_agg(to_jsonb(notification) ORDER BY id)
+                    FROM notifications AS notification
+                    WHERE user_id = $1
+                ),
                 'keys', (SELECT jsonb_agg(to_jsonb(taken) ORDER BY key) FROM idempotency_keys AS taken WHERE user_id = $1)
             )",
             &[user],
         )
     }
 
-    /// The events appended for a user as CloudEvents, in the order of their numbers.
+    /// The task events appended for a user as CloudEvents, in the order of their numbers.
     pub fn events_of(&mut self, user: &str) -> Vec<Value> {
         let events = self.json(
             "SELECT coalesce(jsonb_agg(cloud_event(event) ORDER BY sequence), '[]')
-            FROM events AS event WHERE user_id = $1",
+            FROM events AS event WHERE user_id = $1 AND topic = 'tasks'",
             &[user],
         );
         events.as_array().cloned().unwrap_or_default()

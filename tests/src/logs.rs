@@ -7,16 +7,23 @@ use xtask::endpoints::Endpoints;
 
 use crate::wait::{Limit, until};
 
-/// The line that a component logged about the request of a trace; waits for it.
+/// The lines of a component's log that hold `text`.
+pub fn lines_of(stack: &Endpoints, component: &str, text: &str) -> Vec<Value> {
+    let log = stack.component_log(component);
+    let lines = log.lines().filter(|line| line.contains(text));
+    lines
+        .filter_map(|line| serde_json::from_str(line).ok())
+        .collect()
+}
+
+/// The line that a component logged about the request or delivery of a trace; waits for it.
 pub fn line_of(stack: &Endpoints, component: &str, trace: &str) -> Value {
     until("the log line of a request", Limit::SOON, || {
-        let log = stack.component_log(component);
-        let line = log
-            .lines()
-            .filter(|line| line.contains(trace))
-            .filter_map(|line| serde_json::from_str::<Value>(line).ok())
-            .find(|line| line["message"] == "request" || line["message"] == "event handled");
-        line.ok_or_else(|| format!("{} bytes of log without trace {trace}", log.len()))
+        let lines = lines_of(stack, component, trace);
+        let found = lines
+            .iter()
+            .find(|line| line["message"] == "request" || line["message"] == "delivery");
+        found.cloned().ok_or_else(|| format!("{lines:?}"))
     })
 }
 

@@ -181,7 +181,7 @@ impl Todo {
         self.database().rows_of(&self.user)
     }
 
-    /// The user's events as appended in the database, in the order of their numbers.
+    /// The user's task events as appended in the database, in the order of their numbers.
     pub fn stored_events(&self) -> Vec<Value> {
         self.database().events_of(&self.user)
     }
@@ -197,8 +197,8 @@ impl Todo {
         });
     }
 
-    /// The user's events at the broker's topic of task events, in order of their first appearance; waits until all
-    /// that are stored are there.
+    /// The user's task events at the broker, in order of their first appearance; waits until all that are stored are
+    /// there.
     pub fn published_events(&self) -> Vec<Value> {
         self.settle(Limit::DELIVERY);
         events::first_appearances(&events::records_of(&self.stack, TASKS_TOPIC, &self.user))

@@ -1,0 +1,105 @@
+//! `POST …/complete` and `POST …/reopen`.
+
+use std::thread;
+
+use e2e::events::types;
+use e2e::todo::{Todo, text};
+use serde_json::{Value, json};
+
+use crate::unharmed::unchanged;
+
+#[test]
+fn completing_is_idempotent() {
+    let todo = Todo::someone();
+    let task = todo.created("t");
+    let id = text(&task, "id");
+    let completed = todo.complete(id).task(200);
+    assert_eq!(completed["completed"], true);
+    assert_eq!(completed["completed_at"], completed["updated_at"]);
+    assert_eq!(completed["version"], 2);
+    unchanged(&todo, || {
+        assert_eq!(todo.complete(id).task(200), completed);
+    });
+    assert_eq!(
+        types(&todo.published_events()),
+        ["task.created", "task.completed"]
+    );
+}
+
+#[test]
+fn completed_many_times_at_once_it_emits_once() {
+    let todo = Todo::someone();
+    let task = todo.created("t");
+    let id = text(&task, "id");
+    thread::scope(|scope| {
+        for _ in 0..6 {
+            scope.spawn(|| assert_eq!(todo.complete(id).task(200)["version"], 2));
+        }
+    });
+    assert_eq!(
+        types(&todo.published_events()),
+        ["task.created", "task.completed"]
+    );
+}
+
+#[test]
+fn reopening_undoes_it_and_is_idempotent_too() {
+    let todo = Todo::someone();
+    let task = todo.created("t");
+    let id = text(&task, "id");
+    unchanged(&todo, || {
+        assert_eq!(todo.reopen(id).task(200), task);
+    });
+    todo.complete(id).task(200);
+    let reopened = todo.reopen(id).task(200);
+    let mut expected = task.clone();
+    expected["version"] = json!(3);
+    expected["updated_at"] = reopened["updated_at"].clone();
+    assert_eq!(reopened, expected);
+    assert_eq!(reopened["completed_at"], Value::Null);
+    unchanged(&todo, || {
+        assert_eq!(todo.reopen(id).task(200), reopened);
+    });
+    assert_eq!(todo.complete(id).task(200)["version"], 4);
+
+    let events = todo.published_events();
+    assert_eq!(
+        types(&events),
+        [
+            "task.created",
+            "task.completed",
+            "task.updated",
+            "task.completed"
+        ]
+    );
+    assert_eq!(
+        events[2]["data"]["changed_fields"],
+        json!(["completed", "completed_at"])
+    );
+}
+
+#[test]
+fn a_body_is_not_needed_and_not_read() {
+    let todo = Todo::someone();
+    let task = todo.created("t");
+    let target = format!("{}/complete", todo.task_path(text(&task, "id")));
+    todo.call("POST", target).body("not JSON").send().task(200);
+}
+
+#[test]
+fn what_is_not_there_cannot_be_completed_or_reopened() {
+    let todo = Todo::someone();
+    let other = Todo::someone();
+    let theirs = other.created("theirs");
+    unchanged(&other, || {
+        for id in [
+            text(&theirs, "id"),
+            "00000000-0000-7000-8000-000000000000",
+            "x",
+        ] {
+            todo.complete(id).problem(404, "not-found");
+            todo.reopen(id).problem(404, "not-found");
+        }
+    });
+    assert!(todo.stored_events().is_empty());
+}

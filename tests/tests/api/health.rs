@@ -1,0 +1,70 @@
+//! The routes that tell Kubernetes and the sidecar about the service. They need no token.
+
+use e2e::todo::Todo;
+use serde_json::json;
+
+#[test]
+fn it_is_alive_and_ready() {
+    let todo = Todo::someone();
+    for route in ["/healthz", "/readyz"] {
+        let answer = todo
+            .call("GET", route)
+            .authorization(None)
+            .send()
+            .expect(200);
+        assert_eq!(answer.header("content-type"), Some("application/json"));
+        assert_eq!(answer.json(), json!({"status": "ok"}));
+    }
+}
+
+#[test]
+fn it_describes_itself() {
+    let todo = Todo::someone();
+    let answer = todo
+        .call("GET", "/openapi.json")
+        .authorization(None)
+        .send()
+        .expect(200);
+    let description = answer.json();
+    assert!(
+        description["openapi"]
+            .as_str()
+            .is_some_and(|version| version.starts_with("3.")),
+        "{description}"
+    );
+    for path in ["", "/{task_id}", "/{task_id}/complete", "/{task_id}/reopen"] {
+        let path = format!("/api/{{user_id}}/tasks{path}");
+        assert!(description["paths"][&path].is_object(), "{path}");
+    }
+}
+
+#[test]
+fn subscriptions_are_what_the_sidecar_understands() {
+    let todo = Todo::someone();
+    let answer = todo
+        .call("GET", "/dapr/subscribe")
+        .authorization(None)
+        .send()
+        .expect(200);
+    assert_eq!(answer.header("content-type"), Some("application/json"));
+    let subscriptions = answer.json();
+    insta::assert_json_snapshot!("subscriptions", subscriptions);
+    for subscription in subscriptions.as_array().into_iter().flatten() {
+        // A route that does not exist would answer 404, and dead-letter everything.
+        let rules = subscription["routes"]["rules"]
+            .as_array()
+            .into_iter()
+            .flatten();
+        let paths = rules
+            .map(|rule| &rule["path"])
+            .chain([&subscription["routes"]["default"]]);
+        for path in paths.filter_map(|path| path.as_str()) {
+            let answer = todo
+                .call("POST", path)
+                .authorization(None)
+                .json(&json!({}))
+                .send();
+            assert!([200, 401].contains(&answer.status), "{path}: {answer:?}");
+        }
+    }
+}

@@ -1,0 +1,96 @@
+//! One JSON line for each request, each published event and each delivery, with who, what and how long.
+
+use e2e::logs::{line_of, lines_of};
+use e2e::todo::{Todo, text};
+use e2e::wait::{Limit, until};
+use serde_json::{Value, json};
+
+#[test]
+fn each_request_has_a_line() {
+    let todo = Todo::someone();
+    let created = todo.create(json!({"title": "t"}));
+    let trace = created.trace.clone();
+    let task = created.task(201);
+    let line = line_of(todo.stack(), "task-api", &trace);
+    assert!(text(&line, "timestamp").ends_with('Z'));
+    assert!(line["duration_ms"].is_u64(), "{line}");
+    for (field, value) in [
+        ("level", json!("info")),
+        ("component", json!("task-api")),
+        ("method", json!("POST")),
+        ("route", json!("/api/{user_id}/tasks")),
+        ("user_id", json!(todo.user())),
+        ("status", json!(201)),
+        ("outcome", json!("done")),
+    ] {
+        assert_eq!(line[field], value, "{field}: {line}");
+    }
+
+    let refused = todo.patch(text(&task, "id"), json!({"title": ""}));
+    let line = line_of(todo.stack(), "task-api", &refused.trace);
+    assert_eq!(line["status"], 422, "{line}");
+    assert_eq!(line["outcome"], "refused", "{line}");
+    assert_eq!(line["task_id"], task["id"], "{line}");
+    assert_eq!(line["route"], "/api/{user_id}/tasks/{task_id}", "{line}");
+}
+
+#[test]
+fn each_event_has_a_line_where_it_is_published_and_where_it_is_handled() {
+    let todo = Todo::someone();
+    let task = todo
+        .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
+    todo.complete(text(&task, "id")).task(200);
+    let completed = todo.published_events().remove(1);
+    let line_of = |component: &str, message: &str| -> Value {
+        until(
+            &format!("{component} logs the event"),
+            Limit::DELIVERY,
+            || {
+                let lines = lines_of(todo.stack(), component, text(&completed, "id"));
+                let line = lines
+                    .iter()
+                    .find(|line| line["message"] == message)
+                    .cloned();
+                line.ok_or_else(|| format!("{lines:?}"))
+            },
+        )
+    };
+    for (component, message, outcome) in [
+        ("task-api", "event", "published"),
+        ("recurrence-handler", "delivery", "done"),
+        ("reminder-handler", "delivery", "done"),
+    ] {
+        let line = line_of(component, message);
+        assert!(line["duration_ms"].is_u64(), "{line}");
+        assert!(line["timestamp"].is_string(), "{line}");
+        assert_eq!(line["event_type"], "task.completed", "{line}");
+        assert_eq!(line["user_id"], todo.user(), "{line}");
+        assert_eq!(line["task_id"], task["id"], "{line}");
+        assert_eq!(line["outcome"], outcome, "{line}");
+    }
+}
+
+/// Titles, descriptions, tags, tokens and keys of requests that succeed.
+#[test]
+fn nothing_private_is_logged() {
+    let todo = Todo::someone();
+    let marker = format!("private-{}", &todo.user()[5..]);
+    let body = json!({"title": marker, "description": marker, "tags": [marker], "due_date": "2030-01-01T00:00:00Z"});
+    let task = todo.create_once(&marker, body).task(201);
+    let id = text(&task, "id");
+    todo.patch(id, json!({"title": format!("{marker} again")}))
+        .task(200);
+    todo.listed(&format!("q={marker}&tags={marker}"));
+    todo.complete(id).task(200);
+    todo.delete(id).expect(204);
+    let deleted = todo.published_events().remove(3);
+    until(
+        "reminder-handler logs the last event",
+        Limit::DELIVERY,
+        || {
+            let lines = lines_of(todo.stack(), "reminder-handler", text(&deleted, "id"));
+            lines.first().cloned().ok_or("not yet")
+        },
+    );
+    e2e::logs::assert_absent(todo.stack(), &[&marker, todo.token()]);
+}

@@ -1,0 +1,24 @@
+//! What clients and the sidecar see of the service: every route with its success and each of its errors, malformed
+//! input, and the events that changes emit.
+
+mod authentication;
+mod changing;
+mod completing;
+mod creating;
+mod deleting;
+mod errors;
+mod events;
+mod health;
+mod idempotency_key;
+mod indexes;
+mod listing;
+mod logging;
+mod malformed_bodies;
+mod malformed_targets;
+mod merge_patch;
+mod one_row;
+mod paging;
+mod reading;
+mod sidecar_routes;
+mod statements;
+mod unharmed;

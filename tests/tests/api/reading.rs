@@ -1,0 +1,53 @@
+//! `GET /api/{user_id}/tasks/{task_id}`.
+
+use e2e::todo::{Todo, text};
+use serde_json::json;
+
+#[test]
+fn a_task_is_read_as_it_was_created() {
+    let todo = Todo::someone();
+    let created =
+        todo.created_with(json!({"title": "Call Ada", "tags": ["phone"], "priority": "low"}));
+    let answer = todo.get(text(&created, "id"));
+    assert_eq!(answer.header("etag"), Some("\"1\""));
+    assert_eq!(answer.task(200), created);
+}
+
+#[test]
+fn what_is_not_there_is_not_found() {
+    let todo = Todo::someone();
+    let other = Todo::someone();
+    let theirs = other.created("theirs");
+    let mine = todo.created("mine");
+    let deleted = todo.created("deleted");
+    todo.delete(text(&deleted, "id")).expect(204);
+
+    let id = text(&mine, "id");
+    let compact = id.replace('-', "");
+    for id in [
+        "00000000-0000-7000-8000-000000000000",
+        text(&theirs, "id"),
+        text(&deleted, "id"),
+        "1",
+        "x",
+        compact.as_str(),
+        &format!("{{{id}}}"),
+        &format!("urn:uuid:{id}"),
+        "%20",
+        &format!("{id}%20"),
+    ] {
+        todo.call(
+            "GET",
+            todo.task_path(&id.replace('{', "%7B").replace('}', "%7D")),
+        )
+        .send()
+        .problem(404, "not-found");
+    }
+}
+
+#[test]
+fn an_id_is_found_in_any_case() {
+    let todo = Todo::someone();
+    let task = todo.created("t");
+    assert_eq!(todo.get(&text(&task, "id").to_uppercase()).task(200), task);
+}
