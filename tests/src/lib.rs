@@ -11,6 +11,7 @@
 pub mod answer;
 pub mod database;
 pub mod events;
+pub mod flow;
 pub mod logs;
 pub mod raw_http;
 pub mod todo;

@@ -1,0 +1,166 @@
+//! What follows from a user's changes: events on both topics, and what handlers make of them.
+
+use std::collections::BTreeMap;
+
+use serde_json::{Value, json};
+use ureq::http::Request;
+use xtask::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
+use xtask::kafka::Record;
+
+use crate::answer::Answer;
+use crate::events::records_of;
+use crate::todo::{Todo, text};
+use crate::wait::{Limit, until};
+
+/// Waits until nothing more follows from what a user did: every event is at the broker, and each handler has dealt with
+/// every event that concerns it. Handlers claim an event in the statement that has its effects, so nothing is under
+/// way then. Gives all events, reminders' included, in the order of their numbers.
+///
+/// What does not count: events that no handler claims because they are malformed, and alarms that ring later.
+pub fn quiet(todo: &Todo, limit: Limit) -> Vec<Value> {
+    let mut database = todo.database();
+    until("nothing more follows", limit, || {
+        let found = database.json(QUIET, &[todo.user()]);
+        if found["unpublished"] == json!(0) && found["unhandled"] == json!([]) {
+            Ok(found["events"].as_array().cloned().unwrap_or_default())
+        } else {
+            let rest = (&found["unpublished"], &found["unhandled"]);
+            let dead = &found["dead_letters"];
+            Err(format!(
+                "unpublished {}, unhandled {}, dead letters {dead}, lane {}, breakers {}",
+                rest.0, rest.1, found["lane"], found["breakers"]
+            ))
+        }
+    })
+}
+
+const QUIET: &str = "
+SELECT jsonb_build_object(
+    'unpublished', coalesce((SELECT head - published FROM lanes WHERE user_id = $1), 0),
+    'lane', (SELECT to_jsonb(lane) FROM lanes AS lane WHERE user_id = $1),
+    'breakers', (SELECT jsonb_agg(to_jsonb(breaker)) FROM publish_breaker AS breaker WHERE failures > 0),
+    'unhandled', (
+        SELECT coalesce(jsonb_agg(handler || ' ' || type || ' ' || sequence), '[]')
+        FROM events AS event CROSS JOIN (VALUES ('recurrence'), ('reminder')) AS handlers (handler)
+        WHERE user_id = $1
+            AND CASE handler
+                WHEN 'recurrence' THEN type = 'task.completed' AND (data ->> 'is_recurring')::boolean
+                ELSE type LIKE 'task.%' OR type = 'reminder.triggered'
+            END
+            AND NOT EXISTS (
+                SELECT FROM processed_events AS claim
+                WHERE claim.handler = handlers.handler AND claim.event_id = event.id
+            )
+    ),
+    'dead_letters', (SELECT count(*) FROM dead_letters WHERE user_id = $1),
+    'events', (
+        SELECT coalesce(jsonb_agg(cloud_event(event) ORDER BY sequence), '[]')
+        FROM events AS event WHERE user_id = $1
+    )
+)";
+
+/// Delivers an event to a handler as the sidecar does, with the app's token.
+pub fn deliver(todo: &Todo, route: &str, event: &Value) -> Answer {
+    todo.call("POST", route)
+        .authorization(None)
+        .header("dapr-api-token", &todo.stack().secrets.app_token)
+        .header("content-type", "application/cloudevents+json")
+        .body(event.to_string())
+        .send()
+}
+
+/// Publishes an event through the sidecar, with the user's id as its key.
+pub fn publish(todo: &Todo, topic: &str, event: &Value) {
+    let stack = todo.stack();
+    let request = Request::post(format!(
+        "{}/v1.0/publish/kafka-pubsub/{topic}?metadata.partitionKey={}",
+        stack.dapr_url,
+        todo.user()
+    ))
+    .header("content-type", "application/cloudevents+json")
+    .header("dapr-api-token", &stack.secrets.dapr_token)
+    .body(event.to_string());
+    let answer = request.map_err(ureq::Error::from).and_then(ureq::run);
+    if let Err(error) = answer {
+        panic!("cannot publish: {error}");
+    }
+}
+
+/// Requires what is promised of a user's events at the broker: each number from 1 to the last is there, keyed by the
+/// user and all in one partition of its topic, and those of a topic appear first in the order of their numbers, each
+/// not before the one that precedes it in whichever topic. Gives the first appearances in the order of the numbers.
+///
+/// To be called when all are published.
+pub fn ordered(todo: &Todo) -> Vec<Record> {
+    let mut first: BTreeMap<u64, Record> = BTreeMap::new();
+    let mut seen = Vec::new();
+    for topic in [TASKS_TOPIC, REMINDERS_TOPIC] {
+        let records = records_of(todo.stack(), topic, todo.user());
+        let mut highest = 0;
+        for record in &records {
+            assert_eq!(record.key.as_deref(), Some(todo.user()), "{record:?}");
+            assert_eq!(record.partition, records[0].partition, "{record:?}");
+            let number = sequence_of(record);
+            seen.push(format!("{topic} {}: {number}", record.offset));
+            if first.contains_key(&number) {
+                continue;
+            }
+            assert!(
+                number > highest,
+                "{number} appears after {highest}: {seen:#?}"
+            );
+            highest = number;
+            first.insert(number, record.clone());
+        }
+    }
+    let (head, _) = todo.database().lane_of(todo.user());
+    let numbers: Vec<u64> = first.keys().copied().collect();
+    let expected: Vec<u64> = (1..=u64::try_from(head).unwrap_or_default()).collect();
+    assert_eq!(numbers, expected, "{seen:#?}");
+    let first: Vec<Record> = first.into_values().collect();
+    for pair in first.windows(2) {
+        assert!(pair[0].timestamp <= pair[1].timestamp, "{pair:?}");
+    }
+    first
+}
+
+/// The number of an event among its user's events.
+fn sequence_of(record: &Record) -> u64 {
+    let event = record.json().ok();
+    let sequence = event.as_ref().and_then(|event| event["sequence"].as_str());
+    match sequence.and_then(|digits| digits.parse().ok()) {
+        Some(number) if sequence.is_some_and(|digits| digits.len() == 20) => number,
+        _ => panic!("no sequence of 20 digits: {record:?}"),
+    }
+}
+
+/// The instance that follows a task in its series; waits for it.
+pub fn successor(todo: &Todo, task: &Value) -> Value {
+    until("the next instance", Limit::DELIVERY, || {
+        let series = series(todo, text(task, "series_id"));
+        let next = task["occurrence"].as_i64().map(|number| number + 1);
+        let found = series
+            .iter()
+            .find(|task| task["occurrence"].as_i64() == next);
+        found.cloned().ok_or_else(|| json!(series))
+    })
+}
+
+/// The tasks of a series, by their number in it.
+pub fn series(todo: &Todo, series: &str) -> Vec<Value> {
+    let mut tasks = todo.listed("limit=200");
+    tasks.retain(|task| task["series_id"] == series);
+    tasks.sort_by_key(|task| task["occurrence"].as_i64());
+    tasks
+}
+
+/// How many dead letters a stack has recorded, and what they are.
+pub fn dead_letters(stack: &Endpoints) -> Value {
+    crate::database::Database::of(stack).json(
+        "SELECT coalesce(jsonb_agg(jsonb_build_object(
+            'topic', topic, 'event_type', event_type, 'user_id', user_id, 'deliveries', deliveries,
+            'payload', convert_from(payload, 'UTF8')
+        )), '[]') FROM dead_letters",
+        &[],
+    )
+}

@@ -1,0 +1,9 @@
+//! What happens to a change after its answer: the events on both topics, and what handlers make of them, once for each
+//! change however often they hear of it.
+
+mod appearance;
+mod malformed;
+mod next_instance;
+mod nothing_loops;
+mod once;
+mod parallel;

@@ -1,0 +1,150 @@
+//! One successor for each task, however often its completion is told, repeated or undone.
+
+use std::thread;
+
+use e2e::events::types;
+use e2e::flow::{deliver, quiet, series, successor};
+use e2e::todo::{Todo, text};
+use e2e::wait::Limit;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+const ROUTE: &str = "/api/events/tasks";
+
+fn daily(todo: &Todo) -> Value {
+    todo.created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z"}))
+}
+
+/// Delivers an event to the recurrence handler, which must be content.
+fn redeliver(todo: &Todo, event: &Value) {
+    let answer = deliver(todo, ROUTE, event).expect(200);
+    assert_eq!(answer.json(), json!({"status": "SUCCESS"}));
+}
+
+/// The last completion that is stored of a user.
+fn completion(todo: &Todo) -> Value {
+    let events = todo.stored_events();
+    let last = events
+        .iter()
+        .rfind(|event| event["type"] == "task.completed");
+    match last {
+        Some(event) => event.clone(),
+        None => panic!("no completion: {events:?}"),
+    }
+}
+
+#[test]
+fn delivered_twice_it_makes_one() {
+    let todo = Todo::someone();
+    let task = daily(&todo);
+    todo.complete(text(&task, "id")).task(200);
+    successor(&todo, &task);
+    let before = quiet(&todo, Limit::DELIVERY);
+    redeliver(&todo, &completion(&todo));
+    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(
+        types(&before),
+        ["task.created", "task.completed", "task.created"]
+    );
+    assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+}
+
+#[test]
+fn delivered_many_times_at_once_it_makes_one() {
+    let todo = Todo::someone();
+    for _ in 0..3 {
+        let task = daily(&todo);
+        todo.complete(text(&task, "id")).task(200);
+        // Beside what the sidecar is delivering now.
+        let event = completion(&todo);
+        assert_eq!(event["subject"], task["id"]);
+        thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| redeliver(&todo, &event));
+            }
+        });
+        quiet(&todo, Limit::DELIVERY);
+        assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+    }
+    assert_eq!(quiet(&todo, Limit::DELIVERY).len(), 9);
+}
+
+#[test]
+fn reopened_and_completed_again_it_makes_no_second_one() {
+    let todo = Todo::someone();
+    let task = daily(&todo);
+    let id = text(&task, "id");
+    todo.complete(id).task(200);
+    let next = successor(&todo, &task);
+    let first = completion(&todo);
+    todo.reopen(id).task(200);
+    todo.complete(id).task(200);
+    quiet(&todo, Limit::DELIVERY);
+    let second = completion(&todo);
+    assert_ne!(first["id"], second["id"]);
+    for event in [&first, &second] {
+        redeliver(&todo, event);
+    }
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(
+        types(&events),
+        [
+            "task.created",
+            "task.completed",
+            "task.created",
+            "task.updated",
+            "task.completed"
+        ]
+    );
+    let series = series(&todo, text(&task, "series_id"));
+    assert_eq!(series.len(), 2, "{series:?}");
+    assert_eq!(series[1]["id"], next["id"]);
+}
+
+#[test]
+fn what_was_deleted_does_not_come_back() {
+    let todo = Todo::someone();
+    let task = daily(&todo);
+    let id = text(&task, "id");
+    todo.complete(id).task(200);
+    let next = successor(&todo, &task);
+    let event = completion(&todo);
+
+    todo.delete(text(&next, "id")).expect(204);
+    redeliver(&todo, &event);
+    // Told anew, as by an operator's replay under another id.
+    let mut retold = event.clone();
+    retold["id"] = json!(Uuid::now_v7());
+    redeliver(&todo, &retold);
+    todo.reopen(id).task(200);
+    todo.complete(id).task(200);
+    quiet(&todo, Limit::DELIVERY);
+    assert_eq!(series(&todo, text(&task, "series_id")).len(), 1);
+
+    todo.delete(id).expect(204);
+    for _ in 0..2 {
+        redeliver(&todo, &event);
+        retold["id"] = json!(Uuid::now_v7());
+        redeliver(&todo, &retold);
+    }
+    quiet(&todo, Limit::DELIVERY);
+    assert!(todo.listed("").is_empty());
+}
+
+#[test]
+fn a_task_deleted_before_its_completion_was_heard_of_has_no_successor() {
+    let todo = Todo::someone();
+    let task = daily(&todo);
+    // A completion that only the handler is told of.
+    let mut event = quiet(&todo, Limit::DELIVERY).remove(0);
+    event["id"] = json!(Uuid::now_v7());
+    event["type"] = json!("task.completed");
+    event["data"]["completed"] = json!(true);
+    event["data"]["completed_at"] = event["time"].clone();
+    todo.delete(text(&task, "id")).expect(204);
+    redeliver(&todo, &event);
+    redeliver(&todo, &event);
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(types(&events), ["task.created", "task.deleted"]);
+    assert!(todo.listed("").is_empty());
+}
