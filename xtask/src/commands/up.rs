@@ -91,7 +91,7 @@ fn introduce(endpoints: &Endpoints, report: &Report) -> Result<()> {
 A token for the user "demo", and a daily task created, completed and followed by the next one:
 
   TOKEN={token}
-  ID=$(curl -s {api}/api/demo/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"title":"Water the plants","is_recurring":true,"recurring_interval":"daily"}}' | grep -o '"id":"[^"]*"' | cut -d '"' -f 4)
+  ID=$(curl -s {api}/api/demo/tasks -H "Authorization: Bearer $TOKEN" -H 'Content-Type: application/json' -d '{{"title":"Water the plants","is_recurring":true,"recurring_interval":"daily"}}' | sed -E 's/.*"id": ?"([^"]+)".*/\1/')
   curl -s -X POST {api}/api/demo/tasks/$ID/complete -H "Authorization: Bearer $TOKEN"
   curl -s {api}/api/demo/tasks -H "Authorization: Bearer $TOKEN"
 
