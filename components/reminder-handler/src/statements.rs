@@ -9,7 +9,8 @@ use platform::reminders::ALARM;
 ///
 /// The event is claimed first, so that a redelivery changes nothing but still tells the alarm, in case a crash came
 /// before it was set. An event that is older than the last one applied changes nothing either. What changed is decided
-/// under the row's lock, in `last_outcome`. A task that never had a reminder and wants none gets no row.
+/// under the row's lock, in `last_outcome`. A task that wants no reminder gets a row too: an older event that was a dead
+/// letter and is replayed must find the number that came after it.
 pub(crate) fn apply() -> String {
     format!(
         "WITH claim AS (
@@ -31,7 +32,6 @@ pub(crate) fn apply() -> String {
                 CASE WHEN moment IS NULL THEN 'none' ELSE 'scheduled' END,
                 moment
             FROM wanted
-            WHERE moment IS NOT NULL OR EXISTS (SELECT FROM reminders WHERE task_id = $7::text::uuid)
             ON CONFLICT (task_id) DO UPDATE SET
                 sequence = excluded.sequence,
                 due_date = excluded.due_date,
