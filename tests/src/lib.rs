@@ -14,6 +14,7 @@ pub mod events;
 pub mod flow;
 pub mod logs;
 pub mod raw_http;
+pub mod replica;
 pub mod todo;
 pub mod tokens;
 pub mod wait;

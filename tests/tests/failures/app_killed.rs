@@ -1,0 +1,72 @@
+//! The app is killed between the commit of a change and the publication of its event.
+
+use e2e::events::types;
+use e2e::flow::{ordered, quiet, series};
+use e2e::todo::{Todo, text};
+use e2e::wait::Limit;
+use serde_json::json;
+
+use crate::own_stack::{OwnStack, done};
+
+#[test]
+fn the_event_it_left_arrives_and_before_what_the_user_does_next() {
+    let stack = OwnStack::start();
+    let todo = Todo::someone_on(stack.endpoints());
+    let task = todo.created_with(json!({
+        "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
+    }));
+    let id = text(&task, "id");
+    quiet(&todo, Limit::DELIVERY);
+
+    // The publish hangs when the app dies.
+    done(stack.daprd().pause());
+    todo.complete(id).task(200);
+    done(stack.app().kill());
+    let mut database = todo.database();
+    assert_eq!(database.lane_of(todo.user()), (2, 1));
+    done(stack.app().start());
+    done(stack.daprd().resume());
+
+    todo.created("next");
+    todo.patch(id, json!({"title": "renamed"})).task(200);
+    let events = quiet(&todo, Limit::RECOVERY);
+    ordered(&todo);
+    // The next instance came whenever the completion was heard of.
+    let users: Vec<&str> = types(&events)
+        .into_iter()
+        .zip(&events)
+        .filter(|(_, event)| event["source"] == "/todo/task-api")
+        .map(|(event_type, _)| event_type)
+        .collect();
+    assert_eq!(
+        users,
+        [
+            "task.created",
+            "task.completed",
+            "task.created",
+            "task.updated"
+        ]
+    );
+    assert_eq!(events.len(), 5, "{events:#?}");
+    assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+}
+
+/// Without a sidecar that might still have got the request.
+#[test]
+fn an_event_that_nobody_heard_of_arrives_and_before_what_the_user_does_next() {
+    let stack = OwnStack::start();
+    let todo = Todo::someone_on(stack.endpoints());
+    todo.created("first");
+    quiet(&todo, Limit::DELIVERY);
+
+    done(stack.daprd().pause());
+    todo.created("second");
+    done(stack.app().kill());
+    done(stack.daprd().kill());
+    done(stack.app().start());
+    done(stack.daprd().start());
+    todo.created("third");
+    let events = quiet(&todo, Limit::RECOVERY);
+    assert_eq!(events.len(), 3);
+    ordered(&todo);
+}

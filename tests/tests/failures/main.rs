@@ -1,0 +1,9 @@
+//! Parts that fail: nothing is lost, nothing is done twice, each user's events stay in order.
+//!
+//! Each test has a stack of its own.
+
+mod app_killed;
+mod killed_under_load;
+mod own_stack;
+mod sidecar_gone;
+mod stalled_holder;

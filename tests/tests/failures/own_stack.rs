@@ -1,0 +1,75 @@
+//! A stack for one test.
+
+use std::ops::Deref;
+use std::sync::{Condvar, Mutex, PoisonError};
+
+use e2e::shared_stack;
+use xtask::stack::{Stack, StackOptions};
+
+/// How many stacks run at once, whatever the number of test threads: each is five processes.
+const AT_ONCE: usize = 2;
+
+static RUNNING: Mutex<usize> = Mutex::new(0);
+static ENDED: Condvar = Condvar::new();
+
+/// A running stack, which stops when it is dropped.
+pub struct OwnStack {
+    stack: Stack,
+    // Dropped after the stack.
+    _place: Place,
+}
+
+struct Place;
+
+impl Place {
+    fn take() -> Self {
+        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
+        while *running >= AT_ONCE {
+            running = ENDED.wait(running).unwrap_or_else(PoisonError::into_inner);
+        }
+        *running += 1;
+        Self
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
+        ENDED.notify_one();
+    }
+}
+
+impl OwnStack {
+    /// Starts a stack beside the shared one.
+    pub fn start() -> Self {
+        Self::with(|options| options)
+    }
+
+    /// Starts a stack beside the shared one, with further options.
+    pub fn with(options: impl FnOnce(StackOptions) -> StackOptions) -> Self {
+        let place = Place::take();
+        match options(StackOptions::beside(shared_stack())).start() {
+            Ok(stack) => Self {
+                stack,
+                _place: place,
+            },
+            Err(error) => panic!("the stack does not start: {error:#}"),
+        }
+    }
+}
+
+impl Deref for OwnStack {
+    type Target = Stack;
+
+    fn deref(&self) -> &Stack {
+        &self.stack
+    }
+}
+
+/// Requires that a part did what it was told.
+#[track_caller]
+pub fn done(result: anyhow::Result<()>) {
+    if let Err(error) = result {
+        panic!("{error:#}");
+    }
+}

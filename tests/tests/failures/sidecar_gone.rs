@@ -1,0 +1,138 @@
+//! The sidecar is down, or up and silent.
+
+use std::time::{Duration, Instant};
+
+use e2e::answer::Answer;
+use e2e::database::Database;
+use e2e::events::types;
+use e2e::flow::{dead_letters, ordered, quiet, series};
+use e2e::logs::lines_of;
+use e2e::todo::{Todo, text};
+use e2e::wait::{Limit, until};
+use serde_json::{Value, json};
+use xtask::endpoints::Endpoints;
+use xtask::stack::Stack;
+
+use crate::own_stack::{OwnStack, done};
+
+/// What a request may take that waits for nothing but the database; a call to the sidecar waits up to 6 s.
+const PROMPT: Duration = Duration::from_secs(2);
+
+#[test]
+fn stopped_it_fails_and_slows_nobody_and_gets_every_event_later() {
+    let stack = OwnStack::start();
+    outage(
+        &stack,
+        || done(stack.daprd().kill()),
+        || done(stack.daprd().start()),
+    );
+}
+
+#[test]
+fn frozen_it_fails_and_slows_nobody_and_gets_every_event_later() {
+    let stack = OwnStack::start();
+    outage(
+        &stack,
+        || done(stack.daprd().pause()),
+        || done(stack.daprd().resume()),
+    );
+}
+
+fn daily(todo: &Todo) -> Value {
+    todo.created_with(json!({
+        "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
+    }))
+}
+
+/// Requires that a request is answered without waiting for anything but the database.
+fn prompt(request: impl FnOnce() -> Answer) -> Answer {
+    let began = Instant::now();
+    let answer = request();
+    let took = began.elapsed();
+    assert!(took < PROMPT, "{took:?} for {answer:?}");
+    answer
+}
+
+/// How often a component tried to publish.
+fn attempts(stack: &Endpoints, component: &str) -> usize {
+    lines_of(stack, component, "\"message\":\"event\"").len()
+}
+
+fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
+    let endpoints = stack.endpoints();
+    let users: Vec<Todo> = (0..3).map(|_| Todo::someone_on(endpoints)).collect();
+    let tasks: Vec<(Value, Value)> = users
+        .iter()
+        .map(|todo| (daily(todo), daily(todo)))
+        .collect();
+    for todo in &users {
+        quiet(todo, Limit::DELIVERY);
+    }
+    let before = attempts(endpoints, "task-api");
+    assert!(before >= 6, "publishing is not logged: {before}");
+
+    begin();
+    // Nobody knows yet: these try, after their answers.
+    for todo in &users {
+        prompt(|| todo.create(json!({"title": "during the outage"}))).task(201);
+    }
+    let mut database = Database::of(endpoints);
+    let state = "SELECT jsonb_build_object(
+        'open', (SELECT count(*) FROM publish_breaker WHERE dependency = 'pubsub' AND failures > 0),
+        'leases', (SELECT count(*) FROM lanes WHERE lease_token IS NOT NULL)
+    )";
+    until(
+        "the breaker opens and everybody lets go",
+        Limit::DELIVERY,
+        || {
+            let state = database.json(state, &[]);
+            if state == json!({"open": 1, "leases": 0}) {
+                Ok(())
+            } else {
+                Err(state)
+            }
+        },
+    );
+    let tried = attempts(endpoints, "task-api");
+    assert!(tried > before, "nobody tried to publish");
+
+    for (todo, (kept, deleted)) in users.iter().zip(&tasks) {
+        for round in 0..4 {
+            let created = prompt(|| todo.create(json!({"title": format!("{round}")}))).task(201);
+            prompt(|| todo.patch(text(&created, "id"), json!({"priority": "low"}))).task(200);
+        }
+        for task in [kept, deleted] {
+            prompt(|| todo.complete(text(task, "id"))).task(200);
+        }
+        prompt(|| todo.delete(text(deleted, "id"))).expect(204);
+        // A newcomer's lane is new.
+        prompt(|| Todo::someone_on(endpoints).create(json!({"title": "t"}))).task(201);
+    }
+    assert_eq!(database.json(state, &[]), json!({"open": 1, "leases": 0}));
+    assert_eq!(attempts(endpoints, "task-api"), tried);
+    for todo in &users {
+        let (head, published) = database.lane_of(todo.user());
+        assert_eq!((head, published), (2 + 1 + 8 + 3, 2), "{}", todo.user());
+    }
+
+    end();
+    for (todo, (kept, deleted)) in users.iter().zip(&tasks) {
+        let events = quiet(todo, Limit::RECOVERY);
+        let mut expected = vec!["task.created"; 3];
+        expected.extend(["task.created", "task.updated"].repeat(4));
+        expected.extend(["task.completed", "task.completed", "task.deleted"]);
+        // The next instance of the one that is still there.
+        expected.push("task.created");
+        assert_eq!(types(&events), expected);
+        ordered(todo);
+        assert_eq!(series(todo, text(kept, "series_id")).len(), 2);
+        assert!(series(todo, text(deleted, "series_id")).is_empty());
+    }
+    assert_eq!(database.json(state, &[])["open"], 0);
+    assert_eq!(dead_letters(endpoints), json!([]));
+
+    // And all is as before: the next event does not wait for the relay.
+    let todo = Todo::someone_on(endpoints);
+    todo.created("t");
+    todo.settle(Limit::new("as soon as usual", 3));
+}

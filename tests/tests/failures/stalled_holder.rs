@@ -1,0 +1,63 @@
+//! A holder of a lane that stalls until its lease is another's.
+
+use e2e::flow::{ordered, quiet};
+use e2e::replica::Replica;
+use e2e::todo::Todo;
+use e2e::wait::{Limit, until};
+
+use crate::own_stack::{OwnStack, done};
+
+/// The lease lasts 10 s, the relay comes every 5 s.
+const TAKEN_OVER: Limit = Limit::new("a lease runs out and the relay comes", 25);
+
+#[test]
+fn it_neither_overtakes_nor_hides_what_the_next_one_published() {
+    let stack = OwnStack::start();
+    let replica = Replica::of(stack.endpoints());
+    let todo = Todo::someone_on(stack.endpoints());
+    let through_replica = Todo::named(todo.user(), replica.endpoints());
+    let mut database = todo.database();
+    todo.created("1");
+    quiet(&todo, Limit::DELIVERY);
+
+    // The replica holds the lane, and stalls while it waits for its publish to be acknowledged.
+    done(stack.daprd().pause());
+    through_replica.created("2");
+    let holder =
+        "SELECT lease_token FROM lanes WHERE user_id = $1 AND leased_until > clock_timestamp()";
+    let stalled = database.json(holder, &[todo.user()]);
+    assert!(stalled.is_string(), "nobody holds the lane");
+    replica.pause();
+    done(stack.daprd().resume());
+
+    // Others respect the lease: what follows waits.
+    todo.created("3");
+    assert_eq!(database.json(holder, &[todo.user()]), stalled);
+    assert_eq!(database.lane_of(todo.user()), (3, 1));
+    todo.settle(TAKEN_OVER);
+    todo.created("4");
+    todo.settle(Limit::SOON);
+    assert!(database.json(holder, &[todo.user()]).is_null());
+
+    // The stalled one goes on where it was: it hears that its event is published, or loses patience.
+    assert!(replica.event_lines("task-api", todo.user()).is_empty());
+    replica.resume();
+    let lines = until("the stalled holder goes on", Limit::DELIVERY, || {
+        let lines = replica.event_lines("task-api", todo.user());
+        if lines.is_empty() {
+            Err("no line")
+        } else {
+            Ok(lines)
+        }
+    });
+    assert_eq!(lines[0]["sequence"], 2, "{lines:?}");
+
+    // What it says now counts no more.
+    todo.created("5");
+    quiet(&todo, Limit::DELIVERY);
+    assert_eq!(database.lane_of(todo.user()), (5, 5));
+    assert_eq!(ordered(&todo).len(), 5);
+    let counted = "SELECT sum(count) FROM analytics_daily WHERE user_id = $1";
+    assert_eq!(database.json(counted, &[todo.user()]), 5);
+    assert_eq!(replica.event_lines("task-api", todo.user()).len(), 1);
+}
