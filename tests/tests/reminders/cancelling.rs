@@ -1,0 +1,88 @@
+//! What takes a reminder back, and what brings it again.
+
+use e2e::events::types;
+use e2e::flow::quiet;
+use e2e::todo::Todo;
+use e2e::wait::Limit;
+use serde_json::{Value, json};
+
+use crate::support::{after, alarm, due, id, in_days, in_seconds, settled};
+
+/// Creates a task with a reminder, lets `change` happen, and requires that this cancels the reminder for `reason`.
+fn cancelled_by(reason: &str, change: impl Fn(&Todo, &str)) -> (Todo, Value) {
+    let todo = Todo::someone();
+    let task = due(&todo, &in_days(3));
+    settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    assert!(alarm(&todo, &task).is_some());
+    change(&todo, id(&task));
+    let row = settled(&todo, &task, "cancelled", Limit::DELIVERY);
+    assert_eq!(row["wanted"], Value::Null);
+    assert_eq!(alarm(&todo, &task), None);
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(events.len(), 4, "{events:#?}");
+    assert_eq!(events[3]["type"], "reminder.cancelled");
+    assert_eq!(events[3]["subject"], task["id"]);
+    assert_eq!(events[3]["data"]["reason"], reason);
+    (todo, task)
+}
+
+#[test]
+fn completion() {
+    cancelled_by("completed", |todo, id| {
+        todo.complete(id).task(200);
+    });
+}
+
+#[test]
+fn deletion() {
+    cancelled_by("deleted", |todo, id| {
+        todo.delete(id).expect(204);
+    });
+}
+
+#[test]
+fn clearing_the_due_date() {
+    let (todo, task) = cancelled_by("no_due_date", |todo, id| {
+        todo.patch(id, json!({"due_date": null})).task(200);
+    });
+    // Nothing is left to be taken back.
+    todo.complete(id(&task)).task(200);
+    assert_eq!(quiet(&todo, Limit::DELIVERY).len(), 5);
+    let due_date = in_days(7);
+    todo.reopen(id(&task)).task(200);
+    todo.patch(id(&task), json!({"due_date": due_date}))
+        .task(200);
+    quiet(&todo, Limit::DELIVERY);
+    let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    assert_eq!(row["remind_at"], after(&due_date, -24 * 3600).as_str());
+}
+
+#[test]
+fn bringing_the_due_date_within_a_day() {
+    cancelled_by("due_too_soon", |todo, id| {
+        todo.patch(id, json!({"due_date": in_seconds(3600)}))
+            .task(200);
+    });
+}
+
+#[test]
+fn reopening_brings_it_again() {
+    let (todo, task) = cancelled_by("completed", |todo, id| {
+        todo.complete(id).task(200);
+    });
+    todo.reopen(id(&task)).task(200);
+    let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    assert_eq!(row["due_date"], task["due_date"]);
+    assert!(alarm(&todo, &task).is_some());
+    assert_eq!(
+        types(&quiet(&todo, Limit::DELIVERY)),
+        [
+            "task.created",
+            "reminder.scheduled",
+            "task.completed",
+            "reminder.cancelled",
+            "task.updated",
+            "reminder.scheduled"
+        ]
+    );
+}

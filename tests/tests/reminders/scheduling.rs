@@ -1,0 +1,177 @@
+//! Which tasks have a reminder, and when.
+
+use e2e::events::types;
+use e2e::flow::{deliver, publish, quiet, successor};
+use e2e::todo::{Todo, text};
+use e2e::wait::Limit;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use xtask::endpoints::TASKS_TOPIC;
+
+use crate::support::{
+    about, after, alarm, due, id, in_days, in_seconds, micros, moment, notified, now, row, settled,
+};
+
+const DAY: i64 = 24 * 3600;
+const HANDLER: &str = "/api/events/reminders";
+
+#[test]
+fn a_task_due_in_more_than_a_day_has_one_a_day_before() {
+    let todo = Todo::someone();
+    let due_date = in_days(3);
+    let task = due(&todo, &due_date);
+    let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    let remind_at = after(&due_date, -DAY);
+    assert_eq!(row["remind_at"], remind_at.as_str());
+    assert_eq!(row["due_date"], due_date.as_str());
+    assert_eq!(row["wanted"], remind_at.as_str());
+    assert_eq!(row["sequence"], 1);
+    // The scheduler counts in seconds or finer.
+    let rings = alarm(&todo, &task).unwrap_or_default();
+    assert!((rings - micros(&remind_at)).abs() < 1_000_000, "{rings}");
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(types(&events), ["task.created", "reminder.scheduled"]);
+    assert_eq!(events[1]["source"], "/todo/reminder-handler");
+    assert_eq!(events[1]["subject"], task["id"]);
+}
+
+#[test]
+fn a_task_without_a_due_date_or_due_within_a_day_has_none() {
+    let todo = Todo::someone();
+    let tasks = [
+        todo.created("t"),
+        due(&todo, &in_seconds(DAY - 5)),
+        due(&todo, &in_seconds(-DAY)),
+    ];
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(events.len(), 3, "{events:#?}");
+    for task in &tasks {
+        assert_eq!(row(&todo, task), Value::Null);
+        assert_eq!(alarm(&todo, task), None);
+    }
+}
+
+#[test]
+fn a_changed_due_date_moves_it_and_a_changed_title_does_not() {
+    let todo = Todo::someone();
+    let task = due(&todo, &in_days(3));
+    settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    let due_date = in_days(5);
+    todo.patch(id(&task), json!({"due_date": due_date}))
+        .task(200);
+    quiet(&todo, Limit::DELIVERY);
+    let moved = settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    let remind_at = after(&due_date, -DAY);
+    assert_eq!(moved["remind_at"], remind_at.as_str());
+    let rings = alarm(&todo, &task).unwrap_or_default();
+    assert!((rings - micros(&remind_at)).abs() < 1_000_000, "{rings}");
+
+    todo.patch(id(&task), json!({"title": "another"})).task(200);
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(
+        types(&events),
+        [
+            "task.created",
+            "reminder.scheduled",
+            "task.updated",
+            "reminder.scheduled",
+            "task.updated"
+        ]
+    );
+    assert_eq!(events[3]["data"]["remind_at"], remind_at.as_str());
+    assert_eq!(events[3]["data"]["due_date"], due_date.as_str());
+}
+
+#[test]
+fn a_generated_task_gets_its_own() {
+    let todo = Todo::someone();
+    let task = todo.created_with(json!({
+        "title": "t", "is_recurring": true, "recurring_interval": "weekly", "due_date": in_days(3),
+    }));
+    quiet(&todo, Limit::DELIVERY);
+    todo.complete(id(&task)).task(200);
+    let next = successor(&todo, &task);
+    quiet(&todo, Limit::DELIVERY);
+    settled(&todo, &task, "cancelled", Limit::DELIVERY);
+    let row = settled(&todo, &next, "scheduled", Limit::DELIVERY);
+    assert_eq!(
+        row["remind_at"],
+        after(text(&next, "due_date"), -DAY).as_str()
+    );
+    assert!(alarm(&todo, &next).is_some());
+    assert!(alarm(&todo, &task).is_none());
+}
+
+#[test]
+fn an_older_event_that_comes_later_changes_nothing() {
+    let todo = Todo::someone();
+    let task = due(&todo, &in_days(3));
+    quiet(&todo, Limit::DELIVERY);
+    todo.patch(id(&task), json!({"due_date": in_days(5)}))
+        .task(200);
+    let before = quiet(&todo, Limit::DELIVERY);
+    let kept = settled(&todo, &task, "scheduled", Limit::DELIVERY);
+
+    let old = about(&before, &task)[0].clone();
+    let mut unseen = old.clone();
+    unseen["id"] = json!(Uuid::now_v7());
+    let mut completed = unseen.clone();
+    completed["id"] = json!(Uuid::now_v7());
+    completed["type"] = json!("task.completed");
+    completed["data"]["completed"] = json!(true);
+    // The newest again, as it was and under another id.
+    let newest = before[2].clone();
+    let mut equal = newest.clone();
+    equal["id"] = json!(Uuid::now_v7());
+    equal["data"]["due_date"] = json!(in_days(9));
+    for event in [&old, &unseen, &completed, &newest, &equal] {
+        deliver(&todo, HANDLER, event).expect(200);
+    }
+    publish(&todo, TASKS_TOPIC, &unseen);
+    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(row(&todo, &task), kept);
+}
+
+/// An event about a task that was due in `due_in` seconds, as if it had been created three days ago.
+fn late_event(todo: &Todo, due_in: i64) -> (Value, Value) {
+    let task = due(todo, &in_seconds(due_in));
+    let mut event = quiet(todo, Limit::DELIVERY).remove(0);
+    event["id"] = json!(Uuid::now_v7());
+    event["time"] = json!(moment(now() - 3 * DAY * 1_000_000));
+    (task, event)
+}
+
+#[test]
+fn heard_of_after_its_moment_but_before_the_due_date_it_comes_at_once() {
+    let todo = Todo::someone();
+    let (task, event) = late_event(&todo, DAY / 2);
+    assert_eq!(row(&todo, &task), Value::Null);
+    deliver(&todo, HANDLER, &event).expect(200);
+    notified(&todo, &task, Limit::DELIVERY);
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(
+        types(&events),
+        ["task.created", "reminder.scheduled", "reminder.triggered"]
+    );
+    // Not a minute later by the sweep.
+    assert_eq!(events[2]["source"], "/todo/reminder-handler");
+}
+
+#[test]
+fn heard_of_after_the_due_date_there_is_none() {
+    let todo = Todo::someone();
+    let (task, event) = late_event(&todo, -1);
+    let before = quiet(&todo, Limit::DELIVERY);
+    deliver(&todo, HANDLER, &event).expect(200);
+    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(row(&todo, &task), Value::Null);
+}
+
+#[test]
+fn the_last_instant_of_a_due_date_is_no_trouble() {
+    let todo = Todo::someone();
+    let task = due(&todo, "9998-12-31T23:59:59Z");
+    let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    assert_eq!(row["remind_at"], "9998-12-30T23:59:59.000000Z");
+    assert!(alarm(&todo, &task).is_some());
+}
