@@ -9,12 +9,13 @@ use std::fs::{self, File};
 use std::io::IsTerminal;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 
 use crate::report::Report;
-use crate::{process, workspace};
+use crate::{interrupt, process, workspace};
 
 /// The target folder, which no other clone uses while this value lives.
 #[derive(Debug)]
@@ -41,28 +42,29 @@ impl Cargo {
         let lock_path = target_dir.join("todo-events.lock");
         let stamp_path = target_dir.join("todo-events.clone");
         let identity = workspace::identity()?;
+        let is_ours = || fs::read_to_string(&stamp_path).is_ok_and(|stamp| stamp == identity);
+        let mut said = false;
         loop {
-            let lock = match workspace::try_lock(&lock_path)? {
-                Some(lock) => Some(lock),
-                None if fs::read_to_string(&stamp_path).is_ok_and(|stamp| stamp == identity) => {
-                    None
+            if is_ours() {
+                // Only for a moment does somebody else hold it alone.
+                if let Some(lock) = workspace::try_lock_shared(&lock_path)?
+                    && is_ours()
+                {
+                    return Ok(Self {
+                        target_dir,
+                        _lock: lock,
+                    });
                 }
-                None => {
-                    report.step("another clone is building; waiting for it");
-                    Some(workspace::lock(&lock_path)?)
-                }
-            };
-            if lock.is_some() {
+            } else if let Some(_lock) = workspace::try_lock(&lock_path)? {
                 adopt(&target_dir, &stamp_path, &identity)?;
+                continue;
             }
-            drop(lock);
-            let shared = workspace::lock_shared(&lock_path)?;
-            if fs::read_to_string(&stamp_path).is_ok_and(|stamp| stamp == identity) {
-                return Ok(Self {
-                    target_dir,
-                    _lock: shared,
-                });
+            if !is_ours() && !said {
+                report.step("another clone is building; waiting for it");
+                said = true;
             }
+            interrupt::check()?;
+            thread::sleep(Duration::from_millis(100));
         }
     }
 

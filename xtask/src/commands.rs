@@ -1,8 +1,11 @@
 //! One module for each command.
 
 pub mod build;
+pub mod dead_letters;
 pub mod demo;
+pub mod demo_reminders;
 pub mod down;
+pub mod replay;
 pub mod test;
 pub mod token;
 pub mod up;

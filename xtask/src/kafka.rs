@@ -1,11 +1,11 @@
-//! Reading Kafka topics from their beginning, through the Kafka protocol.
+//! Reading Kafka topics from their beginning, and writing them for tests, through the Kafka protocol.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
-use rskafka::client::partition::{OffsetAt, PartitionClient, UnknownTopicHandling};
+use rskafka::client::partition::{Compression, OffsetAt, PartitionClient, UnknownTopicHandling};
 use rskafka::client::{Client, ClientBuilder};
 use serde_json::Value;
 
@@ -97,6 +97,39 @@ pub fn end_offsets(broker: &str, topic: &str) -> Result<Offsets> {
             offsets.insert(partition, reader.get_offset(OffsetAt::Latest).await?);
         }
         Ok(offsets)
+    })
+}
+
+/// Appends a record to a partition, as a producer that is not ours would; gives its offset.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn append(
+    broker: &str,
+    topic: &str,
+    partition: i32,
+    key: Option<&[u8]>,
+    value: &[u8],
+) -> Result<i64> {
+    blocking(async {
+        let producer = connect(broker)
+            .await?
+            .partition_client(topic, partition, UnknownTopicHandling::Error)
+            .await
+            .with_context(|| format!("cannot write {topic}/{partition}"))?;
+        let record = rskafka::record::Record {
+            key: key.map(<[u8]>::to_vec),
+            value: Some(value.to_vec()),
+            headers: BTreeMap::new(),
+            timestamp: SystemTime::now().into(),
+        };
+        let produced = producer
+            .produce(vec![record], Compression::NoCompression)
+            .await?;
+        produced
+            .first()
+            .copied()
+            .context("the broker told no offset")
     })
 }
 

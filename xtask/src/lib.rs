@@ -5,7 +5,9 @@
 
 pub mod cargo;
 pub mod components;
+pub mod dead_letters;
 pub mod debian_toolchain;
+pub mod deployment;
 pub mod endpoints;
 pub mod interrupt;
 pub mod kafka;
@@ -15,6 +17,7 @@ pub mod postgres_programs;
 mod postgres_server;
 pub mod process;
 pub mod programs;
+pub mod replay;
 pub mod report;
 pub mod running;
 pub mod service;

@@ -24,7 +24,7 @@ struct Arguments {
 enum Task {
     /// Start the whole service on this machine and print how to use it
     Up(UpArguments),
-    /// Tell the story of a daily task, on the running service or one started for it
+    /// Tell the story of a daily task or of a reminder, on the running service or one started for it
     Demo(DemoArguments),
     /// Check formatting and lints, and run all tests
     Test(TestArguments),
@@ -33,6 +33,11 @@ enum Task {
         /// The user, for example demo
         user: String,
     },
+    /// Publish a user's stored events again, for a consumer that is new or has lost its data
+    Replay(ReplayArguments),
+    /// List, show, replay or discard records that no handler could deal with
+    #[command(subcommand)]
+    DeadLetters(DeadLettersTask),
     /// Stop the running service
     Down,
     /// Compile all components to WebAssembly
@@ -57,9 +62,47 @@ struct UpArguments {
 
 #[derive(Args)]
 struct DemoArguments {
+    /// Tell the story of a reminder instead, which arrives within half a minute
+    #[arg(long)]
+    reminders: bool,
     /// What serves the app, if it is started for the demo
     #[arg(long)]
     host: Option<HostName>,
+}
+
+#[derive(Args)]
+struct ReplayArguments {
+    /// Whose events
+    #[arg(long, value_name = "USER")]
+    user: String,
+    /// From when on, in RFC 3339, such as 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = commands::replay::instant)]
+    since: String,
+}
+
+#[derive(Subcommand)]
+enum DeadLettersTask {
+    /// List the open ones, the oldest first
+    List {
+        /// Those replayed or discarded too
+        #[arg(long)]
+        all: bool,
+    },
+    /// Show one with its content
+    Show {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Publish one again to the topic it came from
+    Replay {
+        /// Its id, or the beginning of it
+        id: String,
+    },
+    /// Mark one as not to be dealt with
+    Discard {
+        /// Its id, or the beginning of it
+        id: String,
+    },
 }
 
 #[derive(Args)]
@@ -112,9 +155,14 @@ fn run(arguments: Arguments) -> Result<()> {
     let report = Report::new();
     match arguments.command {
         Task::Up(arguments) => commands::up::run(arguments, report),
+        Task::Demo(arguments) if arguments.reminders => {
+            commands::demo_reminders::run(arguments, report)
+        }
         Task::Demo(arguments) => commands::demo::run(arguments, report),
         Task::Test(arguments) => commands::test::run(&arguments, report),
         Task::Token { user } => commands::token::run(&user),
+        Task::Replay(arguments) => commands::replay::run(&arguments, report),
+        Task::DeadLetters(task) => commands::dead_letters::run(&task, report),
         Task::Down => commands::down::run(report),
         Task::Build => commands::build::run(report),
     }

@@ -1,151 +1,26 @@
 //! The whole service on this machine: Postgres, broker, Dapr scheduler, app and sidecar.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::net::SocketAddrV4;
-use std::os::unix::fs::PermissionsExt;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
-use tempfile::TempDir;
 
-use crate::endpoints::{
-    DEAD_LETTERS_TOPIC, Endpoints, REMINDERS_TOPIC, Secrets, TASKS_TOPIC, random_hex, write_private,
-};
+use crate::endpoints::{DEAD_LETTERS_TOPIC, Endpoints, REMINDERS_TOPIC, TASKS_TOPIC, random_hex};
 use crate::programs::Programs;
-use crate::report::Report;
 use crate::service::Service;
 use crate::services::{self, Ports};
 use crate::{kafka, net, postgres_server, process, workspace};
 
-/// Partitions of each topic of events.
-const PARTITIONS: i32 = 3;
+mod folders;
+mod options;
+
+pub(crate) use folders::Folders;
+pub use options::StackOptions;
+
 /// The database's name where it outlives the stack.
 const PERSISTENT_DATABASE: &str = "todo_events";
-
-/// What to start, and with what.
-#[derive(Debug)]
-pub struct StackOptions {
-    programs: Programs,
-    postgres_url: Option<String>,
-    kafka: Option<String>,
-    persist: Option<PathBuf>,
-    listen: Option<SocketAddrV4>,
-    broker_on_disk: bool,
-    partitions: i32,
-    variables: Vec<(String, String)>,
-    state_dir: Option<PathBuf>,
-    report: Report,
-}
-
-impl StackOptions {
-    /// A throw-away stack with its own Postgres server and broker, serving on a free port.
-    #[must_use]
-    pub fn new(programs: Programs) -> Self {
-        Self {
-            programs,
-            postgres_url: None,
-            kafka: None,
-            persist: None,
-            listen: None,
-            broker_on_disk: false,
-            partitions: PARTITIONS,
-            variables: Vec::new(),
-            state_dir: None,
-            report: Report::silent(),
-        }
-    }
-
-    /// A further stack beside a running one, for a test: the same programs and Postgres server, but
-    /// a database, broker and everything else of its own.
-    #[must_use]
-    pub fn beside(endpoints: &Endpoints) -> Self {
-        Self::new(endpoints.programs.clone()).postgres(&endpoints.postgres_url)
-    }
-
-    /// Uses a server by the address of one of its databases; one more is created in it for the
-    /// stack, and dropped with it unless it is to [persist](Self::persist).
-    #[must_use]
-    pub fn postgres(mut self, url: &str) -> Self {
-        self.postgres_url = Some(url.to_owned());
-        self
-    }
-
-    /// Starts a Postgres server of the stack's own, so that it can be stopped and killed.
-    #[must_use]
-    pub fn own_postgres(mut self) -> Self {
-        self.postgres_url = None;
-        self
-    }
-
-    /// Uses a broker by its `host:port`; topics that it lacks are created.
-    #[must_use]
-    pub fn kafka(mut self, address: &str) -> Self {
-        self.kafka = Some(address.to_owned());
-        self
-    }
-
-    /// Keeps data and secrets in a folder, for the next stack started with it.
-    #[must_use]
-    pub fn persist(mut self, folder: &Path) -> Self {
-        self.persist = Some(folder.to_owned());
-        self
-    }
-
-    /// Serves the app on this address; whatever it is, 127.0.0.1 has to reach it.
-    #[must_use]
-    pub fn listen(mut self, address: SocketAddrV4) -> Self {
-        self.listen = Some(address);
-        self
-    }
-
-    /// Lets the broker of a throw-away stack survive being killed; in memory it loses everything.
-    #[must_use]
-    pub fn broker_on_disk(mut self) -> Self {
-        self.broker_on_disk = true;
-        self
-    }
-
-    /// Partitions of the topics `tasks` and `reminders`.
-    #[must_use]
-    pub fn partitions(mut self, partitions: i32) -> Self {
-        self.partitions = partitions;
-        self
-    }
-
-    /// Sets a variable of `spin.toml`, over what the stack sets.
-    #[must_use]
-    pub fn variable(mut self, name: &str, value: &str) -> Self {
-        self.variables.push((name.to_owned(), value.to_owned()));
-        self
-    }
-
-    /// Where logs go. By default a temporary folder, which stays when a test panics.
-    #[must_use]
-    pub fn state_dir(mut self, folder: &Path) -> Self {
-        self.state_dir = Some(folder.to_owned());
-        self
-    }
-
-    /// Prints each step.
-    #[must_use]
-    pub fn report(mut self, report: Report) -> Self {
-        self.report = report;
-        self
-    }
-
-    /// Starts everything and waits until events flow. When something fails, what was started is
-    /// stopped and the error holds the end of that service's log.
-    ///
-    /// # Errors
-    /// When a service does not start.
-    pub fn start(self) -> Result<Stack> {
-        Stack::start(self)
-    }
-}
 
 /// A running stack. Dropped, it stops; killed, its services end with it.
 #[derive(Debug)]
@@ -451,93 +326,6 @@ impl Drop for Stack {
         }
         if thread::panicking() {
             self.folders.keep_logs();
-        }
-    }
-}
-
-/// Where a stack keeps logs and data.
-#[derive(Debug)]
-pub(crate) struct Folders {
-    /// Logs, and what `spin` writes.
-    pub(crate) state: PathBuf,
-    /// Data of Postgres, the broker and the scheduler.
-    pub(crate) data: PathBuf,
-    persistent: bool,
-    temporary_state: Option<TempDir>,
-    _temporary_data: Option<TempDir>,
-}
-
-impl Folders {
-    fn new(options: &StackOptions) -> Result<Self> {
-        let absolute = |folder: &Path| {
-            fs::create_dir_all(folder)
-                .and_then(|()| folder.canonicalize())
-                .with_context(|| format!("cannot make {}", folder.display()))
-        };
-        let (data, temporary_data) = match &options.persist {
-            Some(folder) => (absolute(folder)?, None),
-            None => {
-                let folder = tempfile::Builder::new().prefix("todo-events-").tempdir()?;
-                // Postgres may run as another user, who passes through to a folder of its own.
-                fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o711))?;
-                (folder.path().to_owned(), Some(folder))
-            }
-        };
-        let (state, temporary_state) = match &options.state_dir {
-            Some(folder) => (absolute(folder)?, None),
-            None => {
-                let folder = tempfile::Builder::new()
-                    .prefix("todo-events-logs-")
-                    .tempdir()?;
-                (folder.path().to_owned(), Some(folder))
-            }
-        };
-        fs::create_dir_all(state.join("logs"))?;
-        let folders = Self {
-            state,
-            data,
-            persistent: options.persist.is_some(),
-            temporary_state,
-            _temporary_data: temporary_data,
-        };
-        folders.remove_old_logs()?;
-        Ok(folders)
-    }
-
-    /// The log file of a service.
-    pub(crate) fn log(&self, service: &str) -> PathBuf {
-        self.state.join(format!("logs/{service}.log"))
-    }
-
-    fn remove_old_logs(&self) -> Result<()> {
-        for folder in ["logs", "app/logs"] {
-            for entry in fs::read_dir(self.state.join(folder)).into_iter().flatten() {
-                fs::remove_file(entry?.path())?;
-            }
-        }
-        Ok(())
-    }
-
-    /// New secrets, or those kept with the data.
-    fn secrets(&self) -> Result<Secrets> {
-        if !self.persistent {
-            return Secrets::generate();
-        }
-        let path = self.data.join("secrets.json");
-        match fs::read(&path) {
-            Ok(json) => serde_json::from_slice(&json)
-                .with_context(|| format!("{} holds no secrets", path.display())),
-            Err(_) => {
-                let secrets = Secrets::generate()?;
-                write_private(&path, &serde_json::to_vec(&secrets)?)?;
-                Ok(secrets)
-            }
-        }
-    }
-
-    fn keep_logs(&mut self) {
-        if let Some(folder) = self.temporary_state.take() {
-            eprintln!("logs of the stack: {}", folder.keep().display());
         }
     }
 }

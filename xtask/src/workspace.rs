@@ -4,8 +4,12 @@ use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
+
+use crate::interrupt;
 
 /// The repository's root, found upwards from the working directory by its `spin.toml` (cargo runs
 /// tests in their crate's folder), or else the one this program was compiled in.
@@ -55,12 +59,16 @@ pub fn state_dir() -> PathBuf {
 /// Takes a lock that no other process of this project holds, waiting for it; dropped, it is free.
 ///
 /// # Errors
-/// When the lock file cannot be made.
+/// When the lock file cannot be made, or a signal asks this command to stop.
 pub fn lock(path: &Path) -> Result<File> {
-    let file = open_lock(path)?;
-    file.lock()
-        .with_context(|| format!("cannot lock {}", path.display()))?;
-    Ok(file)
+    loop {
+        if let Some(lock) = try_lock(path)? {
+            return Ok(lock);
+        }
+        // Not by a blocking call, which Ctrl-C would not end.
+        interrupt::check()?;
+        thread::sleep(Duration::from_millis(100));
+    }
 }
 
 /// As [`lock`], but `None` at once when another process holds it.
@@ -69,24 +77,28 @@ pub fn lock(path: &Path) -> Result<File> {
 /// When the lock file cannot be made.
 pub fn try_lock(path: &Path) -> Result<Option<File>> {
     let file = open_lock(path)?;
-    match file.try_lock() {
+    let result = file.try_lock();
+    held(file, path, result)
+}
+
+/// As [`try_lock`], but shared with other holders of a shared lock.
+///
+/// # Errors
+/// When the lock file cannot be made.
+pub fn try_lock_shared(path: &Path) -> Result<Option<File>> {
+    let file = open_lock(path)?;
+    let result = file.try_lock_shared();
+    held(file, path, result)
+}
+
+fn held(file: File, path: &Path, result: Result<(), fs::TryLockError>) -> Result<Option<File>> {
+    match result {
         Ok(()) => Ok(Some(file)),
         Err(fs::TryLockError::WouldBlock) => Ok(None),
         Err(fs::TryLockError::Error(error)) => {
             Err(error).with_context(|| format!("cannot lock {}", path.display()))
         }
     }
-}
-
-/// As [`lock`], but shared with other holders of a shared lock.
-///
-/// # Errors
-/// When the lock file cannot be made.
-pub fn lock_shared(path: &Path) -> Result<File> {
-    let file = open_lock(path)?;
-    file.lock_shared()
-        .with_context(|| format!("cannot lock {}", path.display()))?;
-    Ok(file)
 }
 
 fn open_lock(path: &Path) -> Result<File> {

@@ -101,22 +101,25 @@ fn tomorrow_morning() -> String {
 }
 
 /// The REST API, as the demo's user.
-struct Api {
+pub struct Api {
     agent: ureq::Agent,
+    user_url: String,
     tasks_url: String,
     authorization: String,
 }
 
 impl Api {
-    fn new(endpoints: &Endpoints) -> Result<Self> {
+    pub fn new(endpoints: &Endpoints) -> Result<Self> {
         Ok(Self {
             agent: xtask::net::client(Duration::from_secs(10)),
+            user_url: format!("{}/api/{USER}", endpoints.api_url),
             tasks_url: format!("{}/api/{USER}/tasks", endpoints.api_url),
             authorization: format!("Bearer {}", endpoints.token(USER)?),
         })
     }
 
-    fn post(&self, path: &str, body: &Value) -> Result<Value> {
+    /// Posts to the user's tasks; `path` is what follows.
+    pub fn post(&self, path: &str, body: &Value) -> Result<Value> {
         let url = format!("{}{path}", self.tasks_url);
         let request = self
             .agent
@@ -131,12 +134,20 @@ impl Api {
     }
 
     fn get(&self, query: &str) -> Result<Value> {
-        let url = format!("{}{query}", self.tasks_url);
+        self.get_url(&format!("{}{query}", self.tasks_url))
+    }
+
+    /// The user's newest notifications.
+    pub fn notifications(&self) -> Result<Value> {
+        self.get_url(&format!("{}/notifications", self.user_url))
+    }
+
+    fn get_url(&self, url: &str) -> Result<Value> {
         let request = self
             .agent
-            .get(&url)
+            .get(url)
             .header("authorization", &self.authorization);
-        self.read(&url, request.call())
+        self.read(url, request.call())
     }
 
     fn read(
@@ -176,13 +187,13 @@ impl Api {
 }
 
 /// Both topics of events, from where they ended when the demo began.
-struct Topics {
+pub struct Topics {
     broker: String,
     from: Vec<(&'static str, Offsets)>,
 }
 
 impl Topics {
-    fn at_end(broker: &str) -> Result<Self> {
+    pub fn at_end(broker: &str) -> Result<Self> {
         let from = [TASKS_TOPIC, REMINDERS_TOPIC]
             .into_iter()
             .map(|topic| Ok((topic, kafka::end_offsets(broker, topic)?)))
@@ -195,7 +206,7 @@ impl Topics {
 
     /// The events of these tasks in the order they were published, at least `count` of them, each
     /// as a line of text.
-    fn wait_for_events(&self, tasks: &[&str], count: usize) -> Result<Vec<String>> {
+    pub fn wait_for_events(&self, tasks: &[&str], count: usize) -> Result<Vec<String>> {
         let began = Instant::now();
         loop {
             let mut events = Vec::new();
@@ -242,7 +253,8 @@ fn describe(topic: &str, record: &Record, event: &Value) -> Result<String> {
     ))
 }
 
-fn text<'a>(object: &'a Value, field: &str) -> Result<&'a str> {
+/// A string member of an object.
+pub fn text<'a>(object: &'a Value, field: &str) -> Result<&'a str> {
     object
         .get(field)
         .and_then(Value::as_str)

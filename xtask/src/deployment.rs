@@ -1,0 +1,133 @@
+//! The service that an operator's command works on: its database and its sidecar.
+
+use std::env;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use postgres::{Client, NoTls};
+use ureq::Agent;
+
+use crate::endpoints::Endpoints;
+use crate::{net, running};
+
+/// The Dapr component that publishes.
+const PUBSUB: &str = "kafka-pubsub";
+/// How long the sidecar may take until the broker has acknowledged an event.
+const PUBLISH_LIMIT: Duration = Duration::from_secs(10);
+/// The unreserved characters of RFC 3986 stay as they are in a URL.
+const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~');
+
+/// A deployed service.
+pub struct Deployment {
+    database_url: String,
+    dapr_url: String,
+    dapr_token: String,
+    agent: Agent,
+}
+
+/// The form of what is published.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Form {
+    /// A CloudEvent in structured JSON.
+    CloudEvent,
+    /// Bytes that are to stay as they are.
+    Raw,
+}
+
+impl Deployment {
+    /// The running stack of this clone, or else the one of the variables `DATABASE_URL`,
+    /// `DAPR_HTTP_ENDPOINT` (default `http://127.0.0.1:3500`) and `DAPR_API_TOKEN`.
+    ///
+    /// # Errors
+    /// When there is neither.
+    pub fn find() -> Result<Self> {
+        if let Some(endpoints) = running::find()? {
+            return Ok(Self::of(&endpoints));
+        }
+        let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
+        let database_url = variable("DATABASE_URL").context(
+            "the service is not running; start it with `cargo xtask up`, or give another one's \
+             DATABASE_URL, DAPR_HTTP_ENDPOINT and DAPR_API_TOKEN",
+        )?;
+        let dapr_url =
+            variable("DAPR_HTTP_ENDPOINT").unwrap_or_else(|| "http://127.0.0.1:3500".to_owned());
+        Ok(Self {
+            database_url,
+            dapr_url: dapr_url.trim_end_matches('/').to_owned(),
+            dapr_token: variable("DAPR_API_TOKEN").unwrap_or_default(),
+            agent: net::client(PUBLISH_LIMIT),
+        })
+    }
+
+    /// A running stack.
+    #[must_use]
+    pub fn of(endpoints: &Endpoints) -> Self {
+        Self {
+            database_url: endpoints.database_url.clone(),
+            dapr_url: endpoints.dapr_url.clone(),
+            dapr_token: endpoints.secrets.dapr_token.clone(),
+            agent: net::client(PUBLISH_LIMIT),
+        }
+    }
+
+    /// Connects to the service's database.
+    ///
+    /// # Errors
+    /// When it does not answer.
+    pub fn connect(&self) -> Result<Client> {
+        // Not the address: it holds a password.
+        Client::connect(&self.database_url, NoTls).context("the service's database does not answer")
+    }
+
+    /// Publishes to a topic through the sidecar and waits until the broker has acknowledged it.
+    ///
+    /// # Errors
+    /// When it is not known to be at the broker; it may be there all the same.
+    pub fn publish(
+        &self,
+        topic: &str,
+        key: Option<&str>,
+        form: Form,
+        traceparent: Option<&str>,
+        content: &[u8],
+    ) -> Result<()> {
+        let escaped = |text: &str| utf8_percent_encode(text, ESCAPED).to_string();
+        let mut metadata = Vec::new();
+        if let Some(key) = key {
+            metadata.push(format!("metadata.partitionKey={}", escaped(key)));
+        }
+        let content_type = match form {
+            Form::CloudEvent => "application/cloudevents+json",
+            Form::Raw => {
+                metadata.push("metadata.rawPayload=true".to_owned());
+                "application/octet-stream"
+            }
+        };
+        let url = format!(
+            "{}/v1.0/publish/{PUBSUB}/{}?{}",
+            self.dapr_url,
+            escaped(topic),
+            metadata.join("&")
+        );
+        let mut request = self.agent.post(&url).header("content-type", content_type);
+        if !self.dapr_token.is_empty() {
+            request = request.header("dapr-api-token", &self.dapr_token);
+        }
+        if let Some(traceparent) = traceparent {
+            request = request.header("traceparent", traceparent);
+        }
+        let mut answer = request
+            .send(content)
+            .with_context(|| format!("the sidecar at {} does not answer", self.dapr_url))?;
+        if !answer.status().is_success() {
+            let body = answer.body_mut().read_to_string().unwrap_or_default();
+            bail!("the sidecar answered {}: {body}", answer.status());
+        }
+        Ok(())
+    }
+}
