@@ -197,7 +197,9 @@ pub(crate) fn daprd(
         ("--app-port", &ports.app.port().to_string()),
         ("--app-health-check-path", "/readyz"),
         ("--app-health-probe-interval", "1"),
-        ("--app-health-threshold", "2"),
+        // A dead app must be noticed before the retries of a delivery run out, after 1.2 s at the least.
+        ("--app-health-probe-timeout", "900"),
+        ("--app-health-threshold", "1"),
         ("--dapr-listen-addresses", "127.0.0.1"),
         ("--dapr-http-port", &ports.dapr_http.to_string()),
         ("--dapr-grpc-port", &ports.dapr_grpc.to_string()),

@@ -198,14 +198,16 @@ impl Sidecar {
 }
 
 /// Whether an error of the sidecar can pass by itself. A 4xx blames what was sent, but for those that tell of the
-/// sidecar's own state: not yet set up, no access, too busy.
+/// sidecar's own state: not yet set up, no access, too busy. Dapr 1.18 answers 500 to an event that it cannot read; its
+/// code tells.
 fn refusal(status: u16, code: &str) -> SidecarError {
     let reason = format!("HTTP {status} {code}");
+    let of_the_event = code == "ERR_PUBSUB_CLOUD_EVENTS_SER";
     let of_the_sidecar = matches!(status, 401 | 403 | 404 | 408 | 425 | 429)
         || ["NOT_FOUND", "NOT_CONFIGURED"]
             .iter()
             .any(|end| code.ends_with(end));
-    if (400..500).contains(&status) && !of_the_sidecar {
+    if of_the_event || ((400..500).contains(&status) && !of_the_sidecar) {
         SidecarError::Rejected(reason)
     } else {
         SidecarError::Failed(reason)
@@ -240,7 +242,13 @@ mod tests {
 
     #[test]
     fn only_a_fault_of_the_event_itself_is_a_rejection() {
-        for (status, code) in [(400, "ERR_PUBSUB_CLOUD_EVENTS_SER"), (413, ""), (422, "")] {
+        for (status, code) in [
+            (400, "ERR_PUBSUB_CLOUD_EVENTS_SER"),
+            (500, "ERR_PUBSUB_CLOUD_EVENTS_SER"),
+            (500, "ERR_PUBSUB_CLOUD_EVENTS_SER"),
+            (413, ""),
+            (422, ""),
+        ] {
             assert!(
                 matches!(refusal(status, code), SidecarError::Rejected(_)),
                 "{status} {code}"
