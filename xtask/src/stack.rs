@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
-use crate::endpoints::{DEAD_LETTERS_TOPIC, Endpoints, REMINDERS_TOPIC, TASKS_TOPIC, random_hex};
+use crate::endpoints::{DEAD_LETTERS_TOPIC, Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
 use crate::programs::Programs;
 use crate::service::Service;
 use crate::services::{self, Ports};
@@ -18,9 +18,6 @@ mod options;
 
 pub(crate) use folders::Folders;
 pub use options::StackOptions;
-
-/// The database's name where it outlives the stack.
-const PERSISTENT_DATABASE: &str = "todo_events";
 
 /// A running stack. Dropped, it stops; killed, its services end with it.
 #[derive(Debug)]
@@ -69,11 +66,7 @@ impl Stack {
             (None, None) => bail!("no Postgres"),
         };
         let postgres = own_server.map(|server| server.service);
-        let database = if persistent {
-            PERSISTENT_DATABASE.to_owned()
-        } else {
-            format!("todo_{}", random_hex(6)?)
-        };
+        let database = folders.database()?;
         let topics = [
             (TASKS_TOPIC, options.partitions),
             (REMINDERS_TOPIC, options.partitions),

@@ -8,7 +8,7 @@ use anyhow::{Context, Result};
 use tempfile::TempDir;
 
 use super::StackOptions;
-use crate::endpoints::{Secrets, write_private};
+use crate::endpoints::{Secrets, random_hex, write_private};
 
 /// Where a stack keeps logs and data.
 #[derive(Debug)]
@@ -88,6 +88,19 @@ impl Folders {
                 Ok(secrets)
             }
         }
+    }
+
+    /// A new name for the stack's database, or the one kept with the data.
+    pub(super) fn database(&self) -> Result<String> {
+        let name = format!("todo_{}", random_hex(6)?);
+        if !self.persistent {
+            return Ok(name);
+        }
+        let path = self.data.join("database");
+        if !path.exists() {
+            write_private(&path, name.as_bytes())?;
+        }
+        fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
     pub(super) fn keep_logs(&mut self) {
