@@ -245,7 +245,6 @@ mod tests {
         for (status, code) in [
             (400, "ERR_PUBSUB_CLOUD_EVENTS_SER"),
             (500, "ERR_PUBSUB_CLOUD_EVENTS_SER"),
-            (500, "ERR_PUBSUB_CLOUD_EVENTS_SER"),
             (413, ""),
             (422, ""),
         ] {
