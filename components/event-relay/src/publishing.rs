@@ -64,10 +64,11 @@ pub(crate) async fn publish_rest(
     Ok(count)
 }
 
-/// The users of lanes that have something to publish and that nobody is publishing.
+/// The users of lanes that have something to publish and that nobody is publishing. In random order, so that a lane
+/// that always fails is not the only one ever to be probed with.
 fn lanes_behind(database: &Database) -> Result<Vec<String>, DatabaseError> {
     database.query(
-        "SELECT coalesce(jsonb_agg(user_id), '[]')::text
+        "SELECT coalesce(jsonb_agg(user_id ORDER BY random()), '[]')::text
         FROM (
             SELECT user_id
             FROM lanes
