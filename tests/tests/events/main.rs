@@ -7,3 +7,4 @@ mod next_instance;
 mod nothing_loops;
 mod once;
 mod parallel;
+mod relay;

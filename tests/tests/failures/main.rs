@@ -3,6 +3,8 @@
 //! Each test has a stack of its own.
 
 mod app_killed;
+mod blocked_lane;
+mod database_outage;
 mod killed_under_load;
 mod own_stack;
 mod sidecar_gone;

@@ -1,0 +1,50 @@
+//! What the relay takes up: lanes whose holder is gone.
+
+use e2e::flow::{ordered, quiet};
+use e2e::lanes;
+use e2e::logs::lines_of;
+use e2e::todo::Todo;
+use e2e::wait::Limit;
+use serde_json::Value;
+
+/// The relay comes every 5 s.
+const RELAYED: Limit = Limit::new("the relay", 10);
+
+#[test]
+fn it_publishes_what_a_holder_left_behind_once_the_lease_is_over() {
+    let todo = Todo::someone();
+    todo.created("1");
+    quiet(&todo, Limit::DELIVERY);
+    lanes::take(&todo);
+    todo.created("2");
+    todo.created("3");
+    assert_eq!(todo.database().lane_of(todo.user()), (3, 1));
+    lanes::expire_lease(&todo);
+    todo.settle(RELAYED);
+    let lines = lines_of(todo.stack(), "event-relay", todo.user());
+    let published: Vec<&Value> = lines
+        .iter()
+        .filter(|line| line["message"] == "event" && line["outcome"] == "published")
+        .map(|line| &line["sequence"])
+        .collect();
+    assert_eq!(published, [2, 3], "{lines:?}");
+    quiet(&todo, Limit::DELIVERY);
+    assert_eq!(ordered(&todo).len(), 3);
+}
+
+/// Whoever comes first after a lease ran out, here a request, publishes what was left before its own event.
+#[test]
+fn a_request_that_finds_the_lane_free_begins_with_what_was_left() {
+    let todo = Todo::someone();
+    todo.created("1");
+    quiet(&todo, Limit::DELIVERY);
+    lanes::take(&todo);
+    for number in 2..40 {
+        todo.created(&number.to_string());
+    }
+    assert_eq!(todo.database().lane_of(todo.user()), (39, 1));
+    lanes::expire_lease(&todo);
+    todo.created("40");
+    quiet(&todo, Limit::DELIVERY);
+    assert_eq!(ordered(&todo).len(), 40);
+}
