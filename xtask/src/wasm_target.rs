@@ -35,6 +35,8 @@ impl WasmToolchain {
                 command
                     .args(["-Z", "build-std=std,panic_abort"])
                     .env("RUSTC", sysroot.join("bin/rustc"))
+                    // rustup's, which `cargo run` passes on, would load the other compiler.
+                    .env("LD_LIBRARY_PATH", sysroot.join("lib"))
                     // `-Z build-std` is not stable yet.
                     .env("RUSTC_BOOTSTRAP", "1");
                 command
