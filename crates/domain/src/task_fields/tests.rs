@@ -1,0 +1,163 @@
+//! Bodies that create and change a task: examples and properties.
+
+use proptest::prelude::*;
+use serde_json::json;
+
+use super::*;
+use crate::violation::Location;
+
+fn zones(name: &str) -> bool {
+    ["UTC", "Europe/Berlin"].contains(&name)
+}
+
+fn pointers<T: std::fmt::Debug>(parsed: Result<T, Vec<Violation>>) -> Vec<String> {
+    parsed
+        .unwrap_err()
+        .into_iter()
+        .map(|violation| match violation.location {
+            Location::Pointer(pointer) => pointer,
+            other => panic!("{other:?}"),
+        })
+        .collect()
+}
+
+#[test]
+fn a_title_is_enough_and_the_rest_takes_its_default() {
+    let task = parse_new_task(json!({"title": " Water plants "}), zones).unwrap();
+    assert_eq!(
+        serde_json::to_value(task).unwrap(),
+        json!({
+            "title": "Water plants", "description": null, "priority": "medium", "tags": [], "due_date": null,
+            "timezone": "UTC", "is_recurring": false, "recurring_interval": null,
+        })
+    );
+}
+
+#[test]
+fn every_mistake_is_named_at_its_place() {
+    let body = json!({
+        "title": 7, "description": "x".repeat(1001), "priority": "urgent", "tags": ["ok", "", 3],
+        "due_date": "tomorrow", "timezone": "Mars/Olympus", "is_recurring": "yes", "completed": true, "a/b": 1,
+    });
+    assert_eq!(
+        pointers(parse_new_task(body, zones)),
+        [
+            "/title",
+            "/description",
+            "/priority",
+            "/tags/1",
+            "/tags/2",
+            "/due_date",
+            "/is_recurring",
+            "/timezone",
+            "/a~1b",
+            "/completed",
+        ]
+    );
+}
+
+#[test]
+fn no_message_repeats_the_value() {
+    let secret = "hunter2";
+    for field in WRITABLE {
+        let body = json!({"title": "t", field: {"nested": secret}});
+        for violation in parse_new_task(body, zones).unwrap_err() {
+            assert!(!violation.to_string().contains(secret), "{violation}");
+        }
+        let body = json!({"priority": secret, "due_date": secret, "recurring_interval": secret});
+        for violation in parse_new_task(body, zones).unwrap_err() {
+            assert!(!violation.to_string().contains(secret), "{violation}");
+        }
+    }
+}
+
+#[test]
+fn an_interval_is_required_exactly_when_the_task_recurs() {
+    for body in [
+        json!({"title": "t", "is_recurring": true}),
+        json!({"title": "t", "recurring_interval": "daily"}),
+        json!({"title": "t", "is_recurring": false, "recurring_interval": "daily"}),
+    ] {
+        assert_eq!(
+            pointers(parse_new_task(body, zones)),
+            ["/recurring_interval"]
+        );
+    }
+    let body = json!({"title": "t", "is_recurring": true, "recurring_interval": "weekly"});
+    assert!(parse_new_task(body, zones).is_ok());
+}
+
+#[test]
+fn absent_null_and_value_are_three_things_in_a_patch() {
+    let patch = parse_task_patch(
+        json!({"description": null, "priority": null, "tags": null, "due_date": "2026-01-31T09:00:00+01:00"}),
+        zones,
+    );
+    assert_eq!(
+        Value::Object(patch.unwrap().0),
+        json!({"description": null, "priority": "medium", "tags": [], "due_date": "2026-01-31T08:00:00.000000Z"})
+    );
+    assert_eq!(
+        pointers(parse_task_patch(json!({"title": null}), zones)),
+        ["/title"]
+    );
+    for field in READ_ONLY {
+        assert_eq!(
+            pointers(parse_task_patch(json!({field: null}), zones)),
+            [format!("/{field}")]
+        );
+    }
+    for body in [json!([]), json!(null), json!("x")] {
+        assert_eq!(pointers(parse_task_patch(body, zones)), [""]);
+    }
+}
+
+fn any_json() -> impl Strategy<Value = Value> {
+    let leaf = prop_oneof![
+        Just(Value::Null),
+        any::<bool>().prop_map(Value::from),
+        any::<i64>().prop_map(Value::from),
+        any::<String>().prop_map(Value::from),
+        prop::sample::select(vec!["high", "daily", "UTC", "2026-01-31T09:00:00Z"])
+            .prop_map(Value::from),
+    ];
+    leaf.prop_recursive(2, 12, 6, |inner| {
+        prop_oneof![
+            prop::collection::vec(inner.clone(), 0..6).prop_map(Value::from),
+            prop::collection::hash_map(prop::sample::select(WRITABLE.to_vec()), inner, 0..8)
+                .prop_map(|members| Value::Object(
+                    members
+                        .into_iter()
+                        .map(|(k, v)| (k.to_owned(), v))
+                        .collect()
+                )),
+        ]
+    })
+}
+
+proptest! {
+    #[test]
+    fn no_body_panics(body in any_json()) {
+        let _ = parse_new_task(body.clone(), zones);
+        let _ = parse_task_patch(body, zones);
+    }
+
+    /// RFC 7396: a member absent from the patch is left alone, so exactly the members given are set.
+    #[test]
+    fn a_patch_sets_exactly_what_it_names(body in any_json()) {
+        if let Ok(patch) = parse_task_patch(body.clone(), zones) {
+            let named: Vec<_> = body.as_object().unwrap().keys().cloned().collect();
+            let set: Vec<_> = patch.values().keys().cloned().collect();
+            prop_assert_eq!(named, set);
+        }
+    }
+
+    /// Applying what was parsed again changes nothing: parsing is idempotent on its own output.
+    #[test]
+    fn a_new_task_parses_to_itself(body in any_json()) {
+        if let Ok(task) = parse_new_task(body, zones) {
+            let again = parse_new_task(serde_json::to_value(&task).unwrap(), zones);
+            prop_assert_eq!(again, Ok(task));
+        }
+    }
+}
