@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use percent_encoding::percent_decode_str;
 use platform::database::{Database, number, optional_text, text};
 use platform::delivery::Delivery;
 use platform::http::Request;
@@ -59,7 +60,7 @@ impl Origin {
 /// Records a dead letter and writes the line that alerts to it: one at `error`, whatever is delivered again later.
 pub(crate) async fn record(request: Request, out: ResponseOutparam, start: Instant) {
     let origin = Origin::of(&request);
-    let key = request.header("__key");
+    let key = request.header("__key").map(|key| unescaped(&key));
     let mut fields = json!({});
     let delivery = match request.body(LIMIT).await {
         Ok(body) => store(origin, key, &body, &mut fields).unwrap_or_else(|delivery| delivery),
@@ -118,6 +119,16 @@ fn store(
     Ok(Delivery::Done)
 }
 
+/// The key of a record: Dapr escapes it once when it gives the record up and once when it delivers the dead letter.
+fn unescaped(key: &str) -> String {
+    let decode = |key: &str| {
+        percent_decode_str(&key.replace('+', " "))
+            .decode_utf8_lossy()
+            .into_owned()
+    };
+    decode(&decode(key))
+}
+
 /// The record as it was: Dapr wraps a raw record in a CloudEvent of its own, in base64.
 fn payload(body: &[u8]) -> Vec<u8> {
     #[derive(Deserialize)]
@@ -132,7 +143,20 @@ fn payload(body: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
-    use super::payload;
+    use super::{payload, unescaped};
+
+    #[test]
+    fn a_key_is_unescaped() {
+        for (escaped, key) in [
+            ("alice", "alice"),
+            ("a%2540b%257Cc", "a@b|c"),
+            ("a%40b", "a@b"),
+            ("%25FF", "\u{fffd}"),
+            ("%", "%"),
+        ] {
+            assert_eq!(unescaped(escaped), key);
+        }
+    }
 
     #[test]
     fn a_record_is_unwrapped_whatever_it_holds() {
