@@ -72,9 +72,9 @@ async fn set_alarms(reminders: &Reminders<'_>, until: Instant) -> Result<usize, 
         .take_while(|_| std::future::ready(Instant::now() < until))
         .map(|alarm| reminders.call(alarm))
         .buffer_unordered(USERS_AT_ONCE);
-    while let Some(succeeded) = calls.next().await {
+    while let Some(reached) = calls.next().await {
         count += 1;
-        if !succeeded {
+        if !reached {
             break;
         }
     }

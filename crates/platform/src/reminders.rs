@@ -120,7 +120,9 @@ impl Reminders<'_> {
         }
     }
 
-    /// Sets the alarm clock as wanted; whether the scheduler took it.
+    /// Sets the alarm clock as wanted; whether the scheduler can be reached.
+    ///
+    /// What it rejects counts as set: it would be rejected again, and the sweep triggers what is overdue all the same.
     pub async fn call(&self, alarm: &Alarm) -> bool {
         let path = format!("/v1.0/jobs/reminder-{}", alarm.task_id);
         let result = match alarm.wanted {
@@ -141,9 +143,8 @@ impl Reminders<'_> {
             None => self.sidecar.call(Method::Delete, &path, &[], &[]).await,
         };
         let recorded = match &result {
-            Ok(()) => self.record(alarm),
+            Ok(()) | Err(SidecarError::Rejected(_)) => self.record(alarm),
             Err(SidecarError::Failed(_)) => self.breaker().open(),
-            Err(SidecarError::Rejected(_)) => Ok(()),
         };
         let error = match (&result, recorded) {
             (Err(error), _) => Some(error.to_string()),
@@ -159,7 +160,7 @@ impl Reminders<'_> {
             "task_id": alarm.task_id, "remind_at": alarm.wanted, "outcome": outcome, "error": error,
         });
         log::line(level, self.component, "alarm", fields);
-        result.is_ok()
+        !matches!(result, Err(SidecarError::Failed(_)))
     }
 
     /// The breaker of the scheduler.
