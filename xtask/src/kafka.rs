@@ -109,6 +109,7 @@ pub fn append(
     topic: &str,
     partition: i32,
     key: Option<&[u8]>,
+    headers: &[(&str, &[u8])],
     value: &[u8],
 ) -> Result<i64> {
     blocking(async {
@@ -120,7 +121,10 @@ pub fn append(
         let record = rskafka::record::Record {
             key: key.map(<[u8]>::to_vec),
             value: Some(value.to_vec()),
-            headers: BTreeMap::new(),
+            headers: headers
+                .iter()
+                .map(|(name, value)| ((*name).to_owned(), value.to_vec()))
+                .collect(),
             timestamp: SystemTime::now().into(),
         };
         let produced = producer

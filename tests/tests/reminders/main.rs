@@ -2,7 +2,11 @@
 //! rows are kept, and what an outage of the scheduler or of Postgres does to all of it.
 
 mod alarm_clock;
+mod analytics;
 mod cancelling;
+mod dead_letters;
 mod firing;
+mod notifications;
+mod replay;
 mod scheduling;
 mod support;

@@ -1,0 +1,134 @@
+//! Stored events, published again.
+
+use e2e::events::{first_appearances, records_of};
+use e2e::flow::{ordered, quiet};
+use e2e::logs;
+use e2e::todo::{Todo, text};
+use e2e::wait::{Limit, until};
+use serde_json::{Value, json};
+use xtask::deployment::Deployment;
+use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
+use xtask::replay::{Replayed, replay};
+
+use crate::support::{id, in_days, notifications, notified, ring, settled};
+
+/// Everything that is kept of a user and follows from events.
+fn kept(todo: &Todo) -> Value {
+    let kept = "SELECT jsonb_build_object(
+        'lane', (SELECT to_jsonb(lane) FROM lanes AS lane WHERE user_id = $1),
+        'reminders', (SELECT jsonb_agg(to_jsonb(reminder) ORDER BY task_id) FROM reminders AS reminder WHERE user_id = $1),
+        'analytics', (
+            SELECT jsonb_agg(to_jsonb(daily) ORDER BY day, type) FROM analytics_daily AS daily WHERE user_id = $1
+        ),
+        'dead_letters', (SELECT count(*) FROM dead_letters WHERE user_id = $1)
+    )";
+    let kept = todo.database().json(kept, &[todo.user()]);
+    json!([todo.rows(), kept, notifications(todo)])
+}
+
+fn replayed(todo: &Todo, since: &str) -> Replayed {
+    match replay(&Deployment::of(todo.stack()), todo.user(), since) {
+        Ok(replayed) => replayed,
+        Err(error) => panic!("{error:#}"),
+    }
+}
+
+/// How often a component was delivered an event.
+fn deliveries(todo: &Todo, component: &str, event: &Value) -> usize {
+    let mut lines = logs::lines_of(todo.stack(), component, text(event, "id"));
+    lines.retain(|line| line["message"] == "delivery");
+    lines.len()
+}
+
+#[test]
+fn they_come_again_in_order_and_change_nothing() {
+    let todo = Todo::someone();
+    let task = todo.created_with(json!({
+        "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": in_days(3),
+    }));
+    settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    let come_due = todo.database().client().execute(
+        "UPDATE reminders SET remind_at = now() WHERE user_id = $1",
+        &[&todo.user()],
+    );
+    assert!(matches!(come_due, Ok(1)), "{come_due:?}");
+    ring(&todo, id(&task)).expect(200);
+    notified(&todo, &task, Limit::DELIVERY);
+    todo.patch(id(&task), json!({"title": "u", "due_date": in_days(4)}))
+        .task(200);
+    todo.complete(id(&task)).task(200);
+    todo.reopen(id(&task)).task(200);
+    let events = quiet(&todo, Limit::DELIVERY);
+    settled(&todo, &task, "scheduled", Limit::DELIVERY);
+    let before = kept(&todo);
+    let delivered: Vec<usize> = events
+        .iter()
+        .map(|event| deliveries(&todo, "reminder-handler", event))
+        .collect();
+
+    let all = replayed(&todo, "2020-01-01T00:00:00Z");
+    assert_eq!(all.count, events.len());
+    for topic in [TASKS_TOPIC, REMINDERS_TOPIC] {
+        let records = records_of(todo.stack(), topic, todo.user());
+        let first = first_appearances(&records);
+        assert_eq!(records.len(), 2 * first.len());
+        let again = first_appearances(&records[first.len()..]);
+        assert_eq!(again.len(), first.len());
+        for (first, again) in first.iter().zip(&again) {
+            for member in [
+                "id", "type", "time", "sequence", "subject", "source", "data",
+            ] {
+                assert_eq!(first[member], again[member]);
+            }
+        }
+    }
+    ordered(&todo);
+
+    until("all are delivered again", Limit::DELIVERY, || {
+        let now: Vec<usize> = events
+            .iter()
+            .map(|event| deliveries(&todo, "reminder-handler", event))
+            .collect();
+        let handled = |event: &Value| {
+            let event_type = text(event, "type");
+            event_type.starts_with("task.") || event_type == "reminder.triggered"
+        };
+        let again = events
+            .iter()
+            .zip(delivered.iter().zip(&now))
+            .all(|(event, (before, now))| *now == before + usize::from(handled(event)));
+        if again {
+            Ok(())
+        } else {
+            Err(format!("{delivered:?} then {now:?}"))
+        }
+    });
+    assert_eq!(quiet(&todo, Limit::DELIVERY), events);
+    assert_eq!(kept(&todo), before);
+}
+
+#[test]
+fn only_those_since_the_moment_and_only_what_was_published() {
+    let todo = Todo::someone();
+    for title in ["a", "b", "c"] {
+        todo.created(title);
+    }
+    let events = quiet(&todo, Limit::DELIVERY);
+    let since = text(&events[1], "time");
+    assert_eq!(replayed(&todo, since), Replayed { count: 2, last: 3 });
+    assert_eq!(replayed(&todo, &in_days(1)), Replayed::default());
+    assert_eq!(records_of(todo.stack(), TASKS_TOPIC, todo.user()).len(), 5);
+
+    // As if the last were not at the broker yet; nobody publishes it meanwhile.
+    let mut database = todo.database();
+    let mut set = |published: i64, blocked: Option<&str>| {
+        let set = database.client().execute(
+            "UPDATE lanes SET published = $2, blocked_until = now() + $3::text::interval WHERE user_id = $1",
+            &[&todo.user(), &published, &blocked],
+        );
+        assert!(matches!(set, Ok(1)), "{set:?}");
+    };
+    set(2, Some("1 hour"));
+    assert_eq!(replayed(&todo, since), Replayed { count: 1, last: 2 });
+    set(3, None);
+}
