@@ -220,3 +220,10 @@ fn call_jobs(
         Err(error) => panic!("the Jobs API does not answer: {error}"),
     }
 }
+
+/// Requires that a step of a stack succeeds.
+pub fn done(result: anyhow::Result<()>) {
+    if let Err(error) = result {
+        panic!("{error:#}");
+    }
+}

@@ -1,0 +1,140 @@
+//! Postgres is away for a while under load.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e2e::flow::{dead_letters, ordered, quiet};
+use e2e::todo::{Todo, text};
+use e2e::wait::Limit;
+use serde_json::{Value, json};
+use xtask::endpoints::DEAD_LETTERS_TOPIC;
+use xtask::kafka;
+
+use crate::support::{brisk_options, done, id, in_days, row, settled, started};
+
+/// For how long there is load before the outage, and after it.
+const LOAD: Duration = Duration::from_secs(4);
+
+/// For how long Postgres is away.
+const OUTAGE: Duration = Duration::from_secs(20);
+
+/// What follows after an outage: back-off, a relay run for each lane.
+const AFTERWARDS: Limit = Limit::new("catching up", 90);
+
+/// What a user was told to have done.
+#[derive(Default)]
+struct Done {
+    created: Vec<Value>,
+    completed: Vec<Value>,
+    failed: usize,
+}
+
+/// Creates daily tasks and completes every other one, until told to stop.
+fn work(todo: &Todo, stop: &AtomicBool) -> Done {
+    let mut done = Done::default();
+    while !stop.load(Ordering::Relaxed) {
+        let body = json!({
+            "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": in_days(3),
+        });
+        let call = todo.call("POST", todo.tasks_path()).json(&body);
+        match call.try_send() {
+            Ok(answer) if answer.status == 201 => done.created.push(answer.json()),
+            Ok(answer) if answer.status == 503 => done.failed += 1,
+            other => panic!("{other:?}"),
+        }
+        let Some(task) = done.created.last().cloned() else {
+            continue;
+        };
+        if done.created.len() % 2 == 0 && done.completed.last() != Some(&task) {
+            let target = format!("{}/complete", todo.task_path(id(&task)));
+            match todo.call("POST", target).try_send() {
+                Ok(answer) if answer.status == 200 => done.completed.push(task),
+                Ok(answer) if answer.status == 503 => done.failed += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+    done
+}
+
+/// Lets time pass. Not a wait for anything: the time itself is what the test is about.
+fn pass(time: Duration) {
+    let until = Instant::now() + time;
+    while Instant::now() < until {
+        thread::park_timeout(until.saturating_duration_since(Instant::now()));
+    }
+}
+
+#[test]
+fn twenty_seconds_without_it_lose_nothing_and_give_nothing_up() {
+    let stack = started(brisk_options().own_postgres());
+    let users: Vec<Todo> = (0..4)
+        .map(|_| Todo::someone_on(stack.endpoints()))
+        .collect();
+    let stop = AtomicBool::new(false);
+    let all: Vec<Done> = thread::scope(|scope| {
+        let stop = &stop;
+        let working: Vec<_> = users
+            .iter()
+            .map(|todo| scope.spawn(move || work(todo, stop)))
+            .collect();
+        pass(LOAD);
+        let stopped = stack.postgres().and_then(|postgres| postgres.kill());
+        pass(OUTAGE);
+        let started = stack.postgres().and_then(|postgres| postgres.start());
+        if started.is_ok() {
+            pass(LOAD);
+        }
+        stop.store(true, Ordering::Relaxed);
+        let all = working
+            .into_iter()
+            .map(|thread| match thread.join() {
+                Ok(done) => done,
+                Err(panic) => std::panic::resume_unwind(panic),
+            })
+            .collect();
+        done(stopped);
+        done(started);
+        all
+    });
+    done(stack.wait_ready());
+    let failed: usize = all.iter().map(|done| done.failed).sum();
+    assert!(failed > 0, "there was no outage");
+
+    for (todo, told) in users.iter().zip(&all) {
+        let events = quiet(todo, AFTERWARDS);
+        ordered(todo);
+        assert!(told.created.len() > 10, "{}", told.created.len());
+        for task in &told.created {
+            // What was answered with success is there, and its event.
+            todo.get(id(task)).task(200);
+            let announced = events
+                .iter()
+                .filter(|event| event["subject"] == task["id"] && event["type"] == "task.created");
+            assert_eq!(announced.count(), 1, "{task}");
+        }
+        for task in &told.completed {
+            let series = series(todo, task);
+            assert_eq!(series.len(), 2, "{series:#?}");
+            assert_eq!(row(todo, task)["status"], "cancelled");
+            settled(todo, &series[1], "scheduled", Limit::RECOVERY);
+        }
+    }
+    assert_eq!(dead_letters(stack.endpoints()), json!([]));
+    let ends = kafka::end_offsets(&stack.endpoints().kafka, DEAD_LETTERS_TOPIC);
+    assert!(
+        ends.as_ref()
+            .is_ok_and(|ends| ends.values().all(|end| *end == 0)),
+        "{ends:?}"
+    );
+}
+
+/// The tasks of a series; there may be more tasks than a page holds.
+fn series(todo: &Todo, task: &Value) -> Vec<Value> {
+    let tasks = todo.database().json(
+        "SELECT jsonb_agg(task_json(task) ORDER BY occurrence) FROM tasks AS task WHERE series_id::text = $1",
+        &[text(task, "series_id")],
+    );
+    tasks.as_array().cloned().unwrap_or_default()
+}

@@ -1,0 +1,187 @@
+//! How long rows are kept.
+
+use e2e::database::Database;
+use e2e::flow::quiet;
+use e2e::logs;
+use e2e::todo::{Todo, text};
+use e2e::wait::{Limit, until};
+use serde_json::{Value, json};
+use uuid::Uuid;
+use xtask::endpoints::Endpoints;
+
+use crate::support::{brisk_options, due, id, in_days, settled, started};
+
+/// How old rows are made: older than anything is kept for, or within every period.
+const OLD: &str = "400 days";
+
+/// Rows of one user, of each kind that is deleted some day; gives the id of their dead letters' topic.
+fn fill(todo: &Todo) -> String {
+    let task = due(todo, &in_days(3));
+    settled(todo, &task, "scheduled", Limit::DELIVERY);
+    todo.complete(id(&task)).task(200);
+    todo.create_once("key", json!({"title": "t"})).task(201);
+    due(todo, &in_days(3));
+    quiet(todo, Limit::DELIVERY);
+    settled(todo, &task, "cancelled", Limit::DELIVERY);
+    let topic = format!("topic-{}", Uuid::now_v7());
+    let rows = format!(
+        "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at, read_at)
+        SELECT gen_random_uuid(), '{user}', gen_random_uuid(), read::text, now(), CASE WHEN read THEN now() END
+        FROM (VALUES (true), (false)) AS rows (read);
+        INSERT INTO dead_letters (id, topic, kafka_partition, kafka_offset, payload, user_id, status, resolved_at)
+        SELECT gen_random_uuid(), '{topic}', 0, offset_, '', '{user}', status, CASE WHEN status <> 'open' THEN now() END
+        FROM (VALUES (1, 'open'), (2, 'replayed'), (3, 'discarded')) AS rows (offset_, status)",
+        user = todo.user()
+    );
+    let inserted = todo.database().client().batch_execute(&rows);
+    assert!(inserted.is_ok(), "{inserted:?}");
+    topic
+}
+
+/// Makes every row of a user as old as `age`.
+fn age(todo: &Todo, age: &str) {
+    let user = todo.user();
+    let aged = todo.database().client().batch_execute(&format!(
+        "UPDATE processed_events SET processed_at = now() - interval '{age}'
+            WHERE event_id IN (SELECT id FROM events WHERE user_id = '{user}');
+        UPDATE reminders SET updated_at = now() - interval '{age}' WHERE user_id = '{user}';
+        UPDATE notifications SET created_at = now() - interval '{age}', read_at = read_at - interval '{age}'
+            WHERE user_id = '{user}';
+        UPDATE dead_letters SET resolved_at = resolved_at - interval '{age}',
+            first_received_at = now() - interval '{age}' WHERE user_id = '{user}';
+        UPDATE idempotency_keys SET created_at = now() - interval '{age}' WHERE user_id = '{user}';
+        UPDATE events SET time = now() - interval '{age}' WHERE user_id = '{user}'"
+    ));
+    assert!(aged.is_ok(), "{aged:?}");
+}
+
+/// How many rows of each kind a user has; `claims` of `events`, which may be gone themselves.
+fn counts(database: &mut Database, todo: &Todo, events: &[Value]) -> Value {
+    let ids: Vec<&str> = events.iter().map(|event| text(event, "id")).collect();
+    database.json(
+        "SELECT jsonb_build_object(
+            'keys', (SELECT count(*) FROM idempotency_keys WHERE user_id = $1),
+            'events', (SELECT count(*) FROM events WHERE user_id = $1),
+            'claims', (SELECT count(*) FROM processed_events WHERE event_id::text = ANY (string_to_array($2, ','))),
+            'reminders', (SELECT coalesce(jsonb_agg(status ORDER BY status), '[]') FROM reminders WHERE user_id = $1),
+            'read', (SELECT coalesce(jsonb_agg(task_title), '[]') FROM notifications WHERE user_id = $1),
+            'letters', (SELECT coalesce(jsonb_agg(status ORDER BY status), '[]') FROM dead_letters WHERE user_id = $1)
+        )",
+        &[todo.user(), &ids.join(",")],
+    )
+}
+
+/// Waits until the relay of a stack has run once more from beginning to end after now: it sets an alarm that is not as
+/// wanted, and expires rows after that, so the second such alarm says that it has.
+fn relay_ran(todo: &Todo) {
+    for _ in 0..2 {
+        let task = due(todo, &in_days(3));
+        settled(todo, &task, "scheduled", Limit::DELIVERY);
+        let unset = todo.database().client().execute(
+            "UPDATE reminders SET alarm_set = NULL, updated_at = now() - interval '1 hour' WHERE task_id::text = $1",
+            &[&id(&task)],
+        );
+        assert!(matches!(unset, Ok(1)), "{unset:?}");
+        settled(todo, &task, "scheduled", Limit::RECOVERY);
+    }
+}
+
+#[test]
+fn what_is_old_and_done_with_is_deleted_and_nothing_else() {
+    let todo = Todo::someone();
+    let young = Todo::someone();
+    for todo in [&todo, &young] {
+        fill(todo);
+    }
+    let mut database = todo.database();
+    let events = quiet(&todo, Limit::DELIVERY);
+    let young_events = quiet(&young, Limit::DELIVERY);
+    age(&young, "23 hours");
+    let kept = counts(&mut database, &young, &young_events);
+    age(&todo, OLD);
+    until("old rows are deleted", Limit::RECOVERY, || {
+        let left = counts(&mut database, &todo, &events);
+        let expected = json!({
+            "keys": 0, "events": 0, "claims": 0, "reminders": ["scheduled"], "read": ["false"], "letters": ["open"],
+        });
+        if left == expected { Ok(()) } else { Err(left) }
+    });
+    assert_eq!(counts(&mut database, &young, &young_events), kept);
+    // What was counted stays so, and so do tasks; the lane goes on with its numbers.
+    assert_eq!(todo.listed("").len(), 3);
+    let (head, _) = database.lane_of(todo.user());
+    todo.created("next");
+    let next = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(next.len(), 1, "{next:#?}");
+    assert_eq!(next[0]["sequence"], format!("{:020}", head + 1));
+}
+
+#[test]
+fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
+    let todo = Todo::someone();
+    for title in ["a", "b", "c"] {
+        todo.created(title);
+    }
+    quiet(&todo, Limit::DELIVERY);
+    let held = todo.database().client().execute(
+        "UPDATE lanes SET published = 1, blocked_until = now() + interval '1 hour' WHERE user_id = $1",
+        &[&todo.user()],
+    );
+    assert!(matches!(held, Ok(1)), "{held:?}");
+    age(&todo, OLD);
+    let other = Todo::someone();
+    until("the published one is deleted", Limit::RECOVERY, || {
+        let left = todo.stored_events();
+        if left.len() == 2 {
+            Ok(())
+        } else {
+            Err(json!(left))
+        }
+    });
+    relay_ran(&other);
+    let left = todo.stored_events();
+    let numbers: Vec<&str> = left.iter().map(|event| text(event, "sequence")).collect();
+    assert_eq!(numbers, [format!("{:020}", 2), format!("{:020}", 3)]);
+    // Then it goes to the broker like any other.
+    let freed = todo.database().client().execute(
+        "UPDATE lanes SET blocked_until = NULL WHERE user_id = $1",
+        &[&todo.user()],
+    );
+    assert!(matches!(freed, Ok(1)), "{freed:?}");
+    todo.settle(Limit::RECOVERY);
+}
+
+/// Starts a stack with this period, requires that it deletes nothing and says why.
+fn refused(variable: &str, seconds: &str, reason: &str) {
+    let stack = started(brisk_options().variable(variable, seconds));
+    let endpoints: &Endpoints = stack.endpoints();
+    let todo = Todo::someone_on(endpoints);
+    fill(&todo);
+    let events = quiet(&todo, Limit::DELIVERY);
+    age(&todo, OLD);
+    let mut database = todo.database();
+    let before = counts(&mut database, &todo, &events);
+    let lines = || {
+        let mut lines = logs::lines_of(endpoints, "event-relay", "retention refused");
+        lines.retain(|line| line["level"] == "error");
+        lines
+    };
+    let seen = lines().len();
+    until("two more refusals", Limit::RECOVERY, || {
+        match lines().len() {
+            count if count >= seen + 2 => Ok(()),
+            count => Err(count),
+        }
+    });
+    assert_eq!(counts(&mut database, &todo, &events), before);
+    assert_eq!(lines()[0]["error"], reason);
+}
+
+#[test]
+fn nothing_is_deleted_while_the_periods_are_out_of_order() {
+    refused(
+        "retention_processed_ids_seconds",
+        "604800",
+        "processed ids must be kept longer than topics, dead letters and events",
+    );
+}
