@@ -10,6 +10,11 @@ use crate::own_stack::{OwnStack, done};
 /// The lease lasts 10 s, the relay comes every 5 s.
 const TAKEN_OVER: Limit = Limit::new("a lease runs out and the relay comes", 25);
 
+/// Statements about lanes that are done, begun after a moment; there are none while all is published.
+const TOLD: &str = "SELECT count(*) FROM pg_stat_activity
+    WHERE datname = current_database() AND state = 'idle' AND query LIKE '%UPDATE lanes%'
+    AND query_start > $1::text::timestamptz";
+
 #[test]
 fn it_neither_overtakes_nor_hides_what_the_next_one_published() {
     let stack = OwnStack::start();
@@ -41,6 +46,7 @@ fn it_neither_overtakes_nor_hides_what_the_next_one_published() {
 
     // The stalled one goes on where it was: it hears that its event is published, or loses patience.
     assert!(replica.event_lines("task-api", todo.user()).is_empty());
+    let resumed = database.json("SELECT clock_timestamp()", &[]);
     replica.resume();
     let lines = until("the stalled holder goes on", Limit::DELIVERY, || {
         let lines = replica.event_lines("task-api", todo.user());
@@ -51,6 +57,15 @@ fn it_neither_overtakes_nor_hides_what_the_next_one_published() {
         }
     });
     assert_eq!(lines[0]["sequence"], 2, "{lines:?}");
+    until(
+        "it tells the lane how far it came",
+        Limit::SOON,
+        || match database.json(TOLD, &[resumed.as_str().unwrap_or_default()]) {
+            told if told == 0 => Err("it has not"),
+            _ => Ok(()),
+        },
+    );
+    assert_eq!(database.lane_of(todo.user()), (4, 4));
 
     // What it says now counts no more.
     todo.created("5");
