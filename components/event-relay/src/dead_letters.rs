@@ -1,9 +1,11 @@
 //! Records that no handler could deal with.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Instant;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use domain::user_id::UserId;
 use percent_encoding::percent_decode_str;
 use platform::database::{Database, number, optional_text, text};
 use platform::delivery::Delivery;
@@ -41,6 +43,7 @@ struct Recorded {
 }
 
 /// Where a record was in the topic that it came from; Dapr keeps it in these headers.
+#[derive(Debug, PartialEq, Eq)]
 struct Origin {
     topic: String,
     partition: i64,
@@ -49,11 +52,26 @@ struct Origin {
 
 impl Origin {
     fn of(request: &Request) -> Option<Self> {
+        let topic = request.header("__topic")?;
+        // What Kafka allows in a name.
+        let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         Some(Self {
-            topic: request.header("__topic")?,
+            topic: Some(topic).filter(|topic| topic.bytes().all(is_legal))?,
             partition: i64::from(request.header("__partition")?.parse::<i32>().ok()?),
             offset: request.header("__offset")?.parse().ok()?,
         })
+    }
+
+    /// A place for a record whose headers of that name somebody else has written: it must be stored too, once, for
+    /// otherwise it would come again for ever and hold up all others.
+    fn unknown(payload: &[u8]) -> Self {
+        let mut hasher = DefaultHasher::new();
+        payload.hash(&mut hasher);
+        Self {
+            topic: "unknown".to_owned(),
+            partition: -1,
+            offset: i64::from_ne_bytes(hasher.finish().to_ne_bytes()),
+        }
     }
 }
 
@@ -78,9 +96,8 @@ fn store(
     body: &[u8],
     fields: &mut Value,
 ) -> Result<Delivery, Delivery> {
-    let origin =
-        origin.ok_or_else(|| Delivery::Retry("the record's position is missing".to_owned()))?;
     let payload = payload(body);
+    let origin = origin.unwrap_or_else(|| Origin::unknown(&payload));
     let event: Value = serde_json::from_slice(&payload).unwrap_or_default();
     let attribute = |name: &str| {
         event[name]
@@ -102,12 +119,16 @@ fn store(
     ];
     let recorded: Recorded =
         Database::from_configuration()?.query_patiently(RECORD, &parameters)?;
+    let task = event["data"]["task_id"].as_str();
+    // Arbitrary text must not reach a log.
+    let id = |text: Option<&str>| text.and_then(|text| Uuid::parse_str(text).ok());
+    let user = user.and_then(|user| UserId::try_from(user).ok());
     *fields = json!({
         "dead_letter_id": recorded.id,
-        "event_id": attribute("id"),
-        "event_type": attribute("type"),
-        "user_id": user,
-        "task_id": event["data"]["task_id"].as_str(),
+        "event_id": id(attribute("id").as_deref()),
+        "event_type": attribute("type").filter(|name| is_type(name)),
+        "user_id": user.as_ref().map(UserId::as_str),
+        "task_id": id(task),
         "topic": origin.topic,
         "partition": origin.partition,
         "offset": origin.offset,
@@ -117,6 +138,14 @@ fn store(
         log::line(Level::Error, COMPONENT, "dead letter", fields.clone());
     }
     Ok(Delivery::Done)
+}
+
+/// Whether text looks like an event's type.
+fn is_type(text: &str) -> bool {
+    text.len() <= 40
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || byte == b'.')
 }
 
 /// The key of a record: Dapr escapes it once when it gives the record up and once when it delivers the dead letter.
