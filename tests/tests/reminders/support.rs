@@ -5,6 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use domain::timestamp::Timestamp;
 use e2e::answer::Answer;
+use e2e::database::Database;
 use e2e::shared_stack;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
@@ -95,7 +96,11 @@ pub fn id(task: &Value) -> &str {
 
 /// The row of a task's reminder, instants in RFC 3339; null where there is none.
 pub fn row(todo: &Todo, task: &Value) -> Value {
-    todo.database().json(
+    row_in(&mut todo.database(), task)
+}
+
+fn row_in(database: &mut Database, task: &Value) -> Value {
+    database.json(
         "SELECT jsonb_build_object(
             'status', status, 'sequence', sequence, 'remind_at', rfc3339(remind_at), 'due_date', rfc3339(due_date),
             'wanted', rfc3339(alarm_wanted), 'set', rfc3339(alarm_set)
@@ -106,8 +111,9 @@ pub fn row(todo: &Todo, task: &Value) -> Value {
 
 /// Waits until a task's reminder has this status and its alarm clock is set as wanted; gives the row.
 pub fn settled(todo: &Todo, task: &Value, status: &str, limit: Limit) -> Value {
+    let mut database = todo.database();
     until("the reminder's row", limit, || {
-        let row = row(todo, task);
+        let row = row_in(&mut database, task);
         if row["status"] == status && row["set"] == row["wanted"] {
             Ok(row)
         } else {
@@ -137,10 +143,11 @@ pub fn notifications_of(todo: &Todo, task: &Value) -> Vec<Value> {
 
 /// Waits for the notification of a task; there may be no second one.
 pub fn notified(todo: &Todo, task: &Value, limit: Limit) -> Value {
+    let mut database = todo.database();
     until("a notification", limit, || {
         let mut found = notifications_of(todo, task);
         match found.len() {
-            0 => Err(row(todo, task)),
+            0 => Err(row_in(&mut database, task)),
             1 => Ok(found.remove(0)),
             _ => panic!("more than one: {found:#?}"),
         }
