@@ -5,6 +5,7 @@ mod alarm_clock;
 mod analytics;
 mod cancelling;
 mod dead_letters;
+mod deadlock;
 mod firing;
 mod notifications;
 mod postgres_outage;
