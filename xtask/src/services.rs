@@ -195,7 +195,7 @@ pub(crate) fn daprd(
         ("--app-id", "todo-events"),
         ("--app-protocol", "http"),
         ("--app-port", &ports.app.port().to_string()),
-        ("--app-health-check-path", "/readyz"),
+        ("--app-health-check-path", "/readyz/deliveries"),
         ("--app-health-probe-interval", "1"),
         // A dead app must be noticed before the retries of a delivery run out, after 1.2 s at the least.
         ("--app-health-probe-timeout", "900"),

@@ -1,11 +1,12 @@
 //! What happens on a clock, and what is left when all else failed.
 //!
 //! `POST /internal/relay`, which the sidecar's cron binding calls in every replica: publishes what is still
-//! unpublished, sweeps reminders, expires old rows. A run ends within 4 s; runs that overlap do no harm.
+//! unpublished, sweeps reminders, watches deliveries, expires old rows. A run ends within 4 s; runs that overlap do no harm.
 //!
 //! `POST /api/events/dead-letters`: records what no handler could deal with, and alerts.
 
 mod dead_letters;
+mod delivery_watch;
 mod publishing;
 mod reminder_sweep;
 mod retention;
@@ -73,6 +74,9 @@ async fn relay(start: Instant) -> Result<Option<Value>, Problem> {
     let until = start + WORKING_TIME;
     let lanes = publishing::publish_rest(&database, &sidecar, until).await?;
     let reminders = reminder_sweep::sweep(&database, &sidecar, until).await?;
+    if Instant::now() < until {
+        delivery_watch::watch(&database)?;
+    }
     let expired = if Instant::now() < until {
         retention::expire(&database)?
     } else {

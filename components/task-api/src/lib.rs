@@ -74,10 +74,8 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
         fields["error"] = json!(cause);
     }
     // Probes come every second; only a failed one is worth a line.
-    let is_healthy_probe = status == 200
-        && ["/healthz", "/readyz"]
-            .iter()
-            .any(|probe| fields["route"] == *probe);
+    let probes = ["/healthz", "/readyz", "/readyz/deliveries"];
+    let is_healthy_probe = status == 200 && probes.iter().any(|probe| fields["route"] == *probe);
     if !is_healthy_probe {
         log::line(level, COMPONENT, "request", fields);
     }
@@ -102,6 +100,7 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         Route::Description => description::answer(&request),
         Route::Liveness => health::live(&request),
         Route::Readiness => health::ready(&request),
+        Route::DeliveryReadiness => health::ready_for_deliveries(&request),
         _ => Err(Problem::not_found("There is no such route.")),
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Route<'a> {
     Liveness,
     /// `/readyz`
     Readiness,
+    /// `/readyz/deliveries`
+    DeliveryReadiness,
     /// Any other path.
     Unknown,
 }
@@ -64,6 +66,7 @@ impl<'a> Route<'a> {
             ["openapi.json"] => Self::Description,
             ["healthz"] => Self::Liveness,
             ["readyz"] => Self::Readiness,
+            ["readyz", "deliveries"] => Self::DeliveryReadiness,
             _ => Self::Unknown,
         }
     }
@@ -83,6 +86,7 @@ impl<'a> Route<'a> {
             Self::Description => "/openapi.json",
             Self::Liveness => "/healthz",
             Self::Readiness => "/readyz",
+            Self::DeliveryReadiness => "/readyz/deliveries",
             Self::Unknown => "unknown",
         }
     }
@@ -102,6 +106,7 @@ impl<'a> Route<'a> {
             | Self::Description
             | Self::Liveness
             | Self::Readiness
+            | Self::DeliveryReadiness
             | Self::Unknown => None,
         }
     }
