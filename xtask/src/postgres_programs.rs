@@ -50,8 +50,11 @@ pub fn prepare(cargo: &Cargo, report: &Report) -> Result<PostgresPrograms> {
     }
     report.step(format!("downloading Postgres {VERSION}"));
     match download(&folder, cargo) {
-        Ok(()) => in_folder(&folder.join("bin"))
-            .with_context(|| format!("the Postgres in {} does not run", folder.display())),
+        Ok(()) => {
+            report.step(format!("Postgres {VERSION} downloaded"));
+            in_folder(&folder.join("bin"))
+                .with_context(|| format!("the Postgres in {} does not run", folder.display()))
+        }
         Err(error) => {
             let installed = installed().with_context(|| {
                 format!(
