@@ -3,6 +3,7 @@
 //! Each test has a stack of its own.
 
 mod app_killed;
+mod asleep;
 mod blocked_lane;
 mod database_outage;
 mod killed_under_load;

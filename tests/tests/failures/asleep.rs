@@ -1,0 +1,59 @@
+//! A subscription that reads its topic no more.
+
+use e2e::flow::quiet;
+use e2e::lanes;
+use e2e::logs::lines_of;
+use e2e::todo::Todo;
+use e2e::wait::{Limit, until};
+
+use crate::own_stack::OwnStack;
+
+#[test]
+fn the_sidecar_is_made_to_subscribe_anew() {
+    let stack = OwnStack::start();
+    let todo = Todo::someone_on(stack.endpoints());
+    let ready = || {
+        todo.call("GET", "/readyz/deliveries")
+            .authorization(None)
+            .send()
+            .status
+    };
+    until("deliveries", Limit::DELIVERY, || match ready() {
+        200 => Ok(()),
+        status => Err(status),
+    });
+    todo.created("handled");
+    quiet(&todo, Limit::DELIVERY);
+    assert!(lines_of(stack.endpoints(), "event-relay", "deliveries asleep").is_empty());
+
+    // What a lost delivery looks like: a published event that its handler never claimed.
+    lanes::change(
+        &todo,
+        "DELETE FROM processed_events WHERE event_id IN (SELECT id FROM events WHERE user_id = $1)",
+    );
+    until(
+        "a pause",
+        Limit::new("soon after it was missed", 60),
+        || match ready() {
+            503 => Ok(()),
+            status => Err(status),
+        },
+    );
+    // Clients are served meanwhile.
+    let answer = todo.call("GET", "/readyz").authorization(None).send();
+    assert_eq!(answer.status, 200);
+    todo.created("while deliveries pause");
+    until("deliveries again", Limit::DELIVERY, || match ready() {
+        200 => Ok(()),
+        status => Err(status),
+    });
+    let lines = lines_of(stack.endpoints(), "event-relay", "deliveries asleep");
+    assert_eq!(lines[0]["stream"], "reminder", "{lines:?}");
+
+    // What was written meanwhile arrives.
+    let todo_claims = "SELECT count(*) FROM processed_events JOIN events ON events.id = event_id WHERE user_id = $1";
+    until("the delivery", Limit::RECOVERY, || {
+        let claims = todo.database().json(todo_claims, &[todo.user()]);
+        if claims == 1 { Ok(()) } else { Err(claims) }
+    });
+}
