@@ -61,6 +61,11 @@ impl Programs {
     /// # Errors
     /// When something is missing that cannot be built; the message says what to install.
     pub fn prepare(host: Option<Host>, own_postgres: bool, report: &Report) -> Result<Self> {
+        // What is missing is said at once, not after minutes of building.
+        let spin = choose_spin(host)?;
+        if workspace::find_program("go").is_none() {
+            bail!("Go 1.26 or later is needed; install it and put it on PATH");
+        }
         let cargo = Cargo::take(report)?;
         let (go_programs, postgres, rust_programs) = thread::scope(|scope| {
             let go_programs = scope.spawn(|| GoPrograms::prepare(report));
@@ -70,7 +75,7 @@ impl Programs {
                     .transpose()
             });
             let rust_programs =
-                components::build(&cargo, report).and_then(|()| host_program(host, &cargo, report));
+                components::build(&cargo, report).and_then(|()| host_program(spin, &cargo, report));
             (go_programs.join(), postgres.join(), rust_programs)
         });
         let (host, host_program) = rust_programs?;
@@ -89,17 +94,24 @@ impl Programs {
     }
 }
 
-fn host_program(wanted: Option<Host>, cargo: &Cargo, report: &Report) -> Result<(Host, PathBuf)> {
-    let spin = workspace::find_program("spin");
-    match (wanted, spin) {
-        (Some(Host::Spin) | None, Some(spin)) => {
-            report.step(format!("serving with {}", spin.display()));
-            Ok((Host::Spin, spin))
-        }
+/// The `spin` to serve with; `None` to serve with the development host.
+fn choose_spin(wanted: Option<Host>) -> Result<Option<PathBuf>> {
+    match (wanted, workspace::find_program("spin")) {
+        (Some(Host::Devhost), _) | (None, None) => Ok(None),
         (Some(Host::Spin), None) => {
             bail!("spin is not on PATH; install it, or serve with `--host devhost`")
         }
-        (Some(Host::Devhost) | None, _) => Ok((Host::Devhost, build_devhost(cargo, report)?)),
+        (Some(Host::Spin) | None, Some(spin)) => Ok(Some(spin)),
+    }
+}
+
+fn host_program(spin: Option<PathBuf>, cargo: &Cargo, report: &Report) -> Result<(Host, PathBuf)> {
+    match spin {
+        Some(spin) => {
+            report.step(format!("serving with {}", spin.display()));
+            Ok((Host::Spin, spin))
+        }
+        None => Ok((Host::Devhost, build_devhost(cargo, report)?)),
     }
 }
 
@@ -176,8 +188,8 @@ fn build_go_programs(report: &Report) -> Result<PathBuf> {
     let sources = workspace::root().join("tools/dapr");
     let mut version = Command::new("go");
     version.arg("version").current_dir(&sources);
-    let version = process::read(version, Duration::from_secs(300))
-        .context("Go 1.26 or later is needed; install it and put it on PATH")?;
+    let version =
+        process::read(version, Duration::from_secs(300)).context("Go 1.26 or later is needed")?;
 
     let tools = workspace::cache()?.join("tools");
     let folder = tools.join(key(&sources, &version)?);
