@@ -1,6 +1,6 @@
 //! The SQL of this component: one statement, a transaction of its own.
 
-use platform::outbox::{APPEND_EVENT, EMITTED};
+use platform::outbox::EMITTED;
 
 /// Creates a successor: `$6` user, `$7` completed task, `$8` event, `$9` the successor's id, `$10` the completed task's
 /// number in its series, `$11` the successor's fields.
@@ -40,7 +40,7 @@ pub(crate) fn create_successor() -> String {
                 (task).user_id, (task).id AS task_id, 'task.created' AS type, 'tasks' AS topic,
                 task_data(task) AS data
             FROM created
-        ){APPEND_EVENT}
+        )
         SELECT jsonb_build_object('emitted', {EMITTED})::text"
     )
 }

@@ -1,7 +1,7 @@
-//! The SQL of this component. Each statement is a transaction of its own; see `platform::outbox` for the tail of those
+//! The SQL of this component. Each statement is a transaction of its own; see `platform::outbox` for the end of those
 //! that emit an event, whose parameters come first.
 
-use platform::outbox::{APPEND_EVENT, EMITTED};
+use platform::outbox::EMITTED;
 use platform::reminders::ALARM;
 
 /// Applies a task event: `$6` user, `$7` task, `$8` event, `$9` its number, `$10` the moment wanted or NULL, `$11` due
@@ -74,7 +74,7 @@ pub(crate) fn apply() -> String {
                 END AS data
             FROM applied
             WHERE (reminder).last_outcome <> 'none'
-        ){APPEND_EVENT}
+        )
         SELECT jsonb_build_object(
             'emitted', {EMITTED},
             'alarm', coalesce(

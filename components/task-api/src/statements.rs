@@ -1,16 +1,16 @@
-//! The SQL of this component. Each statement is a transaction of its own; see `platform::outbox` for the tail of those
+//! The SQL of this component. Each statement is a transaction of its own; see `platform::outbox` for the end of those
 //! that emit an event, whose parameters come first.
 
 use domain::task_list::{SortKey, TaskQuery};
 use domain::user_id::UserId;
 use platform::database::{number, optional_text, text};
-use platform::outbox::{APPEND_EVENT, EMITTED};
+use platform::outbox::EMITTED;
 use spin_sdk::pg4::ParameterValue;
 
 /// A statement from its beginning, whose CTEs end with `outcome` (a name), `result` (a task or nothing) and `change`.
 pub(crate) fn emitting(beginning: &str) -> String {
     format!(
-        "{beginning}{APPEND_EVENT}
+        "{beginning}
         SELECT jsonb_build_object(
             'outcome', (SELECT name FROM outcome),
             'task', (SELECT task_json(task) FROM result),

@@ -1,12 +1,11 @@
-//! The tail of every statement that emits an event.
+//! The end of every statement that emits an event.
 //!
-//! Such a statement begins with CTEs of its own, of which the last is named `change` and has at most one row, with the
-//! columns `user_id`, `task_id`, `type`, `topic` and `data`. [`APPEND_EVENT`] follows: it takes the next number of the
-//! user's lane under the row's lock, appends the event with that number, and takes the lane's lease where it is free
-//! and the breaker is closed. [`EMITTED`] is the expression that tells what happened. No row in `change`: no number
-//! taken, no event.
+//! Such a statement has CTEs, of which one is named `change` and has at most one row, with the columns `user_id`, `task_id`,
+//! `type`, `topic` and `data`. Its answer contains [`EMITTED`]: that takes the next number of the user's lane under the
+//! row's lock, appends the event with that number, and takes the lane's lease where it is free and the breaker is closed.
+//! No row in `change`: no number taken, no event.
 //!
-//! Parameters 1 to 5 belong to the tail ([`Outbox::parameters`]); a statement's own begin at 6.
+//! Parameters 1 to 5 belong to it ([`Outbox::parameters`]); a statement's own begin at 6.
 
 use std::time::{Duration, Instant};
 
@@ -17,72 +16,17 @@ use uuid::Uuid;
 
 use crate::database::{optional_text, text};
 
-/// For how long a lease is taken: longer than a publish can take ([`crate::sidecar::CALL_TIMEOUT`]).
+/// For how long a lease is taken: longer than a publish can take ([`crate::sidecar::CALL_TIMEOUT`]). The
+/// function `lease_length` in the database says the same.
 pub(crate) const LEASE: Duration = Duration::from_secs(10);
 
-/// [`LEASE`] in SQL.
-pub(crate) const LEASE_SQL: &str = "interval '10 seconds'";
-
-/// The CTEs that number and append the event of `change`.
-pub const APPEND_EVENT: &str = "
-, breaker AS (
-    SELECT EXISTS (
-        SELECT FROM publish_breaker WHERE sidecar = $5 AND dependency = 'pubsub' AND failures > 0
-    ) AS open
-), lane AS (
-    INSERT INTO lanes AS lane (user_id, head, lease_token, leased_until)
-    SELECT
-        change.user_id,
-        1,
-        CASE WHEN NOT breaker.open THEN $4::text::uuid END,
-        CASE WHEN NOT breaker.open THEN clock_timestamp() + interval '10 seconds' END
-    FROM change, breaker
-    ON CONFLICT (user_id) DO UPDATE SET
-        head = lane.head + 1,
-        (lease_token, leased_until) = (
-            SELECT
-                CASE WHEN free THEN excluded.lease_token ELSE lane.lease_token END,
-                CASE WHEN free THEN now + interval '10 seconds' ELSE lane.leased_until END
-            FROM (
-                SELECT
-                    now,
-                    excluded.lease_token IS NOT NULL
-                        AND coalesce(lane.leased_until <= now, true)
-                        AND coalesce(lane.blocked_until <= now, true) AS free
-                FROM (SELECT clock_timestamp() AS now) AS clock
-            ) AS lease
-        )
-    RETURNING
-        lane.user_id,
-        lane.head,
-        lane.published,
-        coalesce(lane.lease_token = $4::text::uuid, false) AS leased,
-        clock_timestamp() AS now
-), event AS (
-    INSERT INTO events AS event
-        (user_id, sequence, id, type, topic, source, task_id, time, data, traceparent)
-    SELECT
-        lane.user_id,
-        lane.head,
-        $1::text::uuid,
-        change.type,
-        change.topic,
-        $2,
-        change.task_id,
-        lane.now,
-        change.data || jsonb_build_object('timestamp', rfc3339(lane.now)),
-        $3
-    FROM lane, change
-    RETURNING event AS row
-)
-";
-
-/// The expression that tells what was emitted: an [`Emitted`] as JSON, or NULL.
+/// The expression that appends the event of `change` and tells what happened: an [`Emitted`] as JSON, or NULL.
 pub const EMITTED: &str = "(
-    SELECT jsonb_build_object(
-        'outbound', outbound_event(event.row), 'published', lane.published, 'leased', lane.leased
+    SELECT append_event(
+        $1::text::uuid, $2, $3, $4::text::uuid, $5,
+        change.user_id, change.task_id, change.type, change.topic, change.data
     )
-    FROM event, lane
+    FROM change
 )";
 
 /// An event to be published.
@@ -121,7 +65,7 @@ pub struct Emitted {
     pub leased: bool,
 }
 
-/// What the tail of one statement needs to know.
+/// What the end of one statement needs to know.
 pub struct Outbox<'a> {
     /// The CloudEvents attribute `source`, such as `/todo/task-api`.
     pub source: &'a str,
@@ -169,7 +113,7 @@ impl<'a> Outbox<'a> {
         self.lease
     }
 
-    /// The statement's parameters: the tail's, then its own. `sidecar` names the one that would publish.
+    /// The statement's parameters: the end's, then its own. `sidecar` names the one that would publish.
     pub fn parameters(
         &self,
         sidecar: &str,

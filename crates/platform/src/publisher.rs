@@ -13,7 +13,7 @@ use serde_json::json;
 use crate::breaker::{Breaker, Dependency};
 use crate::database::{Database, DatabaseError, number, text};
 use crate::log::{self, Level};
-use crate::outbox::{Emitted, LEASE, LEASE_SQL, Lease, OutboundEvent};
+use crate::outbox::{Emitted, LEASE, Lease, OutboundEvent};
 use crate::sidecar::{CALL_TIMEOUT, Sidecar, SidecarError};
 use spin_sdk::pg4::ParameterValue;
 
@@ -119,17 +119,7 @@ impl Publisher<'_> {
     pub async fn publish_rest(&self, user: &str) -> Turn {
         let lease = Lease::ask();
         let taken: Result<Holding, _> = self.database.query(
-            &format!(
-                "WITH lane AS (
-                    UPDATE lanes SET lease_token = $2::text::uuid, leased_until = clock_timestamp() + {LEASE_SQL}
-                    WHERE user_id = $1
-                        AND published < head
-                        AND coalesce(leased_until <= clock_timestamp(), true)
-                        AND coalesce(blocked_until <= clock_timestamp(), true)
-                    RETURNING user_id, published, lease_token
-                )
-                {NEXT_EVENTS}"
-            ),
+            "SELECT take_lane($1, $2::text::uuid, $3)::text",
             &[text(user), text(lease.token), number(BATCH)],
         );
         let outcome = match taken {
@@ -254,35 +244,16 @@ impl Publisher<'_> {
         published: i64,
         after: After,
     ) -> Result<Holding, DatabaseError> {
-        let keep = "NOT $5::boolean AND head > $4::bigint";
         self.database.query(
-            &format!(
-                "WITH lane AS (
-                    UPDATE lanes SET
-                        published = $4::bigint,
-                        lease_token = CASE WHEN {keep} THEN lease_token END,
-                        leased_until = CASE WHEN {keep} THEN clock_timestamp() + {LEASE_SQL} END,
-                        blocked_until = CASE WHEN $6::boolean THEN clock_timestamp() + interval '5 minutes' END
-                    WHERE user_id = $1 AND lease_token = $2::text::uuid AND published = $7::bigint
-                    RETURNING user_id, published, lease_token
-                ), counted AS (
-                    INSERT INTO analytics_daily AS daily (user_id, day, type, count)
-                    SELECT event.user_id, (event.time AT TIME ZONE 'UTC')::date, event.type, count(*)
-                    FROM lane JOIN events AS event ON event.user_id = lane.user_id
-                    WHERE event.sequence > $7::bigint AND event.sequence <= $4::bigint
-                    GROUP BY 1, 2, 3
-                    ON CONFLICT (user_id, day, type) DO UPDATE SET count = daily.count + excluded.count
-                )
-                {NEXT_EVENTS}"
-            ),
+            "SELECT acknowledge_lane($1, $2::text::uuid, $3, $4, $5, $6, $7)::text",
             &[
                 text(user),
                 text(lease.token),
-                number(BATCH),
+                number(acknowledged),
                 number(published),
                 ParameterValue::Boolean(after != After::Continue),
                 ParameterValue::Boolean(after == After::Block),
-                number(acknowledged),
+                number(BATCH),
             ],
         )
     }
@@ -321,26 +292,3 @@ impl Publisher<'_> {
         log::line(level, self.component, "event", fields);
     }
 }
-
-/// Ends a statement whose CTE `lane` holds the lease, or does not: the next events of the lane, at most `$3`. Commits
-/// are in the order of the numbers, so what the statement sees is a run without gaps; where the lane moved while the
-/// statement waited for its lock, the newest are not in it and come with the next acknowledgement.
-const NEXT_EVENTS: &str = "
-SELECT jsonb_build_object(
-    'held', EXISTS (SELECT FROM lane WHERE lease_token = $2::text::uuid),
-    'published', (SELECT published FROM lane),
-    'events', coalesce(
-        (
-            SELECT jsonb_agg(outbound_event(next.row) ORDER BY next.sequence)
-            FROM lane CROSS JOIN LATERAL (
-                SELECT event AS row, event.sequence
-                FROM events AS event
-                WHERE event.user_id = lane.user_id AND event.sequence > lane.published
-                ORDER BY event.sequence
-                LIMIT $3::bigint
-            ) AS next
-            WHERE lane.lease_token = $2::text::uuid
-        ),
-        '[]'
-    )
-)::text";

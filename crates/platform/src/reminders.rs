@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::breaker::{Breaker, Dependency};
 use crate::database::{Database, DatabaseError, optional_text, text};
 use crate::log::{self, Level};
-use crate::outbox::{APPEND_EVENT, EMITTED, Emitted, Outbox};
+use crate::outbox::{EMITTED, Emitted, Outbox};
 use crate::sidecar::{Sidecar, SidecarError};
 
 /// The expression that describes the alarm of the row `reminder`: an [`Alarm`] as JSON. `$5` is the sidecar's name.
@@ -104,7 +104,7 @@ impl Reminders<'_> {
                         'remind_at', rfc3339((reminder).remind_at)
                     ) AS data
                 FROM triggered
-            ){APPEND_EVENT}
+            )
             SELECT jsonb_build_object('emitted', {EMITTED}, 'alarm', (SELECT {ALARM} FROM early))::text"
         );
         self.database.query(
