@@ -10,9 +10,9 @@ use crate::own_stack::{OwnStack, done};
 /// The lease lasts 10 s, the relay comes every 5 s.
 const TAKEN_OVER: Limit = Limit::new("a lease runs out and the relay comes", 25);
 
-/// Statements about lanes that are done, begun after a moment; there are none while all is published.
+/// Acknowledgements that are done, begun after a moment; there are none while all is published.
 const TOLD: &str = "SELECT count(*) FROM pg_stat_activity
-    WHERE datname = current_database() AND state = 'idle' AND query LIKE '%UPDATE lanes%'
+    WHERE datname = current_database() AND state = 'idle' AND query LIKE '%acknowledge_lane%'
     AND query_start > $1::text::timestamptz";
 
 #[test]
