@@ -1,0 +1,1 @@
+#[test] fn a() { xtask::programs::KubernetesTools::prepare(&xtask::report::Report::new()).unwrap(); }
