@@ -66,7 +66,9 @@ fn run(database: &mut Database, name: &str, query: &Query) -> Gauges {
         .map(|(name, column)| (name.as_str(), column))
         .collect();
     assert!(
-        columns.values().all(|column| !column.description.is_empty()),
+        columns
+            .values()
+            .all(|column| !column.description.is_empty()),
         "{name}"
     );
     let mut gauges = Gauges::new();
