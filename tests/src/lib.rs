@@ -12,6 +12,7 @@ pub mod answer;
 pub mod database;
 pub mod events;
 pub mod flow;
+pub mod gauges;
 pub mod lanes;
 pub mod logs;
 pub mod raw_http;

@@ -6,6 +6,7 @@ mod app_killed;
 mod asleep;
 mod blocked_lane;
 mod database_outage;
+mod gauges;
 mod killed_under_load;
 mod own_stack;
 mod sidecar_gone;
