@@ -11,45 +11,13 @@ use serde::{Deserialize, Serialize};
 
 use crate::cargo::Cargo;
 use crate::components::{self, copy_if_changed};
-use crate::go_programs::{GoModule, GoPrograms};
+use crate::kafka_programs::{self, KafkaPrograms};
 use crate::postgres_programs::{self, PostgresPrograms};
 use crate::report::Report;
-use crate::{process, workspace};
+use crate::{build_cache, process, workspace};
 
 /// The line of Dapr versions whose `daprd` may be used as installed.
 const DAPR_LINE: &str = "1.18.";
-
-/// Dapr, the local broker and the migration tool.
-const STACK_PROGRAMS: GoPrograms = GoPrograms {
-    names: "daprd, scheduler, broker and migrate",
-    sources: "tools/dapr",
-    modules: &[
-        GoModule {
-            folder: ".",
-            arguments: &["./cmd/..."],
-        },
-        GoModule {
-            folder: "migrate",
-            arguments: &["-tags", "pgx5", "tool"],
-        },
-    ],
-};
-
-/// What renders and validates `k8s/`.
-const KUBERNETES_TOOLS: GoPrograms = GoPrograms {
-    names: "kustomize and kubectl-validate",
-    sources: "tools/kubernetes",
-    modules: &[
-        GoModule {
-            folder: ".",
-            arguments: &["tool"],
-        },
-        GoModule {
-            folder: "validate",
-            arguments: &["tool"],
-        },
-    ],
-};
 
 /// What serves `spin.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,6 +46,9 @@ pub struct Programs {
     pub migrate: PathBuf,
     /// The database server, unless one is given by its address.
     pub postgres: Option<PostgresPrograms>,
+    /// Apache Kafka, where it is wanted.
+    #[serde(default)]
+    pub kafka: Option<KafkaPrograms>,
 }
 
 impl Programs {
@@ -96,7 +67,7 @@ impl Programs {
         }
         let cargo = Cargo::take(report)?;
         let (go_programs, postgres, rust_programs) = thread::scope(|scope| {
-            let go_programs = scope.spawn(|| StackPrograms::prepare(report));
+            let go_programs = scope.spawn(|| GoPrograms::prepare(report));
             let postgres = scope.spawn(|| {
                 own_postgres
                     .then(|| postgres_programs::prepare(&cargo, report))
@@ -118,7 +89,17 @@ impl Programs {
             broker: go_programs.broker,
             migrate: go_programs.migrate,
             postgres,
+            kafka: None,
         })
+    }
+
+    /// Adds Apache Kafka, for [`apache_kafka`](crate::stack::StackOptions::apache_kafka).
+    ///
+    /// # Errors
+    /// As [`kafka_programs::check`], or when its libraries cannot be downloaded.
+    pub fn with_kafka(mut self, report: &Report) -> Result<Self> {
+        self.kafka = Some(kafka_programs::prepare(report)?);
+        Ok(self)
     }
 }
 
@@ -155,16 +136,16 @@ fn build_devhost(cargo: &Cargo, report: &Report) -> Result<PathBuf> {
     Ok(copy)
 }
 
-struct StackPrograms {
+struct GoPrograms {
     daprd: PathBuf,
     scheduler: PathBuf,
     broker: PathBuf,
     migrate: PathBuf,
 }
 
-impl StackPrograms {
+impl GoPrograms {
     fn prepare(report: &Report) -> Result<Self> {
-        let built = STACK_PROGRAMS.build(report)?;
+        let built = build_go_programs(report)?;
         let (daprd, scheduler) = match installed_dapr() {
             Some(installed) => {
                 report.step(format!(
@@ -210,6 +191,16 @@ fn is_suitable(program: &Path) -> bool {
     })
 }
 
+/// Builds `tools/dapr` and returns the folder of the programs.
+fn build_go_programs(report: &Report) -> Result<PathBuf> {
+    let what = "daprd, scheduler, broker and migrate with Go";
+    let built = build_cache::get("dapr", what, report, |sources, into| {
+        build_cache::go_build(sources, into, &["./cmd/..."])?;
+        build_cache::go_build(&sources.join("migrate"), into, &["-tags", "pgx5", "tool"])
+    })?;
+    Ok(built.join("bin"))
+}
+
 /// Paths of what renders and validates the manifests in `k8s/`. Tests need them, a stack does not.
 #[derive(Clone, Debug)]
 pub struct KubernetesTools {
@@ -225,10 +216,14 @@ impl KubernetesTools {
     /// # Errors
     /// When they cannot be built; the message says what to install.
     pub fn prepare(report: &Report) -> Result<Self> {
-        let built = KUBERNETES_TOOLS.build(report)?;
+        let what = "kustomize and kubectl-validate with Go";
+        let built = build_cache::get("kubernetes", what, report, |sources, into| {
+            build_cache::go_build(sources, into, &["tool"])?;
+            build_cache::go_build(&sources.join("validate"), into, &["tool"])
+        })?;
         Ok(Self {
-            kustomize: built.join("kustomize"),
-            kubectl_validate: built.join("kubectl-validate"),
+            kustomize: built.join("bin/kustomize"),
+            kubectl_validate: built.join("bin/kubectl-validate"),
         })
     }
 }
