@@ -1,1 +1,10 @@
-#[test] fn a() { xtask::programs::KubernetesTools::prepare(&xtask::report::Report::new()).unwrap(); }
+//! The manifests in `k8s/`: rendered, valid, and agreeing with each other and with the rest of the repository.
+
+mod dapr;
+mod kafka;
+mod layer;
+mod network;
+mod secrets;
+mod settings;
+mod valid;
+mod versions;
