@@ -10,12 +10,15 @@ use xtask::endpoints::Endpoints;
 use xtask::programs::Programs;
 use xtask::report::Report;
 use xtask::stack::StackOptions;
-use xtask::{process, wasm_target, workspace};
+use xtask::{kafka_programs, process, wasm_target, workspace};
 
 use super::up::database_url;
-use crate::TestArguments;
+use crate::{BrokerName, TestArguments};
 
 pub fn run(arguments: &TestArguments, report: Report) -> Result<()> {
+    if arguments.broker == BrokerName::Kafka {
+        kafka_programs::check()?;
+    }
     let cargo = Cargo::take(&report)?;
     if !arguments.e2e {
         check_style(&cargo, report)?;
@@ -73,7 +76,10 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     report.step("end-to-end tests");
     let database_url = database_url();
     let host = arguments.host.map(Into::into);
-    let programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    if arguments.broker == BrokerName::Kafka {
+        programs = programs.with_kafka(&report)?;
+    }
     // Before the stack starts, so that it does not idle while the tests compile.
     let mut compile = cargo.command(["test", "--package", "e2e", "--no-run"]);
     Cargo::quieten(&mut compile);
@@ -86,6 +92,9 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
         .report(report);
     if let Some(url) = &database_url {
         options = options.postgres(url);
+    }
+    if arguments.broker == BrokerName::Kafka {
+        options = options.apache_kafka();
     }
     let stack = options.start()?;
     let mut conformance = cargo.command(["test", "--profile", "tool", "--package", "devhost"]);

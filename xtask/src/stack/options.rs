@@ -19,6 +19,7 @@ pub struct StackOptions {
     pub(super) programs: Programs,
     pub(super) postgres_url: Option<String>,
     pub(super) kafka: Option<String>,
+    pub(super) apache_kafka: bool,
     pub(super) persist: Option<PathBuf>,
     pub(super) listen: Option<SocketAddrV4>,
     pub(super) broker_on_disk: bool,
@@ -36,6 +37,7 @@ impl StackOptions {
             programs,
             postgres_url: None,
             kafka: None,
+            apache_kafka: false,
             persist: None,
             listen: None,
             broker_on_disk: false,
@@ -46,11 +48,13 @@ impl StackOptions {
         }
     }
 
-    /// A further stack beside a running one, for a test: the same programs and Postgres server, but
-    /// a database, broker and everything else of its own.
+    /// A further stack beside a running one, for a test: the same programs, Postgres server and kind
+    /// of broker, but a database, broker and everything else of its own.
     #[must_use]
     pub fn beside(endpoints: &Endpoints) -> Self {
-        Self::new(endpoints.programs.clone()).postgres(&endpoints.postgres_url)
+        let mut options = Self::new(endpoints.programs.clone()).postgres(&endpoints.postgres_url);
+        options.apache_kafka = endpoints.kafka_secrets.is_some();
+        options
     }
 
     /// Uses a server by the address of one of its databases; one more is created in it for the
@@ -75,6 +79,15 @@ impl StackOptions {
         self
     }
 
+    /// Runs Apache Kafka, with access control and the topics and users of `k8s/kafka/strimzi`, and
+    /// gives the sidecar the components of `k8s/dapr-components`. The programs must have been
+    /// prepared [`with_kafka`](Programs::with_kafka).
+    #[must_use]
+    pub fn apache_kafka(mut self) -> Self {
+        self.apache_kafka = true;
+        self
+    }
+
     /// Keeps data and secrets in a folder, for the next stack started with it.
     #[must_use]
     pub fn persist(mut self, folder: &Path) -> Self {
@@ -89,14 +102,15 @@ impl StackOptions {
         self
     }
 
-    /// Lets the broker of a throw-away stack survive being killed; in memory it loses everything.
+    /// Lets the small broker of a throw-away stack survive being killed; in memory it loses
+    /// everything. Apache Kafka always survives.
     #[must_use]
     pub fn broker_on_disk(mut self) -> Self {
         self.broker_on_disk = true;
         self
     }
 
-    /// Partitions of the topics `tasks` and `reminders`.
+    /// Partitions of the small broker's topics `tasks` and `reminders`.
     #[must_use]
     pub fn partitions(mut self, partitions: i32) -> Self {
         self.partitions = partitions;
