@@ -17,6 +17,7 @@ pub mod lanes;
 pub mod logs;
 pub mod raw_http;
 pub mod replica;
+pub mod spans;
 pub mod todo;
 pub mod tokens;
 pub mod wait;

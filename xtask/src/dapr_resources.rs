@@ -8,10 +8,11 @@ use anyhow::{Context, Result};
 use crate::stack::Folders;
 use crate::workspace;
 
-/// Folders of components, and a configuration.
+/// Folders of components, and configurations.
 pub(crate) struct DaprResources {
     folders: Vec<PathBuf>,
-    configuration: PathBuf,
+    /// A later one adds to the one before, or changes it.
+    configurations: Vec<PathBuf>,
 }
 
 impl DaprResources {
@@ -20,7 +21,7 @@ impl DaprResources {
         let dapr = workspace::root().join("dapr");
         Self {
             folders: vec![dapr.join("local")],
-            configuration: dapr.join("configuration.yaml"),
+            configurations: vec![dapr.join("configuration.yaml")],
         }
     }
 
@@ -50,9 +51,30 @@ spec:
         let file = cluster.join("secret-store.yaml");
         fs::write(&file, store).with_context(|| format!("cannot write {}", file.display()))?;
         Ok(Self {
-            configuration: components.join("configuration.yaml"),
+            configurations: vec![components.join("configuration.yaml")],
             folders: vec![components, cluster],
         })
+    }
+
+    /// Has the sidecar send the spans of all traces to an address, as Zipkin takes them.
+    pub(crate) fn send_spans(&mut self, folders: &Folders, address: &str) -> Result<()> {
+        let configuration = format!(
+            "apiVersion: dapr.io/v1alpha1
+kind: Configuration
+metadata:
+  name: todo-events
+spec:
+  tracing:
+    samplingRate: \"1\"
+    zipkin:
+      endpointAddress: {address}
+"
+        );
+        let file = folders.state.join("tracing.yaml");
+        fs::write(&file, configuration)
+            .with_context(|| format!("cannot write {}", file.display()))?;
+        self.configurations.push(file);
+        Ok(())
     }
 
     /// As flags of `daprd`.
@@ -61,8 +83,9 @@ spec:
             .folders
             .iter()
             .map(|folder| ("--resources-path", folder));
+        let configurations = self.configurations.iter().map(|file| ("--config", file));
         folders
-            .chain([("--config", &self.configuration)])
+            .chain(configurations)
             .flat_map(|(flag, path)| [flag.to_owned(), path.display().to_string()])
             .collect()
     }

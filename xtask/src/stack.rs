@@ -98,11 +98,14 @@ impl Stack {
             database_url: &database_url,
             variables: &options.variables,
         })?;
-        let resources = if options.apache_kafka {
+        let mut resources = if options.apache_kafka {
             DaprResources::kubernetes(&folders)?
         } else {
             DaprResources::local()
         };
+        if let Some(address) = &options.spans {
+            resources.send_spans(&folders, address)?;
+        }
         let daprd = services::daprd(
             programs,
             &ports,

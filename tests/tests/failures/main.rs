@@ -11,3 +11,4 @@ mod killed_under_load;
 mod own_stack;
 mod sidecar_gone;
 mod stalled_holder;
+mod traces;

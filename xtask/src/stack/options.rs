@@ -25,6 +25,7 @@ pub struct StackOptions {
     pub(super) broker_on_disk: bool,
     pub(super) partitions: i32,
     pub(super) variables: Vec<(String, String)>,
+    pub(super) spans: Option<String>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) report: Report,
 }
@@ -43,6 +44,7 @@ impl StackOptions {
             broker_on_disk: false,
             partitions: PARTITIONS,
             variables: Vec::new(),
+            spans: None,
             state_dir: None,
             report: Report::silent(),
         }
@@ -121,6 +123,13 @@ impl StackOptions {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has the sidecar send its spans to an address, as Zipkin takes them. By default it has none.
+    #[must_use]
+    pub fn spans(mut self, address: &str) -> Self {
+        self.spans = Some(address.to_owned());
         self
     }
 
