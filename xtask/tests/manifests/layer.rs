@@ -6,7 +6,6 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::LazyLock;
 
-use serde::Deserialize as _;
 use serde_json::Value;
 use xtask::programs::KubernetesTools;
 use xtask::report::Report;
@@ -78,13 +77,10 @@ pub fn objects_of(path: &str) -> Vec<Value> {
 }
 
 fn objects(text: &str, place: &str) -> Vec<Value> {
-    serde_yaml_ng::Deserializer::from_str(text)
-        .map(|document| match Value::deserialize(document) {
-            Ok(object) => object,
-            Err(error) => panic!("{place}: {error}"),
-        })
-        .filter(|object| !object.is_null())
-        .collect()
+    match serde_saphyr::from_multiple(text) {
+        Ok(objects) => objects,
+        Err(error) => panic!("{place}: {error}"),
+    }
 }
 
 /// The names of the folders in a folder, in order.

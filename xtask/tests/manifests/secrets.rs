@@ -52,7 +52,8 @@ fn collect(value: &Value, within: &str, used: &mut BTreeSet<(String, Option<Stri
             match within {
                 "secretKeyRef" | "secretTargetRef" | "accessKeyId" | "secretAccessKey" => {
                     if let Some(name) = named("name") {
-                        used.insert((name, named("key")));
+                        let optional = fields.get("optional") == Some(&Value::Bool(true));
+                        used.insert((name, named("key").filter(|_| !optional)));
                     }
                 }
                 "secret" => {

@@ -62,61 +62,65 @@ fn every_layer_renders_and_is_valid() {
     );
 }
 
-/// What is written in a layer, what is put in its place, and what must be said about it.
-const MISTAKES: [(&str, &str, &str, &str); 8] = [
-    (
+/// A mistake in a layer: what is written, what is put in its place, and what must be said about it.
+struct Mistake(&'static str, &'static str, &'static str, &'static str);
+
+const MISTAKES: [Mistake; 8] = [
+    Mistake(
         "prod/app",
         "  executor: spintainer\n",
         "  executor: spintainer\n  replica: 3\n",
-        "unknown field \"spec.replica\"",
+        "spec.replica: Invalid value: value provided for unknown field",
     ),
-    (
+    Mistake(
         "prod/app",
         "  enableAutoscaling: true\n",
         "  enableAutoscaling: always\n",
-        "spec.enableAutoscaling: Invalid value",
+        "spec.enableAutoscaling in body must be of type boolean",
     ),
-    (
+    Mistake(
         "prod/app",
         "  executor: spintainer\n",
         "",
         "spec.executor: Required value",
     ),
-    (
+    // A built-in type.
+    Mistake(
         "prod/app",
-        "  maxUnavailable: 1\n",
-        "  maxUnavailable: [1]\n",
-        "spec.maxUnavailable",
+        "  policyTypes:\n  - Ingress\n  - Egress\n",
+        "  policyTypes: Ingress\n",
+        "spec.policyTypes in body must be of type array",
     ),
-    (
+    // A version that Strimzi has retired.
+    Mistake(
         "prod/kafka",
         "kafka.strimzi.io/v1\nkind: KafkaUser",
         "kafka.strimzi.io/v1beta2\nkind: KafkaUser",
-        "not found",
+        "failed to locate OpenAPI spec for GV: kafka.strimzi.io/v1beta2",
     ),
-    (
+    Mistake(
         "prod/postgres",
         "  instances: 3\n",
         "  instances: 0\n",
-        "spec.instances: Invalid value",
+        "spec.instances in body should be greater than or equal to 1",
     ),
-    (
+    Mistake(
         "prod/monitoring",
-        "    podMetricsEndpoints:",
-        "    podMetricsEndpoint:",
-        "podMetricsEndpoint",
+        "  podMetricsEndpoints:",
+        "  podMetricsEndpoint:",
+        "spec.podMetricsEndpoint: Invalid value: value provided for unknown field",
     ),
-    (
+    Mistake(
         "dev/app",
         "dapr.io/v1alpha1\nkind: Resiliency",
         "dapr.io/v1alpha1\nkind: Resilience",
-        "not found",
+        "kind Resilience not found in dapr.io/v1alpha1",
     ),
 ];
 
 #[test]
 fn mistakes_are_found() {
-    for (layer, right, wrong, complaint) in MISTAKES {
+    for Mistake(layer, right, wrong, complaint) in MISTAKES {
         let text = &Layer::get(layer).text;
         assert!(text.contains(right), "{layer} has no {right:?}");
         let said = complaints(&text.replacen(right, wrong, 1));
