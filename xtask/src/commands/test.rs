@@ -42,10 +42,12 @@ fn check_style(cargo: &Cargo, report: Report) -> Result<()> {
     process::run(cargo.command(["fmt", "--all", "--check"]))
         .context("`cargo fmt --all` formats the Rust code")?;
     let mut gofmt = Command::new("gofmt");
-    gofmt.args(["-l", "."]).current_dir(go_module());
+    gofmt
+        .args(["-l", "."])
+        .current_dir(workspace::root().join("tools"));
     let unformatted = process::read(gofmt, Duration::from_secs(60))?;
     if !unformatted.is_empty() {
-        bail!("`gofmt -w` has to format, in tools/dapr: {unformatted}");
+        bail!("`gofmt -w` has to format, in tools: {unformatted}");
     }
     report.step("lints: cargo clippy, go vet");
     let mut clippy = cargo.command(["clippy", "--workspace", "--all-targets"]);
@@ -71,7 +73,12 @@ fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
         "--exclude",
         "devhost",
     ]))?;
-    process::run(go(["test", OWN_GO_PACKAGE]))
+    process::run(go(["test", OWN_GO_PACKAGE]))?;
+    let mut monitoring = Command::new("go");
+    monitoring
+        .args(["test", "./..."])
+        .current_dir(workspace::root().join("tools/prometheus"));
+    process::run(monitoring)
 }
 
 fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) -> Result<()> {
