@@ -29,6 +29,8 @@ pub const RUN: [&str; 4] = [
 
 /// What the documents call the reader's database.
 const READERS_DATABASE: &str = "postgres://todo:todo@127.0.0.1:5432/todo?sslmode=disable";
+/// Its port.
+const READERS_POSTGRES: u16 = 5432;
 
 #[test]
 fn the_readme() {
@@ -215,14 +217,13 @@ fn with_free_ports(commands: &str, ports: &mut BTreeMap<u16, u16>) -> String {
             .unwrap_or(after.len());
         let (number, after) = after.split_at(digits);
         match number.parse() {
-            // The reader's database.
-            Ok(5432) | Err(_) => replaced.push_str(number),
-            Ok(port) => {
+            Ok(port) if port >= 1024 && port != READERS_POSTGRES => {
                 let free = ports
                     .entry(port)
                     .or_insert_with(|| ports::free().expect("a free port"));
                 replaced.push_str(&free.to_string());
             }
+            _ => replaced.push_str(number),
         }
         rest = after;
     }
