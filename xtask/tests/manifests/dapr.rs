@@ -33,6 +33,7 @@ fn annotations_are_the_flags_of_the_local_sidecar() {
     ];
     let code = text("xtask/src/services.rs");
     let by_hand = text("dapr/README.md");
+    let compose = text("docker-compose.kafka.yml");
     for layer in Layer::named("app") {
         let (place, annotations) = annotated(layer);
         for (annotation, flag) in same {
@@ -44,6 +45,10 @@ fn annotations_are_the_flags_of_the_local_sidecar() {
             assert!(
                 by_hand.contains(&format!("{flag} {value}")),
                 "{place}: dapr.io/{annotation} is {value}; not so in dapr/README.md"
+            );
+            assert!(
+                compose.contains(&format!("{flag}={value}\n")),
+                "{place}: dapr.io/{annotation} is {value}; not so in docker-compose.kafka.yml"
             );
         }
         for on in ["enabled", "enable-app-health-check"] {

@@ -269,7 +269,21 @@ fn brokers_are_where_everyone_looks_for_them() {
 }
 
 #[test]
-fn dead_letters_and_lag_are_watched_by_their_names() {
+fn containers_get_the_same_topics() {
+    let compose = text("docker-compose.kafka.yml");
+    for topic in Layer::get("prod/kafka").kind("KafkaTopic") {
+        let partitions = topic.text("/spec/partitions");
+        let retention = topic.text("/spec/config/retention.ms");
+        let command = format!("create {} {partitions} {retention}\n", topic.name());
+        assert!(
+            compose.contains(&command),
+            "docker-compose.kafka.yml has no {command:?}"
+        );
+    }
+}
+
+#[test]
+fn lag_is_watched_for_both_groups() {
     let alerts = text("k8s/monitoring/alerts.yaml");
     assert!(
         alerts.contains("consumergroup=~\"recurrence|reminder\""),

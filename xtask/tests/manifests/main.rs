@@ -4,6 +4,7 @@ mod dapr;
 mod kafka;
 mod layer;
 mod network;
+mod routes;
 mod secrets;
 mod settings;
 mod valid;

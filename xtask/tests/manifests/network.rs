@@ -1,11 +1,10 @@
-//! Who reaches whom: selectors match pods that there are, and nothing public leads to the sidecar's routes.
+//! Who reaches whom: selectors match pods that there are, and let in whom they must and nobody else.
 
 use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
 use crate::layer::{Layer, Object, scalar, text};
-use crate::settings::manifest;
 
 /// The labels of every kind of pod there is in a namespace, as whoever makes them sets them.
 fn pods(app: &Layer, namespace: &str) -> Vec<Value> {
@@ -248,123 +247,100 @@ fn only_the_gateway_and_prometheus_get_in_and_on_the_shim_the_sidecar() {
     }
 }
 
-/// Whether the gateway forwards a path, by the precedence that Gateway API demands: an exact match, then the longest
-/// prefix.
-fn forwarded(route: &Object, path: &str) -> bool {
-    let mut best = (0, false);
-    for rule in route.list("/spec/rules") {
-        for matched in rule["matches"].as_array().into_iter().flatten() {
-            let value = scalar(&matched["path"]["value"]);
-            let rank = match matched["path"]["type"].as_str() {
-                Some("Exact") if value == path => usize::MAX,
-                Some("PathPrefix") if path == value || path.starts_with(&format!("{value}/")) => {
-                    value.len()
-                }
-                Some("Exact" | "PathPrefix") => 0,
-                other => panic!(
-                    "{}: a path of type {other:?} is not portable",
-                    route.place()
-                ),
-            };
-            if rank > best.0 {
-                best = (
-                    rank,
-                    rule["backendRefs"]
-                        .as_array()
-                        .is_some_and(|all| !all.is_empty()),
-                );
-            }
-        }
-    }
-    best.1
-}
-
-#[test]
-fn the_gateway_forwards_only_what_is_public() {
-    let manifest = manifest();
-    let triggers = manifest["trigger"]["http"]
-        .as_array()
-        .cloned()
-        .unwrap_or_default();
-    let routes: Vec<String> = triggers
-        .iter()
-        .filter_map(|trigger| trigger["route"].as_str())
-        .filter(|route| *route != "/...")
-        .map(|route| route.replace("...", "reminder-1"))
-        .collect();
-    assert!(routes.len() >= 6, "spin.toml: {routes:?}");
-    for app in Layer::named("app") {
-        let route = app.find("HTTPRoute", "todo-events");
-        for path in &routes {
-            assert!(
-                !forwarded(&route, path),
-                "{}: {path} is the sidecar's",
-                route.place()
-            );
-        }
-        for path in [
-            "/",
-            "/dapr/subscribe",
-            "/healthz",
-            "/readyz",
-            "/readyz/deliveries",
-            "/api/events",
-            "/apis",
-        ] {
-            assert!(!forwarded(&route, path), "{}: {path}", route.place());
-        }
-        for path in [
-            "/api/alice/tasks",
-            "/api/alice/tasks/1/complete",
-            "/api/events-of-bob/tasks",
-            "/openapi.json",
-        ] {
-            assert!(forwarded(&route, path), "{}: {path}", route.place());
-        }
-        for backend in route
-            .list("/spec/rules")
-            .iter()
-            .filter_map(|rule| rule["backendRefs"].as_array())
-            .flatten()
-        {
-            // The operator's Service.
-            app.find("SpinApp", &scalar(&backend["name"]));
-            assert_eq!(backend["port"], 80, "{}", route.place());
-        }
-    }
-}
-
-#[test]
-fn spans_go_to_the_collector() {
-    for app in Layer::named("app") {
-        let collector = app
-            .beside("monitoring")
-            .find("OpenTelemetryCollector", "otel");
-        let address = |protocol: &str| {
-            let endpoint = collector.text(&format!(
-                "/spec/config/receivers/otlp/protocols/{protocol}/endpoint"
-            ));
-            let port = endpoint.rsplit(':').next().unwrap_or_default().to_owned();
-            let namespace = collector.text("/metadata/namespace");
-            format!("{}-collector.{namespace}.svc:{port}", collector.name())
+/// The ports that pods with these labels may call at a peer whose selector has this label.
+fn callable(app: &Layer, labels: &Value, name: &str, value: &str) -> BTreeSet<String> {
+    let policies = app.kind("NetworkPolicy").into_iter();
+    let policies = policies.filter(|policy| selects(policy.at("/spec/podSelector"), labels));
+    let mut ports = BTreeSet::new();
+    for rule in policies
+        .filter_map(|policy| policy.value["spec"]["egress"].as_array())
+        .flatten()
+    {
+        let has_label = |peer: &Value| {
+            ["podSelector", "namespaceSelector"]
+                .iter()
+                .any(|selector| peer[selector]["matchLabels"][name] == value)
         };
-        let executor = app.kind("SpinAppExecutor")[0];
-        for signal in ["traces", "metrics"] {
-            let endpoint = executor.text(&format!(
-                "/spec/deploymentConfig/otel/exporter_otlp_{signal}_endpoint"
-            ));
-            assert_eq!(
-                endpoint,
-                format!("http://{}/v1/{signal}", address("http")),
-                "{}",
-                executor.place()
+        let peers = rule["to"].as_array();
+        if peers.is_some_and(|peers| peers.iter().any(has_label)) {
+            let listed = rule["ports"].as_array().into_iter().flatten();
+            ports.extend(listed.map(|port| scalar(&port["port"])));
+        }
+    }
+    ports
+}
+
+#[test]
+fn the_sidecar_and_the_app_may_call_what_they_must() {
+    let set = |ports: &[&str]| {
+        ports
+            .iter()
+            .map(|port| (*port).to_owned())
+            .collect::<BTreeSet<_>>()
+    };
+    for app in Layer::named("app") {
+        let service = json!({"core.spinkube.dev/app-name": "todo-events"});
+        let shim = app.name.starts_with("shim/");
+        let sidecar = if shim {
+            json!({"app.kubernetes.io/name": "todo-events-sidecar"})
+        } else {
+            service.clone()
+        };
+        let namespace = "kubernetes.io/metadata.name";
+        let place = &app.name;
+        let kafka = app.beside("kafka").find("Kafka", "todo-events");
+        let listener = kafka.text("/spec/kafka/listeners/0/port");
+        assert_eq!(
+            callable(app, &sidecar, namespace, "kafka"),
+            set(&[&listener]),
+            "{place}"
+        );
+        let peers = kafka.list("/spec/kafka/listeners/0/networkPolicyPeers");
+        for caller in ["todo-app", "keda"] {
+            let admits =
+                |peer: &Value| peer["namespaceSelector"]["matchLabels"][namespace] == caller;
+            assert!(
+                peers.iter().any(admits),
+                "{}: {caller} is not let in",
+                kafka.place()
             );
         }
-        let configuration = app.find("Configuration", "todo-events");
+        // Operator, sentry, placement and scheduler: the ports of their pods in Dapr's chart.
+        let control_plane = set(&["6500", "50001", "50005", "50006"]);
         assert_eq!(
-            configuration.text("/spec/tracing/otel/endpointAddress"),
-            address("grpc")
+            callable(app, &sidecar, namespace, "dapr-system"),
+            control_plane,
+            "{place}"
         );
-        assert_eq!(configuration.text("/spec/tracing/otel/protocol"), "grpc");
+        assert_eq!(
+            callable(app, &service, "cnpg.io/poolerName", "todo-events-db-pooler"),
+            set(&["5432"]),
+            "{place}"
+        );
+        let collector = ("app.kubernetes.io/component", "opentelemetry-collector");
+        for (pod, port) in [(&service, "4318"), (&sidecar, "4317")] {
+            assert!(
+                callable(app, pod, collector.0, collector.1).contains(port),
+                "{place}: {port}"
+            );
+        }
+        assert_eq!(
+            callable(app, &service, namespace, "kube-system"),
+            set(&["53"]),
+            "{place}"
+        );
+        if shim {
+            let sidecars = ("app.kubernetes.io/name", "todo-events-sidecar");
+            assert_eq!(
+                callable(app, &service, sidecars.0, sidecars.1),
+                set(&["3500"]),
+                "{place}"
+            );
+            assert_eq!(
+                callable(app, &sidecar, "core.spinkube.dev/app-name", "todo-events"),
+                set(&["80"]),
+                "{place}"
+            );
+        }
     }
 }
