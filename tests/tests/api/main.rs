@@ -19,6 +19,7 @@ mod merge_patch;
 mod one_row;
 mod paging;
 mod reading;
+mod sidecar_apis;
 mod sidecar_routes;
 mod statements;
 mod unharmed;
