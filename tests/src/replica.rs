@@ -21,16 +21,22 @@ pub struct Replica {
 impl Replica {
     /// Starts one, which keeps a breaker of its own, and waits until it is ready.
     pub fn of(stack: &Endpoints) -> Self {
+        Self::with(stack, &[])
+    }
+
+    /// The same, with some of its variables set otherwise.
+    pub fn with(stack: &Endpoints, variables: &[(&str, &str)]) -> Self {
         let mut endpoints = stack.clone();
         let port = match ports::free() {
             Ok(port) => port,
             Err(error) => panic!("{error:#}"),
         };
-        let state = stack.state_dir.join("replica");
+        let name = format!("replica-{port}");
+        let state = stack.state_dir.join(&name);
         endpoints.api_url = format!("http://127.0.0.1:{port}");
         endpoints.component_logs = state.join("logs");
         let log = fs::create_dir_all(&state)
-            .and_then(|()| fs::File::create(stack.state_dir.join("logs/replica.log")));
+            .and_then(|()| fs::File::create(stack.state_dir.join(format!("logs/{name}.log"))));
         let authority = stack.database_url.split('@').nth(1).unwrap_or_default();
         let authority = authority.split('/').next().unwrap_or_default();
         let mut command = Command::new(&stack.programs.host_program);
@@ -46,15 +52,17 @@ impl Replica {
         if let Ok(log) = log {
             command.stderr(log);
         }
-        for (name, value) in [
+        let own = [
             ("database_url", stack.database_url.as_str()),
             ("database_authority", authority),
             ("dapr_url", &stack.dapr_url),
             ("dapr_api_token", &stack.secrets.dapr_token),
             ("app_api_token", &stack.secrets.app_token),
             ("jwt_secret", &stack.secrets.jwt_secret),
-            ("sidecar_name", "replica"),
-        ] {
+            ("sidecar_name", &name),
+        ];
+        // Of two values of a variable, the last counts.
+        for (name, value) in own.iter().chain(variables) {
             command.args(["--variable", &format!("{name}={value}")]);
         }
         let child = match process::spawn(command, Signal::TERM) {

@@ -6,22 +6,30 @@ use platform::configuration;
 use platform::http::Request;
 use platform::problem::Problem;
 
-/// The client, if the path is theirs; `user` is the path's user.
+/// The client, if the path is theirs; `user` is the path's user. Tokens are made with the key of the variable
+/// `jwt_secret` or, while keys are being rotated, of `jwt_secret_previous`.
 ///
 /// # Errors
 ///
 /// 401 without a valid token, 403 when the path is another user's.
 pub(crate) fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
-    let key = configuration::text("jwt_secret")?;
     let authorization = request.header("authorization");
-    let client =
-        authenticate(authorization.as_deref(), key.as_bytes()).map_err(|error| match error {
-            Unauthenticated::Missing => Problem::unauthenticated("A bearer token is required."),
-            Unauthenticated::Invalid => Problem::unauthenticated("The bearer token is not valid."),
-            Unauthenticated::WeakKey => {
-                Problem::internal("the variable jwt_secret is shorter than 32 bytes")
-            }
-        })?;
+    let authorization = authorization.as_deref();
+    let key = configuration::text("jwt_secret")?;
+    let mut client = authenticate(authorization, key.as_bytes());
+    if client == Err(Unauthenticated::Invalid) {
+        let previous = configuration::text("jwt_secret_previous")?;
+        if !previous.is_empty() {
+            client = authenticate(authorization, previous.as_bytes());
+        }
+    }
+    let client = client.map_err(|error| match error {
+        Unauthenticated::Missing => Problem::unauthenticated("A bearer token is required."),
+        Unauthenticated::Invalid => Problem::unauthenticated("The bearer token is not valid."),
+        Unauthenticated::WeakKey => {
+            Problem::internal("jwt_secret or jwt_secret_previous is shorter than 32 bytes")
+        }
+    })?;
     if client.as_str() == user {
         Ok(client)
     } else {

@@ -10,14 +10,20 @@ use crate::problem::Problem;
 /// The header in which Dapr sends the app's token.
 const HEADER: &str = "dapr-api-token";
 
-/// Lets only a `POST` of the sidecar pass, by the token of the variable `app_api_token`.
+/// Lets only a `POST` of the sidecar pass, by the token of the variable `app_api_token` or, while tokens are being
+/// rotated, of `app_api_token_previous`.
 ///
 /// # Errors
 ///
 /// 401 for any other caller, 405 for another method.
 pub fn authorize(request: &Request) -> Result<(), Problem> {
-    let token = configuration::text("app_api_token")?;
-    if !is_valid(request.header(HEADER).as_deref(), &token) {
+    let sent = request.header(HEADER);
+    if !is_valid(sent.as_deref(), &configuration::text("app_api_token")?)
+        && !is_valid(
+            sent.as_deref(),
+            &configuration::text("app_api_token_previous")?,
+        )
+    {
         return Err(Problem::not_the_sidecar());
     }
     match request.method() {

@@ -20,6 +20,7 @@ mod one_row;
 mod paging;
 mod reading;
 mod sidecar_apis;
+mod rotation;
 mod sidecar_routes;
 mod statements;
 mod unharmed;
