@@ -49,14 +49,13 @@ fn shows(stack: &Endpoints, what: &str, limit: Limit, expected: &[(&str, f64, f6
 }
 
 /// All gauges that alerts watch.
-const WELL: [(&str, f64, f64); 9] = [
+const WELL: [(&str, f64, f64); 8] = [
     ("unpublished_events", 0.0, 0.0),
     ("oldest_unpublished_seconds", 0.0, 0.0),
     ("blocked_lanes", 0.0, 0.0),
     ("overdue_reminders", 0.0, 0.0),
     ("oldest_overdue_seconds", 0.0, 0.0),
     ("open_dead_letters", 0.0, 0.0),
-    ("oldest_open_dead_letter_seconds", 0.0, 0.0),
     ("breakers_open{dependency=\"pubsub\"}", 0.0, 0.0),
     ("breakers_open{dependency=\"jobs\"}", 0.0, 0.0),
 ];
@@ -138,7 +137,6 @@ fn dead_letter_comes_and_goes(todo: &Todo) {
     publish(todo, TASKS_TOPIC, &event);
     let arrived = [
         ("open_dead_letters", 1.0, 1.0),
-        ("oldest_open_dead_letter_seconds", 1.0, 60.0),
         ("table_inserted_total{table=\"dead_letters\"}", 1.0, 1.0),
     ];
     shows(stack, "a dead letter", Limit::DELIVERY, &arrived);
@@ -147,10 +145,7 @@ fn dead_letter_comes_and_goes(todo: &Todo) {
     for letter in letters {
         done(dead_letters::discard(&deployment, &letter.id).map(drop));
     }
-    let discarded = [
-        ("open_dead_letters", 0.0, 0.0),
-        ("oldest_open_dead_letter_seconds", 0.0, 0.0),
-    ];
+    let discarded = [("open_dead_letters", 0.0, 0.0)];
     shows(stack, "it is discarded", Limit::SOON, &discarded);
 }
 
