@@ -119,9 +119,9 @@ struct TestArguments {
     /// What serves the app [default: spin where it is installed]
     #[arg(long)]
     host: Option<HostName>,
-    /// Which broker the end-to-end tests' service has
-    #[arg(long, value_enum, default_value_t)]
-    broker: BrokerName,
+    /// The broker of the end-to-end tests [default: kafka, and small for a part; with --e2e: small]
+    #[arg(long, value_enum, conflicts_with = "unit")]
+    broker: Option<BrokerName>,
     /// Run only end-to-end tests whose name contains this
     #[arg(value_name = "FILTER", requires = "e2e")]
     filter: Option<String>,

@@ -21,6 +21,7 @@ mod one_row;
 mod paging;
 mod reading;
 mod rotation;
+mod sidecar_apis;
 mod sidecar_routes;
 mod statements;
 mod unharmed;

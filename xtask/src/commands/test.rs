@@ -1,6 +1,6 @@
 //! `test`
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -9,15 +9,16 @@ use xtask::cargo::Cargo;
 use xtask::endpoints::Endpoints;
 use xtask::programs::Programs;
 use xtask::report::Report;
-use xtask::stack::StackOptions;
+use xtask::stack::{Stack, StackOptions};
 use xtask::{kafka_programs, process, wasm_target, workspace};
 
 use super::up::database_url;
 use crate::{BrokerName, TestArguments};
 
 pub fn run(arguments: &TestArguments, report: Report) -> Result<()> {
-    if arguments.broker == BrokerName::Kafka {
-        kafka_programs::check()?;
+    if needs_kafka(arguments) {
+        kafka_programs::check()
+            .context("the tests run on Apache Kafka (`--broker small` does without)")?;
     }
     let cargo = Cargo::take(&report)?;
     if !arguments.e2e {
@@ -41,24 +42,33 @@ fn check_style(cargo: &Cargo, report: Report) -> Result<()> {
     report.step("formatting: cargo fmt --check, gofmt -l");
     process::run(cargo.command(["fmt", "--all", "--check"]))
         .context("`cargo fmt --all` formats the Rust code")?;
-    let mut gofmt = Command::new("gofmt");
-    gofmt
-        .args(["-l", "."])
-        .current_dir(workspace::root().join("tools"));
-    let unformatted = process::read(gofmt, Duration::from_secs(60))?;
-    if !unformatted.is_empty() {
-        bail!("`gofmt -w` has to format, in tools: {unformatted}");
+    for module in GO_MODULES {
+        let mut gofmt = Command::new("gofmt");
+        gofmt
+            .args(["-l", "."])
+            .current_dir(workspace::root().join(module));
+        let unformatted = process::read(gofmt, Duration::from_secs(60))?;
+        if !unformatted.is_empty() {
+            bail!("`gofmt -w` has to format, in {module}: {unformatted}");
+        }
     }
     report.step("lints: cargo clippy, go vet");
     let mut clippy = cargo.command(["clippy", "--workspace", "--all-targets"]);
     Cargo::quieten(&mut clippy);
     clippy.args(["--", "--deny", "warnings"]);
     process::run(clippy)?;
-    process::run(go(["vet", OWN_GO_PACKAGE]))
+    process::run(go_in(DAPR, ["vet", OWN_DAPR_PACKAGE]))?;
+    process::run(go_in(KAFKA, ["vet", "./..."]))
 }
 
-/// The Go package that is the project's own work. Vetting the others would also vet all of Dapr, for many minutes.
-const OWN_GO_PACKAGE: &str = "./cmd/broker";
+const DAPR: &str = "tools/dapr";
+const KAFKA: &str = "tools/kafka";
+const PROMETHEUS: &str = "tools/prometheus";
+const GO_MODULES: [&str; 3] = [DAPR, KAFKA, PROMETHEUS];
+
+/// The package of the module that is the project's own work. Vetting the others would also vet all of Dapr, for many
+/// minutes.
+const OWN_DAPR_PACKAGE: &str = "./cmd/broker";
 
 fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
     report.step("unit and component tests: cargo test, go test");
@@ -71,12 +81,31 @@ fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
         "--exclude",
         "devhost",
     ]))?;
-    process::run(go(["test", OWN_GO_PACKAGE]))?;
-    let mut monitoring = Command::new("go");
-    monitoring
-        .args(["test", "./..."])
-        .current_dir(workspace::root().join("tools/prometheus"));
-    process::run(monitoring)
+    process::run(go_in(DAPR, ["test", OWN_DAPR_PACKAGE]))?;
+    process::run(go_in(KAFKA, ["test", "./cmd/..."]))?;
+    process::run(go_in(PROMETHEUS, ["test", "./..."]))
+}
+
+/// A broker, and which end-to-end tests run on it: all, or one of their programs.
+type Suite = (BrokerName, Option<&'static str>);
+
+/// Without being told otherwise: all tests on the broker of production, and on the one of `up` those of what passes
+/// through it; or, of the end-to-end tests alone, what needs least.
+fn suites(arguments: &TestArguments) -> &'static [Suite] {
+    match arguments.broker {
+        Some(BrokerName::Kafka) => &[(BrokerName::Kafka, None)],
+        Some(BrokerName::Small) => &[(BrokerName::Small, None)],
+        None if arguments.e2e => &[(BrokerName::Small, None)],
+        None => &[
+            (BrokerName::Kafka, None),
+            (BrokerName::Small, Some("events")),
+        ],
+    }
+}
+
+fn needs_kafka(arguments: &TestArguments) -> bool {
+    let on_kafka = |(broker, _): &Suite| *broker == BrokerName::Kafka;
+    !arguments.unit && suites(arguments).iter().any(on_kafka)
 }
 
 fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) -> Result<()> {
@@ -84,7 +113,7 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     let database_url = database_url();
     let host = arguments.host.map(Into::into);
     let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
-    if arguments.broker == BrokerName::Kafka {
+    if needs_kafka(arguments) {
         programs = programs.with_kafka(&report)?;
     }
     // Before the stack starts, so that it does not idle while the tests compile.
@@ -94,40 +123,64 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     let guests = build_guests(cargo, &report)?;
     report.step("end-to-end tests compiled");
 
-    let mut options = StackOptions::new(programs)
-        .state_dir(&workspace::state_dir().join("test"))
-        .report(report);
-    if let Some(url) = &database_url {
-        options = options.postgres(url);
+    for (number, suite) in suites(arguments).iter().enumerate() {
+        let mut options = StackOptions::new(programs.clone())
+            .state_dir(&workspace::state_dir().join("test"))
+            .report(report);
+        if let Some(url) = &database_url {
+            options = options.postgres(url);
+        }
+        if suite.0 == BrokerName::Kafka {
+            options = options.apache_kafka();
+        }
+        let stack = options.start()?;
+        // The development host has to do with Postgres, not with the broker.
+        let guests = (number == 0).then_some(guests.as_path());
+        let result = tests_on(&stack, *suite, guests, arguments, cargo, report);
+        let logs = stack.endpoints().state_dir.display().to_string();
+        if let Some(service) = stack.ended() {
+            eprintln!("{} has ended by itself{}", service.name(), service.tail());
+        }
+        stack.stop()?;
+        result.with_context(|| format!("logs of the shared stack are in {logs}"))?;
     }
-    if arguments.broker == BrokerName::Kafka {
-        options = options.apache_kafka();
+    Ok(())
+}
+
+fn tests_on(
+    stack: &Stack,
+    (broker, only): Suite,
+    guests: Option<&Path>,
+    arguments: &TestArguments,
+    cargo: &Cargo,
+    report: Report,
+) -> Result<()> {
+    let endpoints = serde_json::to_string(stack.endpoints())?;
+    if let Some(guests) = guests {
+        let mut conformance = cargo.command(["test", "--profile", "tool", "--package", "devhost"]);
+        conformance
+            .args(["--", "--include-ignored"])
+            .args(&arguments.filter)
+            .env("DEVHOST_TEST_GUESTS", guests)
+            .env("DATABASE_URL", &stack.endpoints().database_url);
+        process::run(conformance)?;
     }
-    let stack = options.start()?;
-    let mut conformance = cargo.command(["test", "--profile", "tool", "--package", "devhost"]);
-    if let Some(filter) = &arguments.filter {
-        conformance.args(["--", "--include-ignored", filter]);
-    } else {
-        conformance.args(["--", "--include-ignored"]);
-    }
-    conformance
-        .env("DEVHOST_TEST_GUESTS", guests)
-        .env("DATABASE_URL", &stack.endpoints().database_url);
     let mut tests = cargo.command(["test", "--package", "e2e"]);
+    if let Some(only) = only {
+        tests.args(["--test", only]);
+    }
     if let Some(filter) = &arguments.filter {
         tests.args(["--", filter]);
     }
-    tests.env(
-        Endpoints::VARIABLE,
-        serde_json::to_string(stack.endpoints())?,
-    );
-    let result = process::run(conformance).and_then(|()| process::run(tests));
-    let logs = stack.endpoints().state_dir.display().to_string();
-    if let Some(service) = stack.ended() {
-        eprintln!("{} has ended by itself{}", service.name(), service.tail());
+    tests.env(Endpoints::VARIABLE, &endpoints);
+    process::run(tests)?;
+    if broker == BrokerName::Kafka && arguments.filter.is_none() {
+        report.step("what the users of Kafka may do: go test");
+        let mut access = go_in(KAFKA, ["test", "-count=1", "./access"]);
+        access.env(Endpoints::VARIABLE, &endpoints);
+        process::run(access)?;
     }
-    stack.stop()?;
-    result.with_context(|| format!("logs of the shared stack are in {logs}"))
+    Ok(())
 }
 
 /// Compiles the components that the development host's tests serve; gives their folder.
@@ -139,12 +192,10 @@ fn build_guests(cargo: &Cargo, report: &Report) -> Result<PathBuf> {
     Ok(cargo.target_dir().join(wasm_target::TARGET).join("release"))
 }
 
-fn go<const N: usize>(arguments: [&str; N]) -> Command {
+fn go_in<const N: usize>(module: &str, arguments: [&str; N]) -> Command {
     let mut command = Command::new("go");
-    command.args(arguments).current_dir(go_module());
     command
-}
-
-fn go_module() -> PathBuf {
-    workspace::root().join("tools/dapr")
+        .args(arguments)
+        .current_dir(workspace::root().join(module));
+    command
 }
