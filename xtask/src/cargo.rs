@@ -89,10 +89,9 @@ impl Cargo {
     }
 }
 
-/// A cargo command that sees the environment as the user's shell has it: `cargo run`, which started
-/// this program, adds variables of its own, and a change of those makes build scripts run again.
-pub(crate) fn command<const N: usize>(cargo: &Path, target_dir: &Path, args: [&str; N]) -> Command {
-    let mut command = Command::new(cargo);
+/// Lets a command see the environment as the user's shell has it: `cargo run` and `cargo test` add variables of their
+/// own, and a change of those makes build scripts run again.
+pub fn remove_own_variables(command: &mut Command) {
     for (name, _) in env::vars_os() {
         let own = name.to_str().is_some_and(|name| {
             ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"]
@@ -104,6 +103,12 @@ pub(crate) fn command<const N: usize>(cargo: &Path, target_dir: &Path, args: [&s
             command.env_remove(name);
         }
     }
+}
+
+/// A cargo command without what cargo added to the environment.
+pub(crate) fn command<const N: usize>(cargo: &Path, target_dir: &Path, args: [&str; N]) -> Command {
+    let mut command = Command::new(cargo);
+    remove_own_variables(&mut command);
     command
         .args(args)
         .env("CARGO_TARGET_DIR", target_dir)

@@ -32,16 +32,23 @@ impl WasmToolchain {
             Self::FromSource(sysroot) => {
                 let cargo = sysroot.join("bin/cargo");
                 let mut command = crate::cargo::command(&cargo, target_dir, build);
-                command
-                    .args(["-Z", "build-std=std,panic_abort"])
-                    .env("RUSTC", sysroot.join("bin/rustc"))
-                    // rustup's, which `cargo run` passes on, would load the other compiler.
-                    .env("LD_LIBRARY_PATH", sysroot.join("lib"))
-                    // `-Z build-std` is not stable yet.
-                    .env("RUSTC_BOOTSTRAP", "1");
+                command.envs(Self::environment(sysroot));
                 command
             }
         }
+    }
+
+    /// What makes the cargo of a [`WasmToolchain::FromSource`] compile the standard library.
+    #[must_use]
+    pub fn environment(sysroot: &Path) -> [(&'static str, PathBuf); 4] {
+        [
+            ("RUSTC", sysroot.join("bin/rustc")),
+            // rustup's, which `cargo run` passes on, would load the other compiler.
+            ("LD_LIBRARY_PATH", sysroot.join("lib")),
+            ("CARGO_UNSTABLE_BUILD_STD", "std,panic_abort".into()),
+            // It is not stable yet.
+            ("RUSTC_BOOTSTRAP", "1".into()),
+        ]
     }
 }
 

@@ -50,10 +50,14 @@ pub fn cache() -> Result<PathBuf> {
     Ok(cache)
 }
 
-/// What `up` leaves for the other commands, and logs: `.todo-events` in the repository.
+/// What `up` leaves for the other commands, and logs: `.todo-events` in the repository, or the folder that
+/// `TODO_EVENTS_STATE_DIR` names.
 #[must_use]
 pub fn state_dir() -> PathBuf {
-    root().join(".todo-events")
+    match env::var_os("TODO_EVENTS_STATE_DIR").filter(|folder| !folder.is_empty()) {
+        Some(folder) => root().join(folder),
+        None => root().join(".todo-events"),
+    }
 }
 
 /// Takes a lock that no other process of this project holds, waiting for it; dropped, it is free.

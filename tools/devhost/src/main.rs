@@ -2,6 +2,7 @@
 
 mod allowed_hosts;
 mod bindings;
+mod build;
 mod composition;
 mod host;
 mod logs;
@@ -39,15 +40,32 @@ struct CommandLine {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run the components' build commands.
+    Build(Build),
     /// Start the application, and serve it until SIGINT or SIGTERM.
     Up(Up),
 }
 
 #[derive(Args)]
-struct Up {
+struct Source {
     /// The manifest, or the folder with a spin.toml.
     #[arg(short, long, visible_alias = "file", default_value = "spin.toml")]
     from: PathBuf,
+}
+
+#[derive(Args)]
+struct Build {
+    #[command(flatten)]
+    source: Source,
+    /// Build this component only. May be repeated.
+    #[arg(short, long)]
+    component_id: Vec<String>,
+}
+
+#[derive(Args)]
+struct Up {
+    #[command(flatten)]
+    source: Source,
     /// Address to listen on; port 0 takes a free one.
     #[arg(long, env = "SPIN_HTTP_LISTEN_ADDR", default_value = "127.0.0.1:3000")]
     listen: String,
@@ -67,8 +85,11 @@ struct Up {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let Command::Up(arguments) = CommandLine::parse().command;
-    match up(arguments).await {
+    let result = match CommandLine::parse().command {
+        Command::Build(arguments) => build(&arguments),
+        Command::Up(arguments) => up(arguments).await,
+    };
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("Error: {error:#}");
@@ -77,14 +98,26 @@ async fn main() -> ExitCode {
     }
 }
 
+impl Source {
+    /// The manifest and the folder it is in.
+    fn load(&self) -> Result<(Manifest, PathBuf)> {
+        let path = if self.from.is_dir() {
+            self.from.join("spin.toml")
+        } else {
+            self.from.clone()
+        };
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        Ok((Manifest::load(&path)?, folder))
+    }
+}
+
+fn build(arguments: &Build) -> Result<()> {
+    let (manifest, folder) = arguments.source.load()?;
+    build::run(&manifest, &folder, &arguments.component_id)
+}
+
 async fn up(arguments: Up) -> Result<()> {
-    let path = if arguments.from.is_dir() {
-        arguments.from.join("spin.toml")
-    } else {
-        arguments.from
-    };
-    let manifest = Manifest::load(&path)?;
-    let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+    let (manifest, folder) = arguments.source.load()?;
     let variables = Variables::resolve(&manifest.variables, &arguments.variables)?;
     let routes = Routes::new(&manifest.http_triggers)?;
 

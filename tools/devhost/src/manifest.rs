@@ -10,6 +10,7 @@ use anyhow::{Context, Result, bail, ensure};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use crate::build::Build;
 use crate::composition::DependencyName;
 
 /// A whole manifest. Tables keep the order in which they are written.
@@ -152,7 +153,8 @@ pub struct Component {
     #[serde(default)]
     ai_models: Vec<String>,
     targets: Option<Vec<toml::Value>>,
-    build: Option<Build>,
+    /// How it is built.
+    pub build: Option<Build>,
     #[serde(default)]
     tool: IndexMap<String, toml::Table>,
     /// Whether dependencies may do what the component may.
@@ -167,16 +169,6 @@ pub struct Component {
 enum Source {
     Local(String),
     Elsewhere(toml::Table),
-}
-
-#[derive(Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[expect(dead_code, reason = "read so that exactly Spin's fields are accepted")]
-struct Build {
-    command: toml::Value,
-    workdir: Option<String>,
-    #[serde(default)]
-    watch: Vec<String>,
 }
 
 #[derive(Debug, Deserialize)]

@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use xtask::cargo::Cargo;
 use xtask::endpoints::Endpoints;
-use xtask::programs::Programs;
+use xtask::programs::{KubernetesTools, Programs};
 use xtask::report::Report;
 use xtask::stack::{Stack, StackOptions};
 use xtask::{kafka_programs, process, wasm_target, workspace};
@@ -71,6 +71,8 @@ const GO_MODULES: [&str; 3] = [DAPR, KAFKA, PROMETHEUS];
 const OWN_DAPR_PACKAGE: &str = "./cmd/broker";
 
 fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
+    // The tests of `k8s/` would build them too, without saying so.
+    KubernetesTools::prepare(&report)?;
     report.step("unit and component tests: cargo test, go test");
     // The development host has its tests beside the end-to-end ones, which compile it anyway.
     process::run(cargo.command([
