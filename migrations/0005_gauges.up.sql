@@ -10,8 +10,7 @@ SELECT
     behind.blocked AS blocked_lanes,
     overdue.reminders AS overdue_reminders,
     coalesce(extract(epoch FROM now() - overdue.oldest), 0)::float8 AS oldest_overdue_seconds,
-    pending.letters AS open_dead_letters,
-    coalesce(extract(epoch FROM now() - pending.oldest), 0)::float8 AS oldest_open_dead_letter_seconds
+    pending.letters AS open_dead_letters
 FROM
     (
         SELECT
@@ -32,9 +31,7 @@ FROM
             AND reminder.remind_at <= now()
             AND (SELECT NOT task.completed FROM tasks AS task WHERE task.id = reminder.task_id)
     ) AS overdue,
-    (
-        SELECT count(*) AS letters, min(first_received_at) AS oldest FROM dead_letters WHERE status = 'open'
-    ) AS pending;
+    (SELECT count(*) AS letters FROM dead_letters WHERE status = 'open') AS pending;
 
 -- How many sidecars have an open breaker. The row of a pod that is gone stays open, but is probed no more.
 CREATE VIEW breaker_gauges AS
