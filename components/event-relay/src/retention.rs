@@ -11,6 +11,9 @@ use crate::COMPONENT;
 /// How many rows of each kind a run deletes.
 const BATCH: i64 = 500;
 
+/// After how many seconds without a probe a sidecar counts as gone: one that is there probes an open breaker all the time.
+const GONE: i64 = 24 * 60 * 60;
+
 /// How long things are kept, in seconds.
 struct Periods {
     topics: i64,
@@ -99,6 +102,8 @@ pub(crate) fn expire(database: &Database) -> Result<i64, Problem> {
             "processed_at",
             periods.processed_ids,
         ),
+        // No row is a closed breaker.
+        ("publish_breaker", "true", "probe_at", GONE),
     ];
     let mut deleted = 0;
     for (table, condition, column, seconds) in kinds {

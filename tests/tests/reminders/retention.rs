@@ -151,6 +151,28 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
     todo.settle(Limit::RECOVERY);
 }
 
+#[test]
+fn the_breaker_of_a_sidecar_that_is_gone_is_forgotten() {
+    let todo = Todo::someone();
+    let (gone, there) = (Uuid::now_v7().to_string(), Uuid::now_v7().to_string());
+    for (sidecar, probed) in [(&gone, OLD), (&there, "23 hours")] {
+        let opened = todo.database().client().execute(
+            "INSERT INTO publish_breaker (sidecar, dependency, failures, probe_at)
+            VALUES ($1, 'pubsub', 3, now() - $2::text::interval)",
+            &[sidecar, &probed],
+        );
+        assert!(matches!(opened, Ok(1)), "{opened:?}");
+    }
+    let left = || {
+        let breakers = "SELECT coalesce(jsonb_agg(sidecar), '[]') FROM publish_breaker WHERE sidecar IN ($1, $2)";
+        todo.database().json(breakers, &[&gone, &there])
+    };
+    until("the breaker is gone", Limit::RECOVERY, || match left() {
+        left if left == json!([there]) => Ok(()),
+        left => Err(left),
+    });
+}
+
 /// Starts a stack with this period, requires that it deletes nothing and says why.
 fn refused(variable: &str, seconds: &str, reason: &str) {
     let stack = started(brisk_options().variable(variable, seconds));
