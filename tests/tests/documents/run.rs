@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use e2e::shared_stack;
 use tempfile::TempDir;
@@ -80,8 +80,7 @@ fn the_calendars_readme() {
     let copy = own.path().join("repository");
     copy_repository(&copy);
     let mut shell = shell(&copy, &own);
-    let cache = workspace::cache().expect("a cache");
-    shell.set("CARGO_TARGET_DIR", cache.join("documents"));
+    shell.set("CARGO_TARGET_DIR", kept("calendar"));
     shell.set("CARGO_NET_OFFLINE", "true");
     run("components/calendar/README.md", shell, str::to_owned);
 }
@@ -150,12 +149,11 @@ fn shell(folder: &Path, own: &TempDir) -> Shell {
     let stack = shared_stack();
     let programs = own.path().join("programs");
     fs::create_dir(&programs).expect("a folder can be made");
-    let compiled = env::var("CARGO_TARGET_DIR").unwrap_or_default();
-    // What cargo compiles on the way to a component is kept where `cargo xtask` has it already.
     script(
         &programs.join("spin"),
         &format!(
-            "unset CARGO_TARGET_DIR\nCARGO_BUILD_BUILD_DIR='{compiled}' exec '{}' \"$@\"",
+            "unset CARGO_TARGET_DIR\nCARGO_BUILD_BUILD_DIR='{}' exec '{}' \"$@\"",
+            kept("spin-build").display(),
             stack.programs.host_program.display()
         ),
     );
@@ -182,10 +180,18 @@ fn shell(folder: &Path, own: &TempDir) -> Shell {
     shell.set("PATH", path);
     shell.set("TODO_EVENTS_STATE_DIR", own.path().join("state"));
     // `cargo xtask test` sets it for its own commands; the reader's cargo has its default.
-    if workspace::cache().is_ok_and(|cache| Path::new(&compiled) == cache.join("cargo")) {
+    let default = workspace::cache().map(|cache| cache.join("cargo"));
+    if default.is_ok_and(|default| env::var_os("CARGO_TARGET_DIR") == Some(default.into())) {
         shell.unset("CARGO_TARGET_DIR");
     }
     shell
+}
+
+/// Where something compiled is kept for the next time. Not with what `cargo xtask` compiles: it selects other packages
+/// at once, and each would compile the other's components again.
+fn kept(name: &str) -> PathBuf {
+    let cache = workspace::cache().expect("a cache");
+    cache.join("documents").join(name)
 }
 
 fn script(path: &Path, commands: &str) {
