@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use xtask::cargo::Cargo;
 use xtask::endpoints::Endpoints;
+use xtask::fuzz::Fuzz;
 use xtask::programs::Programs;
 use xtask::report::Report;
 use xtask::stack::StackOptions;
@@ -73,6 +74,9 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     report.step("end-to-end tests");
     let database_url = database_url();
     let host = arguments.host.map(Into::into);
+    let filter = arguments.filter.as_deref();
+    let fuzz = filter.is_none_or(|filter| "fuzz".contains(filter));
+    let fuzz = fuzz.then(|| Fuzz::prepare(&report)).transpose()?;
     let programs = Programs::prepare(host, database_url.is_none(), &report)?;
     // Before the stack starts, so that it does not idle while the tests compile.
     let mut compile = cargo.command(["test", "--package", "e2e", "--no-run"]);
@@ -105,7 +109,9 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
         Endpoints::VARIABLE,
         serde_json::to_string(stack.endpoints())?,
     );
-    let result = process::run(conformance).and_then(|()| process::run(tests));
+    let result = process::run(conformance)
+        .and_then(|()| process::run(tests))
+        .and_then(|()| fuzz.map_or(Ok(()), |fuzz| fuzz.run(stack.endpoints(), &report)));
     let logs = stack.endpoints().state_dir.display().to_string();
     if let Some(service) = stack.ended() {
         eprintln!("{} has ended by itself{}", service.name(), service.tail());

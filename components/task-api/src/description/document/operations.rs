@@ -78,17 +78,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 .map(notification_list_parameter)
                 .to_vec(),
             problems: &["Invalid"],
-            ..described(
-                "List notifications, newest first",
-                (
-                    200,
-                    page_of(
-                        "A page of notifications.",
-                        "Notification",
-                        &["Unread-Count"],
-                    ),
-                ),
-            )
+            ..described("List notifications, newest first", (200, notifications()))
         },
         Operation::ReadNotification => described(
             "Mark a notification as read",
@@ -289,7 +279,6 @@ fn task(meaning: &str) -> Value {
 
 fn created() -> Value {
     let mut created = json_answer("The task.", &reference("Task"), &["ETag", "Location"]);
-    let of_the_task = json!({"user_id": "$request.path.user_id", "task_id": "$response.body#/id"});
     for operation in [
         Operation::ReadTask,
         Operation::UpdateTask,
@@ -297,10 +286,33 @@ fn created() -> Value {
         Operation::ReopenTask,
         Operation::DeleteTask,
     ] {
-        let id = operation_id(operation);
-        created["links"][&id] = json!({"operationId": id, "parameters": of_the_task});
+        link(&mut created, operation, "task_id", "$response.body#/id");
     }
     created
+}
+
+fn notifications() -> Value {
+    let mut page = page_of(
+        "A page of notifications.",
+        "Notification",
+        &["Unread-Count"],
+    );
+    link(
+        &mut page,
+        Operation::ReadNotification,
+        "id",
+        "$response.body#/0/id",
+    );
+    page
+}
+
+/// Says that an answer has the id that an operation needs in its path.
+fn link(answer: &mut Value, operation: Operation, variable: &str, id: &str) {
+    let name = operation_id(operation);
+    answer["links"][&name] = json!({
+        "operationId": name,
+        "parameters": {"user_id": "$request.path.user_id", variable: id},
+    });
 }
 
 fn page_of(meaning: &str, row: &str, headers: &[&str]) -> Value {
