@@ -4,12 +4,14 @@
 //! A test begins with [`todo::Todo::someone`], a user of its own on the stack that all tests share, so that tests run
 //! in parallel and see nothing of each other. Nothing waits a fixed time: [`wait::until`] waits for a condition.
 //!
-//! Everything here panics when the service does not do what the test expects, with what was seen instead.
+//! Everything here panics when the service does not do what the test expects, with what was seen instead. That goes for
+//! every answer of the API, which must be as [`description`] says.
 
 #![forbid(unsafe_code)]
 
 pub mod answer;
 pub mod database;
+pub mod description;
 pub mod events;
 pub mod flow;
 pub mod gauges;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use xtask::endpoints::Endpoints;
 
 use crate::answer::Answer;
+use crate::description;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -14,6 +15,8 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// A connection to the service for one request.
 pub struct Connection {
     stream: TcpStream,
+    /// The method and the target, where they were sent as such and are text.
+    request: Option<(String, String)>,
 }
 
 impl Connection {
@@ -27,13 +30,18 @@ impl Connection {
             Ok(stream)
         });
         match stream {
-            Ok(stream) => Self { stream },
+            Ok(stream) => Self {
+                stream,
+                request: None,
+            },
             Err(error) => panic!("cannot connect to {authority}: {error}"),
         }
     }
 
     /// Sends the request line and header fields, and asks for the connection to be closed after the answer.
-    pub fn head(self, method: &str, target: &[u8], headers: &[(&str, &str)]) -> Self {
+    pub fn head(mut self, method: &str, target: &[u8], headers: &[(&str, &str)]) -> Self {
+        let text = std::str::from_utf8(target).ok();
+        self.request = text.map(|target| (method.to_owned(), target.to_owned()));
         let mut head = Vec::new();
         head.extend(format!("{method} ").bytes());
         head.extend(target);
@@ -75,7 +83,20 @@ impl Connection {
     }
 
     /// Reads the answer, or nothing when the service closed the connection without one.
-    pub fn try_answer(mut self) -> Option<Answer> {
+    ///
+    /// # Panics
+    ///
+    /// When the answer is not as the API is described.
+    pub fn try_answer(self) -> Option<Answer> {
+        let request = self.request.clone();
+        let answer = self.received()?;
+        if let Some((method, target)) = request {
+            description::require(&method, &target, &answer);
+        }
+        Some(answer)
+    }
+
+    fn received(mut self) -> Option<Answer> {
         let mut received = Vec::new();
         let mut buffer = [0; 16 * 1024];
         loop {

@@ -11,7 +11,7 @@ use xtask::endpoints::{Endpoints, TASKS_TOPIC};
 use crate::answer::Answer;
 use crate::database::Database;
 use crate::wait::{Limit, until};
-use crate::{events, shared_stack};
+use crate::{description, events, shared_stack};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -234,7 +234,7 @@ impl Call<'_> {
         self
     }
 
-    /// Sends the request and requires an answer, of whatever status.
+    /// Sends the request and requires an answer, of whatever described status.
     pub fn send(self) -> Answer {
         let what = format!("{} {}", self.method, self.target);
         match self.try_send() {
@@ -248,6 +248,10 @@ impl Call<'_> {
     /// # Errors
     ///
     /// When there is no answer: no connection, or none within 30 s.
+    ///
+    /// # Panics
+    ///
+    /// When the answer is not as the API is described.
     pub fn try_send(self) -> Result<Answer, ureq::Error> {
         let agent = &self.todo.agent;
         let mut request = Request::builder()
@@ -281,12 +285,14 @@ impl Call<'_> {
                 (name.as_str().to_owned(), value)
             })
             .collect();
-        Ok(Answer {
+        let answer = Answer {
             status: response.status().as_u16(),
             headers,
             body: response.body_mut().read_to_vec()?,
             trace: self.trace,
-        })
+        };
+        description::require(&self.method, &self.target, &answer);
+        Ok(answer)
     }
 }
 

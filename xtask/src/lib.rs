@@ -11,6 +11,7 @@ pub mod dead_letters;
 pub mod debian_toolchain;
 pub mod deployment;
 pub mod endpoints;
+pub mod fuzz;
 pub mod interrupt;
 pub mod kafka;
 pub mod kafka_programs;

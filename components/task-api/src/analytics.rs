@@ -8,7 +8,6 @@ use platform::database::{Database, text};
 use platform::http::{Request, Response};
 use platform::problem::Problem;
 use serde_json::value::RawValue;
-use spin_sdk::http::Method;
 
 use crate::Answer;
 
@@ -41,9 +40,6 @@ FROM totals";
 
 /// Answers a request of `user`.
 pub(crate) fn answer(request: &Request, user: &UserId) -> Result<Answer, Problem> {
-    if *request.method() != Method::Get {
-        return Err(Problem::method_not_allowed("GET"));
-    }
     let range = DateRange::parse(request.query(), today())?;
     let parameters = [text(user.as_str()), text(range.from()), text(range.to())];
     let counts: Box<RawValue> = Database::from_configuration()?.query(READ, &parameters)?;

@@ -14,7 +14,6 @@ mod tasks;
 
 use std::time::Instant;
 
-use domain::user_id::UserId;
 use platform::http::{Request, Response, method_name};
 use platform::log::{self, Level};
 use platform::outbox::{Emitted, Lease};
@@ -25,7 +24,7 @@ use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 
 use crate::authorization::authorize;
-use crate::route::Route;
+use crate::route::{Operation, Target};
 
 /// The component's name, in logs and, behind `/todo/`, as the source of its events.
 const COMPONENT: &str = "task-api";
@@ -86,35 +85,42 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
 }
 
 async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answer, Problem> {
-    let segments = request.path_segments()?;
-    let route = Route::find(&segments);
-    fields["route"] = json!(route.template());
-    if let Some(user) = route.user() {
-        let user = authorize(&request, user)?;
-        fields["user_id"] = json!(user.as_str());
-        fields["task_id"] = json!(route.task());
-        return answer_user(request, &route, &user).await;
-    }
-    match route {
-        Route::Subscriptions => subscriptions::answer(&request),
-        Route::Description => description::answer(&request),
-        Route::Liveness => health::live(&request),
-        Route::Readiness => health::ready(&request),
-        Route::DeliveryReadiness => health::ready_for_deliveries(&request),
-        _ => Err(Problem::not_found("There is no such route.")),
-    }
-}
-
-async fn answer_user(
-    request: Request,
-    route: &Route<'_>,
-    user: &UserId,
-) -> Result<Answer, Problem> {
-    match route {
-        Route::Notifications { .. }
-        | Route::ReadNotification { .. }
-        | Route::ReadNotifications { .. } => notifications::answer(&request, route, user),
-        Route::Analytics { .. } => analytics::answer(&request, user),
-        _ => tasks::answer(request, route, user).await,
+    let path = request.path_segments()?;
+    let Some(target) = Target::find(&path) else {
+        fields["route"] = json!("unknown");
+        return Err(Problem::not_found("There is no such route."));
+    };
+    fields["route"] = json!(target.template());
+    let user = match target.user() {
+        Some(user) => {
+            let user = authorize(&request, user)?;
+            fields["user_id"] = json!(user.as_str());
+            fields["task_id"] = json!(target.task());
+            Some(user)
+        }
+        None => None,
+    };
+    match (target.operation(request.method())?, &user) {
+        (Operation::Subscriptions, _) => subscriptions::answer(),
+        (Operation::Description, _) => Ok(description::answer()),
+        (Operation::Liveness, _) => Ok(health::live()),
+        (Operation::Readiness, _) => health::ready(),
+        (Operation::DeliveryReadiness, _) => health::ready_for_deliveries(),
+        (Operation::ListTasks, Some(user)) => tasks::list(&request, user),
+        (Operation::CreateTask, Some(user)) => tasks::create(request, user).await,
+        (Operation::ReadTask, Some(user)) => tasks::read(user, target.task()),
+        (Operation::UpdateTask, Some(user)) => tasks::update(request, user, target.task()).await,
+        (Operation::DeleteTask, Some(user)) => tasks::delete(&request, user, target.task()),
+        (Operation::CompleteTask, Some(user)) => tasks::complete(&request, user, target.task()),
+        (Operation::ReopenTask, Some(user)) => tasks::reopen(&request, user, target.task()),
+        (Operation::ListNotifications, Some(user)) => notifications::list(&request, user),
+        (Operation::ReadNotification, Some(user)) => {
+            notifications::mark_read(user, target.notification())
+        }
+        (Operation::ReadNotifications, Some(user)) => notifications::mark_all_read(user),
+        (Operation::ReadAnalytics, Some(user)) => analytics::answer(&request, user),
+        (_, None) => Err(Problem::internal(
+            "a user's operation on a route of nobody's",
+        )),
     }
 }

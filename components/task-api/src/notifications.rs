@@ -1,4 +1,4 @@
-//! The routes of notifications.
+//! The operations on notifications.
 
 use domain::notification_list::NotificationQuery;
 use domain::page::Position;
@@ -9,35 +9,17 @@ use platform::http::{Request, Response};
 use platform::problem::Problem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
-use spin_sdk::http::Method;
 use uuid::Uuid;
 
 use crate::Answer;
 use crate::link::next_link;
 use crate::notification_statements as statements;
-use crate::route::Route;
 
 /// The header that tells how many notifications of the user are unread.
 const UNREAD_COUNT: &str = "unread-count";
 
-/// Answers a request of `user`.
-pub(crate) fn answer(
-    request: &Request,
-    route: &Route<'_>,
-    user: &UserId,
-) -> Result<Answer, Problem> {
-    match (route, request.method()) {
-        (Route::Notifications { .. }, Method::Get) => list(request, user),
-        (Route::Notifications { .. }, _) => Err(Problem::method_not_allowed("GET")),
-        (Route::ReadNotification { notification, .. }, Method::Post) => {
-            mark_read(user, *notification)
-        }
-        (Route::ReadNotifications { .. }, Method::Post) => mark_all_read(user),
-        _ => Err(Problem::method_not_allowed("POST")),
-    }
-}
-
-fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> {
+/// Lists notifications.
+pub(crate) fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> {
     #[derive(Deserialize)]
     struct Page {
         notifications: Box<RawValue>,
@@ -65,7 +47,8 @@ fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> {
     .into())
 }
 
-fn mark_read(user: &UserId, notification: Option<Uuid>) -> Result<Answer, Problem> {
+/// Marks a notification as read.
+pub(crate) fn mark_read(user: &UserId, notification: Option<Uuid>) -> Result<Answer, Problem> {
     let no_such = || Problem::not_found("There is no such notification.");
     let notification = notification.ok_or_else(no_such)?;
     let read: Option<Box<RawValue>> = Database::from_configuration()?.query(
@@ -75,7 +58,8 @@ fn mark_read(user: &UserId, notification: Option<Uuid>) -> Result<Answer, Proble
     Ok(Response::json(200, read.ok_or_else(no_such)?.get()).into())
 }
 
-fn mark_all_read(user: &UserId) -> Result<Answer, Problem> {
+/// Marks all notifications as read.
+pub(crate) fn mark_all_read(user: &UserId) -> Result<Answer, Problem> {
     let read: Box<RawValue> =
         Database::from_configuration()?.query(statements::MARK_ALL_READ, &[text(user.as_str())])?;
     Ok(Response::json(200, read.get()).into())

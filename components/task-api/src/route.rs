@@ -1,124 +1,175 @@
-//! Which route a path belongs to.
+//! The routes: which operation a request asks for. The API's description is made of the same table.
 
+use platform::http::method_name;
+use platform::problem::Problem;
+use spin_sdk::http::Method;
 use uuid::Uuid;
 
-/// A route with the values in its path. A task's id that is no UUID is nobody's task.
-pub(crate) enum Route<'a> {
-    /// `/api/{user_id}/tasks`
-    Tasks { user: &'a str },
-    /// `/api/{user_id}/tasks/{task_id}`
-    Task { user: &'a str, task: Option<Uuid> },
-    /// `/api/{user_id}/tasks/{task_id}/complete`
-    Complete { user: &'a str, task: Option<Uuid> },
-    /// `/api/{user_id}/tasks/{task_id}/reopen`
-    Reopen { user: &'a str, task: Option<Uuid> },
-    /// `/api/{user_id}/notifications`
-    Notifications { user: &'a str },
-    /// `/api/{user_id}/notifications/{id}/read`
-    ReadNotification {
-        user: &'a str,
-        notification: Option<Uuid>,
-    },
-    /// `/api/{user_id}/notifications/read-all`
-    ReadNotifications { user: &'a str },
-    /// `/api/{user_id}/analytics`
-    Analytics { user: &'a str },
-    /// `/dapr/subscribe`
+/// What a request can ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Operation {
+    ListTasks,
+    CreateTask,
+    ReadTask,
+    UpdateTask,
+    DeleteTask,
+    CompleteTask,
+    ReopenTask,
+    ListNotifications,
+    ReadNotification,
+    ReadNotifications,
+    ReadAnalytics,
     Subscriptions,
-    /// `/openapi.json`
     Description,
-    /// `/healthz`
     Liveness,
-    /// `/readyz`
     Readiness,
-    /// `/readyz/deliveries`
     DeliveryReadiness,
-    /// Any other path.
-    Unknown,
 }
 
-impl<'a> Route<'a> {
-    /// The route of a path's segments.
-    pub(crate) fn find(segments: &'a [String]) -> Self {
-        let segments: Vec<&str> = segments.iter().map(String::as_str).collect();
-        match segments.as_slice() {
-            ["api", user, "tasks"] => Self::Tasks { user },
-            ["api", user, "tasks", task] => Self::Task {
-                user,
-                task: uuid(task),
-            },
-            ["api", user, "tasks", task, "complete"] => Self::Complete {
-                user,
-                task: uuid(task),
-            },
-            ["api", user, "tasks", task, "reopen"] => Self::Reopen {
-                user,
-                task: uuid(task),
-            },
-            ["api", user, "notifications"] => Self::Notifications { user },
-            ["api", user, "notifications", "read-all"] => Self::ReadNotifications { user },
-            ["api", user, "notifications", id, "read"] => Self::ReadNotification {
-                user,
-                notification: uuid(id),
-            },
-            ["api", user, "analytics"] => Self::Analytics { user },
-            ["dapr", "subscribe"] => Self::Subscriptions,
-            ["openapi.json"] => Self::Description,
-            ["healthz"] => Self::Liveness,
-            ["readyz"] => Self::Readiness,
-            ["readyz", "deliveries"] => Self::DeliveryReadiness,
-            _ => Self::Unknown,
-        }
+/// A path and what can be asked for there.
+pub(crate) struct Route {
+    /// The path as documented; in braces the names of what varies.
+    pub(crate) template: &'static str,
+    pub(crate) operations: &'static [(Method, Operation)],
+}
+
+/// Every route. No path fits two of them.
+pub(crate) static ROUTES: [Route; 13] = [
+    Route {
+        template: "/api/{user_id}/tasks",
+        operations: &[
+            (Method::Get, Operation::ListTasks),
+            (Method::Post, Operation::CreateTask),
+        ],
+    },
+    Route {
+        template: "/api/{user_id}/tasks/{task_id}",
+        operations: &[
+            (Method::Get, Operation::ReadTask),
+            (Method::Patch, Operation::UpdateTask),
+            (Method::Delete, Operation::DeleteTask),
+        ],
+    },
+    Route {
+        template: "/api/{user_id}/tasks/{task_id}/complete",
+        operations: &[(Method::Post, Operation::CompleteTask)],
+    },
+    Route {
+        template: "/api/{user_id}/tasks/{task_id}/reopen",
+        operations: &[(Method::Post, Operation::ReopenTask)],
+    },
+    Route {
+        template: "/api/{user_id}/notifications",
+        operations: &[(Method::Get, Operation::ListNotifications)],
+    },
+    Route {
+        template: "/api/{user_id}/notifications/{id}/read",
+        operations: &[(Method::Post, Operation::ReadNotification)],
+    },
+    Route {
+        template: "/api/{user_id}/notifications/read-all",
+        operations: &[(Method::Post, Operation::ReadNotifications)],
+    },
+    Route {
+        template: "/api/{user_id}/analytics",
+        operations: &[(Method::Get, Operation::ReadAnalytics)],
+    },
+    Route {
+        template: "/dapr/subscribe",
+        operations: &[(Method::Get, Operation::Subscriptions)],
+    },
+    Route {
+        template: "/openapi.json",
+        operations: &[(Method::Get, Operation::Description)],
+    },
+    Route {
+        template: "/healthz",
+        operations: &[(Method::Get, Operation::Liveness)],
+    },
+    Route {
+        template: "/readyz",
+        operations: &[(Method::Get, Operation::Readiness)],
+    },
+    Route {
+        template: "/readyz/deliveries",
+        operations: &[(Method::Get, Operation::DeliveryReadiness)],
+    },
+];
+
+impl Route {
+    fn segments(&self) -> impl Iterator<Item = &'static str> + use<> {
+        self.template.split('/').skip(1)
+    }
+
+    /// The names of what varies in the path.
+    #[cfg(test)]
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &'static str> + use<> {
+        let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
+        self.segments().filter_map(name)
+    }
+
+    fn fits(&self, path: &[String]) -> bool {
+        self.segments().count() == path.len()
+            && self
+                .segments()
+                .zip(path)
+                .all(|(segment, given)| segment.starts_with('{') || segment == given)
+    }
+}
+
+/// A route with the values in its path.
+pub(crate) struct Target<'a> {
+    route: &'static Route,
+    path: &'a [String],
+}
+
+impl<'a> Target<'a> {
+    /// The target of a path's segments, or none where no route fits.
+    pub(crate) fn find(path: &'a [String]) -> Option<Self> {
+        let route = ROUTES.iter().find(|route| route.fits(path))?;
+        Some(Self { route, path })
     }
 
     /// The route as documented, for logs.
     pub(crate) fn template(&self) -> &'static str {
-        match self {
-            Self::Tasks { .. } => "/api/{user_id}/tasks",
-            Self::Task { .. } => "/api/{user_id}/tasks/{task_id}",
-            Self::Complete { .. } => "/api/{user_id}/tasks/{task_id}/complete",
-            Self::Reopen { .. } => "/api/{user_id}/tasks/{task_id}/reopen",
-            Self::Notifications { .. } => "/api/{user_id}/notifications",
-            Self::ReadNotification { .. } => "/api/{user_id}/notifications/{id}/read",
-            Self::ReadNotifications { .. } => "/api/{user_id}/notifications/read-all",
-            Self::Analytics { .. } => "/api/{user_id}/analytics",
-            Self::Subscriptions => "/dapr/subscribe",
-            Self::Description => "/openapi.json",
-            Self::Liveness => "/healthz",
-            Self::Readiness => "/readyz",
-            Self::DeliveryReadiness => "/readyz/deliveries",
-            Self::Unknown => "unknown",
-        }
+        self.route.template
     }
 
-    /// The user in the path of a route that is a user's.
+    /// What this method asks for.
+    ///
+    /// # Errors
+    ///
+    /// 405 when the route has other methods.
+    pub(crate) fn operation(&self, method: &Method) -> Result<Operation, Problem> {
+        let operations = self.route.operations;
+        let found = operations.iter().find(|(known, _)| known == method);
+        found.map(|(_, operation)| *operation).ok_or_else(|| {
+            let allowed: Vec<String> = operations
+                .iter()
+                .map(|(name, _)| method_name(name))
+                .collect();
+            Problem::method_not_allowed(allowed.join(", "))
+        })
+    }
+
+    /// The user whose route it is, where it is one's.
     pub(crate) fn user(&self) -> Option<&'a str> {
-        match self {
-            Self::Tasks { user }
-            | Self::Task { user, .. }
-            | Self::Complete { user, .. }
-            | Self::Reopen { user, .. }
-            | Self::Notifications { user }
-            | Self::ReadNotification { user, .. }
-            | Self::ReadNotifications { user }
-            | Self::Analytics { user } => Some(user),
-            Self::Subscriptions
-            | Self::Description
-            | Self::Liveness
-            | Self::Readiness
-            | Self::DeliveryReadiness
-            | Self::Unknown => None,
-        }
+        self.value("{user_id}")
     }
 
-    /// The task in the path.
+    /// The task in the path. An id that is no UUID is nobody's task.
     pub(crate) fn task(&self) -> Option<Uuid> {
-        match self {
-            Self::Task { task, .. } | Self::Complete { task, .. } | Self::Reopen { task, .. } => {
-                *task
-            }
-            _ => None,
-        }
+        self.value("{task_id}").and_then(uuid)
+    }
+
+    /// The notification in the path. An id that is no UUID is nobody's notification.
+    pub(crate) fn notification(&self) -> Option<Uuid> {
+        self.value("{id}").and_then(uuid)
+    }
+
+    fn value(&self, name: &str) -> Option<&'a str> {
+        let place = self.route.segments().position(|segment| segment == name)?;
+        self.path.get(place).map(String::as_str)
     }
 }
 
@@ -127,4 +178,34 @@ fn uuid(segment: &str) -> Option<Uuid> {
     Uuid::parse_str(segment)
         .ok()
         .filter(|_| segment.len() == 36)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{ROUTES, Target};
+
+    #[test]
+    fn no_path_fits_two_routes() {
+        for route in &ROUTES {
+            let path: Vec<String> = route.segments().map(str::to_owned).collect();
+            let fitting = ROUTES.iter().filter(|other| other.fits(&path)).count();
+            assert_eq!(fitting, 1, "{}", route.template);
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_no_uuid_is_nobodys() {
+        let find = |id: &str| {
+            let path = ["api", "alice", "tasks", id].map(str::to_owned);
+            Target::find(&path).and_then(|target| target.task())
+        };
+        assert!(find("018f0000-0000-7000-8000-000000000000").is_some());
+        for id in [
+            "x",
+            "018f0000000070008000000000000000",
+            "{018f0000-0000-7000-8000-000000000000}",
+        ] {
+            assert_eq!(find(id), None, "{id}");
+        }
+    }
 }

@@ -1,10 +1,9 @@
 //! `GET /dapr/subscribe`: which topics the sidecar delivers to which routes.
 
 use platform::configuration;
-use platform::http::{Request, Response};
+use platform::http::Response;
 use platform::problem::Problem;
 use serde_json::{Value, json};
-use spin_sdk::http::Method;
 
 use crate::Answer;
 
@@ -13,10 +12,7 @@ const IGNORED: &str = "/api/events/ignored";
 
 /// The programmatic subscriptions of Dapr (Dapr documentation, "Declarative, streaming, and programmatic subscription
 /// types"). `deadLetterTopic` belongs at the top level; in `metadata` it would be ignored.
-pub(crate) fn answer(request: &Request) -> Result<Answer, Problem> {
-    if *request.method() != Method::Get {
-        return Err(Problem::method_not_allowed("GET"));
-    }
+pub(crate) fn answer() -> Result<Answer, Problem> {
     let task_events: Vec<String> = [
         "task.created",
         "task.updated",

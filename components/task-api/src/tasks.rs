@@ -1,4 +1,4 @@
-//! The routes of tasks: parse, run one statement, answer.
+//! The operations on tasks: parse, run one statement, answer.
 
 use domain::entity_tag::{Precondition, entity_tag};
 use domain::idempotency_key::IdempotencyKey;
@@ -20,40 +20,15 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use spin_sdk::http::Method;
 use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
 
 use crate::Answer;
 use crate::link::next_link;
-use crate::route::Route;
 use crate::statements;
 
 /// The source of the events that this component emits.
 const SOURCE: &str = "/todo/task-api";
-
-/// Answers a request of `user`.
-pub(crate) async fn answer(
-    request: Request,
-    route: &Route<'_>,
-    user: &UserId,
-) -> Result<Answer, Problem> {
-    let task = || route.task().ok_or_else(no_such_task);
-    match (route, request.method()) {
-        (Route::Tasks { .. }, Method::Get) => list(&request, user),
-        (Route::Tasks { .. }, Method::Post) => create(request, user).await,
-        (Route::Tasks { .. }, _) => Err(Problem::method_not_allowed("GET, POST")),
-        (Route::Task { .. }, Method::Get) => read(user, task()?),
-        (Route::Task { .. }, Method::Patch) => update(request, user, task()?).await,
-        (Route::Task { .. }, Method::Delete) => change(&request, statements::DELETE, user, task()?),
-        (Route::Task { .. }, _) => Err(Problem::method_not_allowed("GET, PATCH, DELETE")),
-        (Route::Complete { .. }, Method::Post) => {
-            change(&request, statements::COMPLETE, user, task()?)
-        }
-        (Route::Reopen { .. }, Method::Post) => change(&request, statements::REOPEN, user, task()?),
-        _ => Err(Problem::method_not_allowed("POST")),
-    }
-}
 
 fn no_such_task() -> Problem {
     Problem::not_found("There is no such task.")
@@ -141,7 +116,8 @@ fn task_response(status: u16, task: &str) -> Result<Response, Problem> {
     Ok(Response::json(status, task).with_header("etag", entity_tag(version)))
 }
 
-fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> {
+/// Lists tasks.
+pub(crate) fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> {
     #[derive(Deserialize)]
     struct Page {
         tasks: Box<RawValue>,
@@ -172,14 +148,17 @@ fn tasks_path(user: &UserId) -> String {
     )
 }
 
-fn read(user: &UserId, task: Uuid) -> Result<Answer, Problem> {
+/// Reads a task.
+pub(crate) fn read(user: &UserId, task: Option<Uuid>) -> Result<Answer, Problem> {
+    let task = task.ok_or_else(no_such_task)?;
     let found: Option<Box<RawValue>> = Database::from_configuration()?
         .query(statements::READ, &[text(user.as_str()), text(task)])?;
     let found = found.ok_or_else(no_such_task)?;
     Ok(task_response(200, found.get())?.into())
 }
 
-async fn create(request: Request, user: &UserId) -> Result<Answer, Problem> {
+/// Creates a task.
+pub(crate) async fn create(request: Request, user: &UserId) -> Result<Answer, Problem> {
     let trace = request.traceparent();
     let key = idempotency_key(&request)?;
     let new = parse_new_task(json_body(request).await?, Calendar::is_time_zone)?;
@@ -263,7 +242,13 @@ fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem>
         })
 }
 
-async fn update(request: Request, user: &UserId, task: Uuid) -> Result<Answer, Problem> {
+/// Changes a task.
+pub(crate) async fn update(
+    request: Request,
+    user: &UserId,
+    task: Option<Uuid>,
+) -> Result<Answer, Problem> {
+    let task = task.ok_or_else(no_such_task)?;
     let trace = request.traceparent();
     let precondition = if request.has_header("if-match") {
         Precondition::parse(&request.header("if-match").unwrap_or_default())
@@ -351,8 +336,40 @@ fn patched_date(user: &UserId, task: Uuid, patch: &TaskPatch) -> Result<Date, Pr
         .map_err(|error| Problem::internal(error.to_string()))
 }
 
-/// Completes, reopens or deletes a task.
-fn change(request: &Request, change: &str, user: &UserId, task: Uuid) -> Result<Answer, Problem> {
+/// Completes a task.
+pub(crate) fn complete(
+    request: &Request,
+    user: &UserId,
+    task: Option<Uuid>,
+) -> Result<Answer, Problem> {
+    change(request, statements::COMPLETE, user, task)
+}
+
+/// Reopens a task.
+pub(crate) fn reopen(
+    request: &Request,
+    user: &UserId,
+    task: Option<Uuid>,
+) -> Result<Answer, Problem> {
+    change(request, statements::REOPEN, user, task)
+}
+
+/// Deletes a task.
+pub(crate) fn delete(
+    request: &Request,
+    user: &UserId,
+    task: Option<Uuid>,
+) -> Result<Answer, Problem> {
+    change(request, statements::DELETE, user, task)
+}
+
+fn change(
+    request: &Request,
+    change: &str,
+    user: &UserId,
+    task: Option<Uuid>,
+) -> Result<Answer, Problem> {
+    let task = task.ok_or_else(no_such_task)?;
     let trace = request.traceparent();
     let statement = statements::emitting(change);
     let (changed, lease) = run(

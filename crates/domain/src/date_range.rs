@@ -7,11 +7,14 @@ use time::{Duration, OffsetDateTime};
 use crate::query::Query;
 use crate::violation::Violation;
 
+/// The parameters that give a range.
+pub const PARAMETERS: [&str; 2] = ["from", "to"];
+
 /// How many days a range may have.
-const MOST_DAYS: i64 = 366;
+pub const MOST_DAYS: i64 = 366;
 
 /// How many days it has unless told otherwise.
-const DEFAULT_DAYS: i64 = 30;
+pub const DEFAULT_DAYS: i64 = 30;
 
 /// UTC days, both ends included: 1 to 366 of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,7 +31,7 @@ impl DateRange {
     ///
     /// Every violation found, by parameter.
     pub fn parse(query: &str, today: i32) -> Result<Self, Vec<Violation>> {
-        let query = Query::parse(query, &["from", "to"])?;
+        let query = Query::parse(query, &PARAMETERS)?;
         let mut violations = Vec::new();
         let mut date = |name: &str| {
             let parsed = query
@@ -55,7 +58,7 @@ impl DateRange {
         if violations.is_empty() && !(0..MOST_DAYS).contains(&(to - from).whole_days()) {
             violations.push(Violation::parameter(
                 "from",
-                "must be 0 to 365 days before `to`",
+                format!("must be 0 to {} days before `to`", MOST_DAYS - 1),
             ));
         }
         if violations.is_empty() {

@@ -30,6 +30,17 @@ pub enum EventType {
 }
 
 impl EventType {
+    /// Every type.
+    pub const ALL: [Self; 7] = [
+        Self::TaskCreated,
+        Self::TaskUpdated,
+        Self::TaskCompleted,
+        Self::TaskDeleted,
+        Self::ReminderScheduled,
+        Self::ReminderCancelled,
+        Self::ReminderTriggered,
+    ];
+
     /// The value of the attribute `type`.
     pub fn as_str(self) -> &'static str {
         match self {

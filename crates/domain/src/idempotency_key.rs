@@ -12,13 +12,17 @@ pub struct InvalidIdempotencyKey;
 
 impl fmt::Display for InvalidIdempotencyKey {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("must be 1 to 255 visible ASCII characters")
+        let longest = IdempotencyKey::LONGEST;
+        write!(formatter, "must be 1 to {longest} visible ASCII characters")
     }
 }
 
 impl std::error::Error for InvalidIdempotencyKey {}
 
 impl IdempotencyKey {
+    /// How many characters it may have.
+    pub const LONGEST: usize = 255;
+
     /// The key as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -29,7 +33,9 @@ impl TryFrom<&str> for IdempotencyKey {
     type Error = InvalidIdempotencyKey;
 
     fn try_from(key: &str) -> Result<Self, InvalidIdempotencyKey> {
-        if (1..=255).contains(&key.len()) && key.bytes().all(|byte| byte.is_ascii_graphic()) {
+        if (1..=Self::LONGEST).contains(&key.len())
+            && key.bytes().all(|byte| byte.is_ascii_graphic())
+        {
             Ok(Self(key.to_owned()))
         } else {
             Err(InvalidIdempotencyKey)

@@ -5,6 +5,9 @@ use crate::query::Query;
 use crate::timestamp::Timestamp;
 use crate::violation::Violation;
 
+/// The parameters of `GET /api/{user_id}/notifications`.
+pub const PARAMETERS: [&str; 3] = ["unread", "limit", "cursor"];
+
 /// The order's name in cursors.
 const ORDER: &str = "notifications";
 
@@ -20,13 +23,13 @@ pub struct NotificationQuery {
 }
 
 impl NotificationQuery {
-    /// Reads the parameters `unread`, `limit` and `cursor`.
+    /// Reads the parameters of a list.
     ///
     /// # Errors
     ///
     /// Every violation found, by parameter.
     pub fn parse(query: &str) -> Result<Self, Vec<Violation>> {
-        let query = Query::parse(query, &["unread", "limit", "cursor"])?;
+        let query = Query::parse(query, &PARAMETERS)?;
         let mut violations = Vec::new();
         let unread = match query.get("unread") {
             None | Some("false") => false,

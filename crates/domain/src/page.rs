@@ -11,6 +11,9 @@ use crate::violation::Violation;
 /// How many rows a page has unless told otherwise.
 pub const DEFAULT_LIMIT: u16 = 50;
 
+/// How many rows a page may have.
+pub const LARGEST_LIMIT: u16 = 200;
+
 /// A row's place in an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {
@@ -66,7 +69,7 @@ pub fn after(
         })
 }
 
-/// The parameter `limit`: 1 to 200, by default 50.
+/// The parameter `limit`: 1 to [`LARGEST_LIMIT`], by default [`DEFAULT_LIMIT`].
 ///
 /// # Errors
 ///
@@ -74,7 +77,10 @@ pub fn after(
 pub fn limit(query: &Query) -> Result<u16, Violation> {
     match query.get("limit").map(str::parse) {
         None => Ok(DEFAULT_LIMIT),
-        Some(Ok(limit @ 1..=200)) => Ok(limit),
-        Some(_) => Err(Violation::parameter("limit", "must be 1 to 200")),
+        Some(Ok(limit @ 1..=LARGEST_LIMIT)) => Ok(limit),
+        Some(_) => Err(Violation::parameter(
+            "limit",
+            format!("must be 1 to {LARGEST_LIMIT}"),
+        )),
     }
 }

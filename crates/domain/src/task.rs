@@ -1,5 +1,6 @@
 //! The values that a task is made of.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
@@ -9,22 +10,22 @@ fn has_nul(text: &str) -> bool {
     text.contains('\0')
 }
 
-/// A task's title: 1 to 200 characters after trimming white space.
+/// A task's title: 1 to [`Title::LONGEST`] characters after trimming white space.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Title(String);
 
-/// A task's description: at most 1000 characters.
+/// A task's description: at most [`Description::LONGEST`] characters.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Description(String);
 
-/// A label: 1 to 50 characters after trimming, without a comma, which separates tags in queries.
+/// A label: 1 to [`Tag::LONGEST`] characters after trimming, without a comma, which separates tags in queries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String")]
 pub struct Tag(String);
 
-/// Up to ten different tags, in the order given.
+/// Up to [`Tags::MOST`] tags, in the order given, each once.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "Vec<Tag>")]
 pub struct Tags(Vec<Tag>);
@@ -60,16 +61,54 @@ pub enum Interval {
 }
 
 /// A value that breaks the rule of its type, which the message states.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InvalidValue(&'static str);
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InvalidValue(Cow<'static, str>);
+
+impl InvalidValue {
+    fn new(rule: impl Into<Cow<'static, str>>) -> Self {
+        Self(rule.into())
+    }
+
+    fn nul() -> Self {
+        Self::new("must not contain NUL")
+    }
+
+    fn trimmed_length(longest: usize) -> Self {
+        Self::new(format!(
+            "must have 1 to {longest} characters, not counting white space around them"
+        ))
+    }
+}
 
 impl fmt::Display for InvalidValue {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str(self.0)
+        formatter.write_str(&self.0)
     }
 }
 
 impl std::error::Error for InvalidValue {}
+
+impl Title {
+    /// How many characters it may have.
+    pub const LONGEST: usize = 200;
+}
+
+impl Description {
+    /// How many characters it may have.
+    pub const LONGEST: usize = 1000;
+}
+
+impl Tag {
+    /// How many characters it may have.
+    pub const LONGEST: usize = 50;
+}
+
+impl TimeZoneName {
+    /// How many characters it may have.
+    pub const LONGEST: usize = 64;
+    /// The characters that it may have beside ASCII letters and digits.
+    pub const SYMBOLS: &str = "_+-/";
+}
 
 impl TryFrom<String> for Title {
     type Error = InvalidValue;
@@ -77,13 +116,11 @@ impl TryFrom<String> for Title {
     fn try_from(text: String) -> Result<Self, InvalidValue> {
         let title = text.trim();
         if has_nul(title) {
-            return Err(InvalidValue("must not contain NUL"));
+            return Err(InvalidValue::nul());
         }
         match title.chars().count() {
-            1..=200 => Ok(Self(title.to_owned())),
-            _ => Err(InvalidValue(
-                "must have 1 to 200 characters, not counting white space around them",
-            )),
+            1..=Self::LONGEST => Ok(Self(title.to_owned())),
+            _ => Err(InvalidValue::trimmed_length(Self::LONGEST)),
         }
     }
 }
@@ -93,11 +130,14 @@ impl TryFrom<String> for Description {
 
     fn try_from(text: String) -> Result<Self, InvalidValue> {
         if has_nul(&text) {
-            return Err(InvalidValue("must not contain NUL"));
+            return Err(InvalidValue::nul());
         }
         match text.chars().count() {
-            0..=1000 => Ok(Self(text)),
-            _ => Err(InvalidValue("must have at most 1000 characters")),
+            0..=Self::LONGEST => Ok(Self(text)),
+            _ => Err(InvalidValue::new(format!(
+                "must have at most {} characters",
+                Self::LONGEST
+            ))),
         }
     }
 }
@@ -108,13 +148,11 @@ impl TryFrom<String> for Tag {
     fn try_from(text: String) -> Result<Self, InvalidValue> {
         let tag = text.trim();
         if has_nul(tag) || tag.contains(',') {
-            return Err(InvalidValue("must not contain NUL or a comma"));
+            return Err(InvalidValue::new("must not contain NUL or a comma"));
         }
         match tag.chars().count() {
-            1..=50 => Ok(Self(tag.to_owned())),
-            _ => Err(InvalidValue(
-                "must have 1 to 50 characters, not counting white space around them",
-            )),
+            1..=Self::LONGEST => Ok(Self(tag.to_owned())),
+            _ => Err(InvalidValue::trimmed_length(Self::LONGEST)),
         }
     }
 }
@@ -123,13 +161,16 @@ impl TryFrom<Vec<Tag>> for Tags {
     type Error = InvalidValue;
 
     fn try_from(tags: Vec<Tag>) -> Result<Self, InvalidValue> {
-        let mut distinct: Vec<Tag> = Vec::with_capacity(tags.len().min(11));
+        if tags.len() > Self::MOST {
+            return Err(InvalidValue::new(format!(
+                "must have at most {} tags",
+                Self::MOST
+            )));
+        }
+        let mut distinct: Vec<Tag> = Vec::with_capacity(tags.len());
         for tag in tags {
             if !distinct.contains(&tag) {
                 distinct.push(tag);
-            }
-            if distinct.len() > 10 {
-                return Err(InvalidValue("must have at most 10 tags"));
             }
         }
         Ok(Self(distinct))
@@ -137,6 +178,9 @@ impl TryFrom<Vec<Tag>> for Tags {
 }
 
 impl Tags {
+    /// How many may be given.
+    pub const MOST: usize = 10;
+
     /// The tags as text, in order.
     pub fn iter(&self) -> impl Iterator<Item = &str> {
         self.0.iter().map(|tag| tag.0.as_str())
@@ -147,11 +191,12 @@ impl TryFrom<String> for TimeZoneName {
     type Error = InvalidValue;
 
     fn try_from(name: String) -> Result<Self, InvalidValue> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"_+-/".contains(&byte);
-        if (1..=64).contains(&name.len()) && name.bytes().all(allowed) {
+        let allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || Self::SYMBOLS.as_bytes().contains(&byte);
+        if (1..=Self::LONGEST).contains(&name.len()) && name.bytes().all(allowed) {
             Ok(Self(name))
         } else {
-            Err(InvalidValue(
+            Err(InvalidValue::new(
                 "must be an IANA time-zone name, such as Europe/Berlin",
             ))
         }
@@ -169,6 +214,11 @@ impl TimeZoneName {
     pub fn as_str(&self) -> &str {
         &self.0
     }
+}
+
+impl Interval {
+    /// Every interval, from short to long.
+    pub const ALL: [Self; 3] = [Self::Daily, Self::Weekly, Self::Monthly];
 }
 
 impl Priority {
@@ -231,6 +281,7 @@ mod tests {
         );
         assert!(tags(&["1", "2", "3", "4", "5", "6", "7", "8", "9", "10"]).is_ok());
         assert!(tags(&["1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "11"]).is_err());
+        assert!(tags(&["1"; 11]).is_err());
         assert!(tags(&["a,b"]).is_err());
         assert!(tags(&[""]).is_err());
     }

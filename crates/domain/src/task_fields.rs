@@ -9,7 +9,7 @@ use crate::timestamp::Timestamp;
 use crate::violation::Violation;
 
 /// The fields that a client may set.
-const WRITABLE: [&str; 8] = [
+pub const WRITABLE: [&str; 8] = [
     "title",
     "description",
     "priority",
@@ -21,7 +21,7 @@ const WRITABLE: [&str; 8] = [
 ];
 
 /// The fields of a task that only the service sets.
-const READ_ONLY: [&str; 10] = [
+pub const READ_ONLY: [&str; 10] = [
     "id",
     "user_id",
     "completed",

@@ -19,6 +19,22 @@ pub const PARAMETERS: [&str; 9] = [
     "cursor",
 ];
 
+/// The values of the parameter `status`, and which tasks each shows: completed ones, pending ones or both.
+pub const STATUSES: [(&str, Option<bool>); 3] = [
+    ("all", None),
+    ("pending", Some(false)),
+    ("completed", Some(true)),
+];
+
+/// How many tags a list can be asked for.
+pub const MOST_TAGS: usize = 10;
+
+/// How many characters the text searched for may have.
+pub const LONGEST_TEXT: usize = 200;
+
+/// The value of `sort_by` unless told otherwise.
+pub const DEFAULT_SORT: &str = SORTS[0].0;
+
 /// What a list is sorted by.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SortKey {
@@ -40,7 +56,7 @@ pub struct Sort {
 }
 
 /// Every sort by name. A name without a direction takes the one people expect: newest, soonest, most urgent first.
-const SORTS: [(&str, Sort); 9] = [
+pub const SORTS: [(&str, Sort); 9] = [
     ("created_at", Sort::new(SortKey::CreatedAt, true)),
     ("created_at_asc", Sort::new(SortKey::CreatedAt, false)),
     ("created_at_desc", Sort::new(SortKey::CreatedAt, true)),
@@ -99,15 +115,13 @@ impl TaskQuery {
         let mut invalid =
             |name: &str, detail: &str| violations.push(Violation::parameter(name, detail));
 
-        let completed = match query.get("status") {
-            None | Some("all") => None,
-            Some("pending") => Some(false),
-            Some("completed") => Some(true),
-            Some(_) => {
+        let completed = query.get("status").and_then(|name| {
+            let status = STATUSES.iter().find(|(known, _)| *known == name);
+            if status.is_none() {
                 invalid("status", "must be all, pending or completed");
-                None
             }
-        };
+            status.and_then(|(_, completed)| *completed)
+        });
         let priority = query.get("priority").and_then(|name| {
             let priority = Priority::from_name(name);
             if priority.is_none() {
@@ -117,8 +131,9 @@ impl TaskQuery {
         });
         let tags = query.get("tags").map(|csv| {
             let tags: Vec<String> = csv.split(',').map(|tag| tag.trim().to_owned()).collect();
-            if tags.len() > 10 || tags.iter().any(String::is_empty) {
-                invalid("tags", "must be 1 to 10 tags, separated by commas");
+            if tags.len() > MOST_TAGS || tags.iter().any(String::is_empty) {
+                let rule = format!("must be 1 to {MOST_TAGS} tags, separated by commas");
+                invalid("tags", &rule);
             }
             tags
         });
@@ -133,11 +148,11 @@ impl TaskQuery {
         let text = query.get("q").map(str::to_owned);
         if text
             .as_ref()
-            .is_some_and(|text| text.is_empty() || text.chars().count() > 200)
+            .is_some_and(|text| text.is_empty() || text.chars().count() > LONGEST_TEXT)
         {
-            invalid("q", "must have 1 to 200 characters");
+            invalid("q", &format!("must have 1 to {LONGEST_TEXT} characters"));
         }
-        let name = query.get("sort_by").unwrap_or("created_at");
+        let name = query.get("sort_by").unwrap_or(DEFAULT_SORT);
         let sort = SORTS
             .iter()
             .find(|(known, _)| *known == name)

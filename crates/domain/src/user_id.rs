@@ -22,6 +22,13 @@ impl fmt::Display for InvalidUserId {
 impl std::error::Error for InvalidUserId {}
 
 impl UserId {
+    /// How many characters it may have.
+    pub const LONGEST: usize = 128;
+    /// The characters that it may have beside ASCII letters and digits.
+    pub const SYMBOLS: &str = "._@|-";
+    /// What stands in its place in the routes of the sidecar.
+    pub const RESERVED: &str = "events";
+
     /// The id as text.
     pub fn as_str(&self) -> &str {
         &self.0
@@ -32,8 +39,12 @@ impl TryFrom<String> for UserId {
     type Error = InvalidUserId;
 
     fn try_from(id: String) -> Result<Self, InvalidUserId> {
-        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"._@|-".contains(&byte);
-        if (1..=128).contains(&id.len()) && id.bytes().all(allowed) && id != "events" {
+        let allowed =
+            |byte: u8| byte.is_ascii_alphanumeric() || Self::SYMBOLS.as_bytes().contains(&byte);
+        if (1..=Self::LONGEST).contains(&id.len())
+            && id.bytes().all(allowed)
+            && id != Self::RESERVED
+        {
             Ok(Self(id))
         } else {
             Err(InvalidUserId)

@@ -163,6 +163,16 @@ impl Response {
         self.status
     }
 
+    /// The header fields, but for the body's length.
+    pub fn headers(&self) -> &[(String, String)] {
+        &self.headers
+    }
+
+    /// The body.
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
     /// Sends the response. When this returns the client has it, or is gone; the caller may go on working.
     pub async fn send(self, out: ResponseOutparam) {
         let length = (

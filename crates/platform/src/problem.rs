@@ -1,5 +1,7 @@
 //! Errors as clients see them: problem details (RFC 9457).
 
+use std::borrow::Cow;
+
 use domain::violation::{Location, Violation};
 use serde_json::{Value, json};
 
@@ -15,7 +17,7 @@ pub struct Problem {
     kind: &'static Kind,
     detail: String,
     violations: Vec<Violation>,
-    header: Option<(&'static str, &'static str)>,
+    header: Option<(&'static str, Cow<'static, str>)>,
     cause: Option<String>,
 }
 
@@ -69,7 +71,7 @@ impl Problem {
     /// 401: the client did not prove who it is.
     pub fn unauthenticated(detail: impl Into<String>) -> Self {
         let mut problem = Self::new(&UNAUTHENTICATED, detail);
-        problem.header = Some(("www-authenticate", "Bearer"));
+        problem.header = Some(("www-authenticate", "Bearer".into()));
         problem
     }
 
@@ -92,7 +94,8 @@ impl Problem {
     }
 
     /// 405: the route has other methods (RFC 9110 section 15.5.6).
-    pub fn method_not_allowed(allowed: &'static str) -> Self {
+    pub fn method_not_allowed(allowed: impl Into<Cow<'static, str>>) -> Self {
+        let allowed = allowed.into();
         let detail = format!("This route allows {allowed}.");
         let mut problem = Self::new(&METHOD_NOT_ALLOWED, detail);
         problem.header = Some(("allow", allowed));
@@ -144,7 +147,7 @@ impl Problem {
         let detail = "The database cannot be reached. Try again; with the same Idempotency-Key if this is a create.";
         Self {
             cause: Some(cause.into()),
-            header: Some(("retry-after", "1")),
+            header: Some(("retry-after", "1".into())),
             ..Self::new(&UNAVAILABLE, detail)
         }
     }
@@ -173,8 +176,8 @@ impl Problem {
         let mut response = Response::new(self.kind.status)
             .with_header("content-type", "application/problem+json")
             .with_body(body.to_string());
-        if let Some((name, value)) = self.header {
-            response = response.with_header(name, value);
+        if let Some((name, value)) = &self.header {
+            response = response.with_header(name, value.as_ref());
         }
         response
     }

@@ -18,27 +18,6 @@ fn it_is_alive_and_ready() {
 }
 
 #[test]
-fn it_describes_itself() {
-    let todo = Todo::someone();
-    let answer = todo
-        .call("GET", "/openapi.json")
-        .authorization(None)
-        .send()
-        .expect(200);
-    let description = answer.json();
-    assert!(
-        description["openapi"]
-            .as_str()
-            .is_some_and(|version| version.starts_with("3.")),
-        "{description}"
-    );
-    for path in ["", "/{task_id}", "/{task_id}/complete", "/{task_id}/reopen"] {
-        let path = format!("/api/{{user_id}}/tasks{path}");
-        assert!(description["paths"][&path].is_object(), "{path}");
-    }
-}
-
-#[test]
 fn subscriptions_are_what_the_sidecar_understands() {
     let todo = Todo::someone();
     let answer = todo

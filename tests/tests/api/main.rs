@@ -6,6 +6,7 @@ mod changing;
 mod completing;
 mod creating;
 mod deleting;
+mod description;
 mod errors;
 mod events;
 mod health;

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use xtask::cargo::Cargo;
 use xtask::endpoints::Endpoints;
+use xtask::fuzz::Fuzz;
 use xtask::programs::{KubernetesTools, Programs};
 use xtask::report::Report;
 use xtask::stack::{Stack, StackOptions};
@@ -111,6 +112,9 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     report.step("end-to-end tests");
     let database_url = database_url();
     let host = arguments.host.map(Into::into);
+    let filter = arguments.filter.as_deref();
+    let fuzz = filter.is_none_or(|filter| "fuzz".contains(filter));
+    let fuzz = fuzz.then(|| Fuzz::prepare(&report)).transpose()?;
     let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
     if needs_kafka(arguments) {
         programs = programs.with_kafka(&report)?;
@@ -133,9 +137,8 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
             options = options.apache_kafka();
         }
         let stack = options.start()?;
-        // The development host has to do with Postgres, not with the broker.
-        let guests = (number == 0).then_some(guests.as_path());
-        let result = tests_on(&stack, *suite, guests, arguments, cargo, report);
+        let once = (number == 0).then_some((guests.as_path(), fuzz.as_ref()));
+        let result = tests_on(&stack, *suite, once, arguments, cargo, report);
         let logs = stack.endpoints().state_dir.display().to_string();
         if let Some(service) = stack.ended() {
             eprintln!("{} has ended by itself{}", service.name(), service.tail());
@@ -146,16 +149,18 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     Ok(())
 }
 
+/// `once`, for the first suite alone: the components for the tests of the development host, which has to do with Postgres
+/// and not with the broker, and the API fuzz, which has to do with neither.
 fn tests_on(
     stack: &Stack,
     (broker, only): Suite,
-    guests: Option<&Path>,
+    once: Option<(&Path, Option<&Fuzz>)>,
     arguments: &TestArguments,
     cargo: &Cargo,
     report: Report,
 ) -> Result<()> {
     let endpoints = serde_json::to_string(stack.endpoints())?;
-    if let Some(guests) = guests {
+    if let Some((guests, _)) = once {
         let mut conformance = cargo.command(["test", "--profile", "tool", "--package", "devhost"]);
         conformance
             .args(["--", "--include-ignored"])
@@ -178,6 +183,9 @@ fn tests_on(
         let mut access = go_in(KAFKA, ["test", "-count=1", "./access"]);
         access.env(Endpoints::VARIABLE, &endpoints);
         process::run(access)?;
+    }
+    if let Some((_, Some(fuzz))) = once {
+        fuzz.run(stack.endpoints(), &report)?;
     }
     Ok(())
 }

@@ -34,6 +34,17 @@ fn a_title_is_enough_and_the_rest_takes_its_default() {
 }
 
 #[test]
+fn a_new_task_has_the_fields_that_a_client_may_set() {
+    let task = parse_new_task(json!({"title": "t"}), zones).unwrap();
+    let task = serde_json::to_value(task).unwrap();
+    let mut fields = WRITABLE.to_vec();
+    fields.sort_unstable();
+    let mut members: Vec<&String> = task.as_object().unwrap().keys().collect();
+    members.sort_unstable();
+    assert_eq!(members, fields);
+}
+
+#[test]
 fn every_mistake_is_named_at_its_place() {
     let body = json!({
         "title": 7, "description": "x".repeat(1001), "priority": "urgent", "tags": ["ok", "", 3],

@@ -1,0 +1,158 @@
+//! The API's description (OpenAPI 3.1), made of what the service itself uses: its table of routes, the limits, names
+//! and defaults of `domain`, and the problems that it answers with.
+//!
+//! Libraries that model OpenAPI in Rust cannot say all of it, such as that a header is always there; so this is JSON,
+//! and the end-to-end tests check it against the official schema and against every answer.
+
+mod operations;
+mod problems;
+mod schemas;
+
+use std::{env, fs};
+
+use platform::http::method_name;
+use serde_json::{Map, Value, json};
+use similar::TextDiff;
+
+use crate::route::{Operation, ROUTES, Route};
+
+/// What is said of an operation.
+struct Described {
+    summary: &'static str,
+    /// What the summary leaves open.
+    details: Option<&'static str>,
+    /// Beside those of the path.
+    parameters: Vec<Value>,
+    body: Option<Value>,
+    /// The status and the answer of success.
+    success: (u16, Value),
+    /// The problems that it may be refused with, beside those that all operations of its kind have.
+    problems: &'static [&'static str],
+}
+
+fn document() -> Value {
+    let paths: Map<String, Value> = ROUTES.iter().filter_map(path).collect();
+    json!({
+        "openapi": "3.1.1",
+        "info": {
+            "title": "todo-events",
+            "version": env!("CARGO_PKG_VERSION"),
+            "description": "A Todo service whose tasks drive automation through events.\n\n\
+                Any other path is answered 404, any other method of a path 405 with `Allow`; errors are problem \
+                details (RFC 9457).",
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"bearer": []}],
+        "paths": paths,
+        "components": {
+            "securitySchemes": {
+                "bearer": {
+                    "type": "http",
+                    "scheme": "bearer",
+                    "bearerFormat": "JWT",
+                    "description": "HS256, with `exp`, and `sub` (or else `user_id`) as the user.",
+                },
+            },
+            "schemas": schemas::all(),
+            "responses": problems::responses(),
+        },
+    })
+}
+
+/// A path and its operations, or none where all of them are the sidecar's.
+fn path(route: &Route) -> Option<(String, Value)> {
+    let mut path = Map::new();
+    let variables: Vec<Value> = route.variables().map(operations::path_parameter).collect();
+    if !variables.is_empty() {
+        path.insert("parameters".to_owned(), json!(variables));
+    }
+    let mut is_public = false;
+    for (method, operation) in route.operations {
+        if let Some(described) = operations::describe(*operation) {
+            is_public = true;
+            path.insert(
+                method_name(method).to_lowercase(),
+                describe(route, operation_id(*operation), described),
+            );
+        }
+    }
+    is_public.then(|| (route.template.to_owned(), Value::Object(path)))
+}
+
+/// An operation's name in the document.
+fn operation_id(operation: Operation) -> String {
+    let name = format!("{operation:?}");
+    let (first, rest) = name.split_at(1);
+    first.to_lowercase() + rest
+}
+
+fn describe(route: &Route, id: String, described: Described) -> Value {
+    let is_users = route.variables().any(|variable| variable == "user_id");
+    let is_of_one_thing = route.variables().any(|variable| variable != "user_id");
+    let mut problems = described.problems.to_vec();
+    if is_users {
+        problems.extend(["BadRequest", "Unauthenticated", "Forbidden", "Unavailable"]);
+    }
+    if is_of_one_thing {
+        problems.push("NotFound");
+    }
+    if described.body.is_some() {
+        problems.push("ContentTooLarge");
+    }
+    let mut members = Map::new();
+    let mut say = |what: &str, value: Value| members.insert(what.to_owned(), value);
+    say("summary", json!(described.summary));
+    if let Some(details) = described.details {
+        say("description", json!(details));
+    }
+    say("operationId", json!(id));
+    if !is_users {
+        say("security", json!([]));
+    }
+    if !described.parameters.is_empty() {
+        say("parameters", json!(described.parameters));
+    }
+    if let Some(body) = described.body {
+        say("requestBody", body);
+    }
+    say(
+        "responses",
+        Value::Object(responses(&id, described.success, &problems)),
+    );
+    Value::Object(members)
+}
+
+/// The answers of an operation by status.
+fn responses(id: &str, success: (u16, Value), problems: &[&str]) -> Map<String, Value> {
+    let mut responses = vec![success];
+    responses.extend(problems.iter().map(|problem| {
+        let reference = json!({"$ref": format!("#/components/responses/{problem}")});
+        (problems::status(problem), reference)
+    }));
+    responses.sort_by_key(|(status, _)| *status);
+    let count = responses.len();
+    let by_status: Map<String, Value> = responses
+        .into_iter()
+        .map(|(status, answer)| (status.to_string(), answer))
+        .collect();
+    assert_eq!(by_status.len(), count, "two answers of one status: {id}");
+    by_status
+}
+
+/// `INSTA_UPDATE=always`, which rewrites snapshots, rewrites this one too.
+#[test]
+fn the_description_is_what_the_code_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/openapi.json");
+    let committed = fs::read_to_string(path).unwrap_or_default();
+    let current = format!("{:#}\n", document());
+    if env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
+        fs::write(path, current).unwrap();
+    } else if committed != current {
+        let difference = TextDiff::from_lines(&committed, &current);
+        panic!(
+            "openapi.json is not what the code says; `INSTA_UPDATE=always cargo test -p task-api` rewrites it:\n{}",
+            difference.unified_diff()
+        );
+    }
+}

@@ -1,0 +1,322 @@
+//! What is said of each operation.
+
+use domain::idempotency_key::IdempotencyKey;
+use domain::{date_range, notification_list, page, task_list};
+use serde_json::{Value, json};
+
+use super::schemas::{TAG, date, instant, priority, reference, text, user_id, uuid};
+use super::{Described, operation_id};
+use crate::route::Operation;
+
+/// What is said of an operation; nothing of those that only the sidecar and Kubernetes need.
+pub(super) fn describe(operation: Operation) -> Option<Described> {
+    let described = |summary, success| Described {
+        summary,
+        details: None,
+        parameters: Vec::new(),
+        body: None,
+        success,
+        problems: &[],
+    };
+    Some(match operation {
+        Operation::ListTasks => Described {
+            parameters: task_list::PARAMETERS.map(task_list_parameter).to_vec(),
+            problems: &["Invalid"],
+            ..described(
+                "List tasks",
+                (200, page_of("A page of tasks.", "Task", &[])),
+            )
+        },
+        Operation::CreateTask => Described {
+            details: Some(
+                "With an `Idempotency-Key` it may be repeated without creating the task twice.",
+            ),
+            parameters: vec![idempotency_key()],
+            body: Some(json!({
+                "required": true,
+                "content": {"application/json": {"schema": reference("NewTask")}},
+            })),
+            problems: &["InvalidOrReused"],
+            ..described("Create a task", (201, created()))
+        },
+        Operation::ReadTask => described("Read a task", (200, task("The task."))),
+        Operation::UpdateTask => Described {
+            details: Some(
+                "A merge patch (RFC 7396): a field left out stays, null clears it, to its default where it has one. A \
+                 change of nothing makes no version and no event.",
+            ),
+            parameters: vec![json!({
+                "name": "If-Match",
+                "in": "header",
+                "description": "Only if the task is at one of these versions: `*` or entity tags, separated by commas.",
+                "schema": {"type": "string", "examples": ["*", "\"1\""]},
+            })],
+            body: Some(json!({
+                "required": true,
+                "content": {
+                    "application/merge-patch+json": {"schema": reference("TaskPatch")},
+                    "application/json": {"schema": reference("TaskPatch")},
+                },
+            })),
+            problems: &["PreconditionFailed", "Invalid"],
+            ..described("Change a task", (200, task("The task, changed.")))
+        },
+        Operation::DeleteTask => described(
+            "Delete a task",
+            (204, json!({"description": "It is gone."})),
+        ),
+        Operation::CompleteTask => Described {
+            details: Some("Completing a completed task changes nothing."),
+            ..described("Complete a task", (200, task("The task, completed.")))
+        },
+        Operation::ReopenTask => Described {
+            details: Some("Reopening a pending task changes nothing."),
+            ..described("Reopen a task", (200, task("The task, pending.")))
+        },
+        Operation::ListNotifications => Described {
+            parameters: notification_list::PARAMETERS
+                .map(notification_list_parameter)
+                .to_vec(),
+            problems: &["Invalid"],
+            ..described("List notifications, newest first", (200, notifications()))
+        },
+        Operation::ReadNotification => described(
+            "Mark a notification as read",
+            (
+                200,
+                json_answer("The notification.", &reference("Notification"), &[]),
+            ),
+        ),
+        Operation::ReadNotifications => described(
+            "Mark all notifications as read",
+            (
+                200,
+                json_answer("How many were marked.", &reference("Marked"), &[]),
+            ),
+        ),
+        Operation::ReadAnalytics => Described {
+            parameters: date_range::PARAMETERS.map(date_range_parameter).to_vec(),
+            problems: &["Invalid"],
+            ..described(
+                "Count events by type and UTC day",
+                (
+                    200,
+                    json_answer("The counts.", &reference("Analytics"), &[]),
+                ),
+            )
+        },
+        Operation::Description => described(
+            "This document",
+            (200, json_answer("It.", &json!({"type": "object"}), &[])),
+        ),
+        Operation::Liveness => described(
+            "The service runs",
+            (200, json_answer("It does.", &reference("Status"), &[])),
+        ),
+        Operation::Readiness => Described {
+            problems: &["Unavailable"],
+            ..described(
+                "The database answers",
+                (200, json_answer("It does.", &reference("Status"), &[])),
+            )
+        },
+        Operation::Subscriptions | Operation::DeliveryReadiness => return None,
+    })
+}
+
+/// A variable of a path.
+pub(super) fn path_parameter(name: &str) -> Value {
+    let (meaning, schema) = match name {
+        "user_id" => ("The user; must be the token's.", user_id()),
+        "task_id" => ("The task.", uuid()),
+        "id" => ("The notification.", uuid()),
+        name => panic!("the variable {name} has no description"),
+    };
+    json!({"name": name, "in": "path", "description": meaning, "required": true, "schema": schema})
+}
+
+fn query_parameter(name: &str, meaning: &str, schema: Value) -> Value {
+    json!({"name": name, "in": "query", "description": meaning, "schema": schema})
+}
+
+fn task_list_parameter(name: &str) -> Value {
+    let names: Vec<&str> = match name {
+        "status" => task_list::STATUSES.iter().map(|(name, _)| *name).collect(),
+        "sort_by" => task_list::SORTS.iter().map(|(name, _)| *name).collect(),
+        _ => Vec::new(),
+    };
+    let (meaning, schema) = match name {
+        "status" => (
+            "Which tasks.",
+            json!({"type": "string", "enum": names, "default": names[0]}),
+        ),
+        "priority" => ("Only of this priority.", priority()),
+        "tags" => (
+            "Only with at least one of these tags, separated by commas.",
+            tag_list(),
+        ),
+        "due_before" => ("Only due before this instant.", instant()),
+        "due_after" => ("Only due after this instant.", instant()),
+        "q" => (
+            "Only with this text in title or description, whatever its case.",
+            text(1, task_list::LONGEST_TEXT),
+        ),
+        "sort_by" => (
+            "The order; without a direction newest, soonest or most urgent first. Tasks without a due date come last.",
+            json!({"type": "string", "enum": names, "default": task_list::DEFAULT_SORT}),
+        ),
+        name => return page_parameter(name),
+    };
+    query_parameter(name, meaning, schema)
+}
+
+fn notification_list_parameter(name: &str) -> Value {
+    match name {
+        "unread" => query_parameter(
+            name,
+            "Only those not yet read.",
+            json!({"type": "boolean", "default": false}),
+        ),
+        name => page_parameter(name),
+    }
+}
+
+fn page_parameter(name: &str) -> Value {
+    let (meaning, schema) = match name {
+        "limit" => (
+            "Rows on a page.",
+            json!({
+                "type": "integer", "minimum": 1, "maximum": page::LARGEST_LIMIT, "default": page::DEFAULT_LIMIT,
+            }),
+        ),
+        "cursor" => (
+            "Where the page begins; from the `Link` of a list in the same order.",
+            json!({"type": "string", "pattern": "^[A-Za-z0-9_-]+$"}),
+        ),
+        name => panic!("the parameter {name} has no description"),
+    };
+    query_parameter(name, meaning, schema)
+}
+
+fn date_range_parameter(name: &str) -> Value {
+    let meaning = match name {
+        "from" => format!(
+            "The first day; by default {} days before `to`, at most {}.",
+            date_range::DEFAULT_DAYS - 1,
+            date_range::MOST_DAYS - 1
+        ),
+        "to" => "The last day; by default today.".to_owned(),
+        name => panic!("the parameter {name} has no description"),
+    };
+    query_parameter(name, &meaning, date())
+}
+
+/// Tags with commas between them.
+fn tag_list() -> Value {
+    json!({
+        "type": "string",
+        "pattern": format!("^{TAG}(,{TAG}){{0,{}}}$", task_list::MOST_TAGS - 1),
+        "examples": ["home,garden"],
+    })
+}
+
+fn idempotency_key() -> Value {
+    json!({
+        "name": "Idempotency-Key",
+        "in": "header",
+        "description": "For 24 hours, the same key with the same body gives the first answer; with another body 422.",
+        "schema": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": IdempotencyKey::LONGEST,
+            "pattern": "^[!-~]+$",
+        },
+    })
+}
+
+/// An answer with a JSON body and header fields.
+fn json_answer(meaning: &str, schema: &Value, headers: &[&str]) -> Value {
+    let mut answer = json!({
+        "description": meaning,
+        "content": {"application/json": {"schema": schema}},
+    });
+    for name in headers {
+        answer["headers"][*name] = header(name);
+    }
+    answer
+}
+
+fn header(name: &str) -> Value {
+    let (meaning, is_always_there, schema) = match name {
+        "ETag" => (
+            "The task's version, for `If-Match`.",
+            true,
+            json!({"type": "string", "pattern": "^\"[1-9][0-9]*\"$"}),
+        ),
+        "Location" => (
+            "The task's path.",
+            true,
+            json!({"type": "string", "format": "uri-reference", "pattern": "^/api/[^/]+/tasks/[^/]+$"}),
+        ),
+        "Link" => (
+            "The next page, rel=\"next\" (RFC 8288), if there is one.",
+            false,
+            json!({"type": "string", "pattern": "^<[^<>]+>; rel=\"next\"$"}),
+        ),
+        "Unread-Count" => (
+            "How many are unread, on this page or not.",
+            true,
+            json!({"type": "integer", "minimum": 0}),
+        ),
+        name => panic!("the header {name} has no description"),
+    };
+    json!({"description": meaning, "required": is_always_there, "schema": schema})
+}
+
+fn task(meaning: &str) -> Value {
+    json_answer(meaning, &reference("Task"), &["ETag"])
+}
+
+fn created() -> Value {
+    let mut created = json_answer("The task.", &reference("Task"), &["ETag", "Location"]);
+    for operation in [
+        Operation::ReadTask,
+        Operation::UpdateTask,
+        Operation::CompleteTask,
+        Operation::ReopenTask,
+        Operation::DeleteTask,
+    ] {
+        link(&mut created, operation, "task_id", "$response.body#/id");
+    }
+    created
+}
+
+fn notifications() -> Value {
+    let mut page = page_of(
+        "A page of notifications.",
+        "Notification",
+        &["Unread-Count"],
+    );
+    link(
+        &mut page,
+        Operation::ReadNotification,
+        "id",
+        "$response.body#/0/id",
+    );
+    page
+}
+
+/// Says that an answer has the id that an operation needs in its path.
+fn link(answer: &mut Value, operation: Operation, variable: &str, id: &str) {
+    let name = operation_id(operation);
+    answer["links"][&name] = json!({
+        "operationId": name,
+        "parameters": {"user_id": "$request.path.user_id", variable: id},
+    });
+}
+
+fn page_of(meaning: &str, row: &str, headers: &[&str]) -> Value {
+    let rows = json!({"type": "array", "maxItems": page::LARGEST_LIMIT, "items": reference(row)});
+    let headers = [&["Link"], headers].concat();
+    json_answer(meaning, &rows, &headers)
+}

@@ -1,0 +1,351 @@
+//! The JSON that requests and answers hold.
+
+use domain::event::EventType;
+use domain::task::{Interval, Priority, Tag, Tags, TimeZoneName, Title};
+use domain::task_fields::{READ_ONLY, WRITABLE, parse_new_task, parse_task_patch};
+use domain::user_id::UserId;
+use domain::violation::Location;
+use serde::Serialize;
+use serde_json::{Map, Value, json};
+
+/// A regular expression of text without NUL that is not only white space, for a class of what else it may not have.
+macro_rules! not_blank {
+    ($excluded:literal) => {
+        concat!(
+            "[^",
+            $excluded,
+            r"\x00]*[^",
+            $excluded,
+            r"\s\x00][^",
+            $excluded,
+            r"\x00]*"
+        )
+    };
+}
+
+/// A tag, as a regular expression.
+pub(super) const TAG: &str = not_blank!(",");
+
+/// Every schema by name.
+pub(super) fn all() -> Map<String, Value> {
+    let schemas = [
+        ("Task", task()),
+        ("NewTask", new_task()),
+        ("TaskPatch", task_patch()),
+        ("Notification", notification()),
+        ("Marked", marked()),
+        ("Analytics", analytics()),
+        ("Counts", counts()),
+        ("Status", status()),
+        ("Problem", problem()),
+    ];
+    schemas
+        .into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect()
+}
+
+/// The schema of that name.
+pub(super) fn reference(name: &str) -> Value {
+    json!({"$ref": format!("#/components/schemas/{name}")})
+}
+
+/// Text without NUL.
+pub(super) fn text(shortest: usize, longest: usize) -> Value {
+    json!({"type": "string", "minLength": shortest, "maxLength": longest, "pattern": r"^[^\x00]*$"})
+}
+
+/// An instant.
+pub(super) fn instant() -> Value {
+    json!({"type": "string", "format": "date-time"})
+}
+
+/// A day.
+pub(super) fn date() -> Value {
+    json!({"type": "string", "format": "date"})
+}
+
+/// A UUID.
+pub(super) fn uuid() -> Value {
+    json!({"type": "string", "format": "uuid"})
+}
+
+/// A user's id.
+pub(super) fn user_id() -> Value {
+    let (reserved, symbols, longest) = (UserId::RESERVED, UserId::SYMBOLS, UserId::LONGEST);
+    json!({
+        "type": "string",
+        "pattern": format!("^(?!{reserved}$)[A-Za-z0-9{}]{{1,{longest}}}$", class(symbols)),
+    })
+}
+
+/// One of the priorities.
+pub(super) fn priority() -> Value {
+    one_of(&Priority::ALL)
+}
+
+fn one_of(values: &[impl Serialize]) -> Value {
+    json!({"type": "string", "enum": values})
+}
+
+/// Characters as they are written between the brackets of a regular expression.
+fn class(characters: &str) -> String {
+    characters
+        .chars()
+        .map(|character| match character {
+            '-' | ']' | '\\' | '^' => format!("\\{character}"),
+            _ => character.to_string(),
+        })
+        .collect()
+}
+
+/// A schema that null fits too.
+fn nullable(mut schema: Value) -> Value {
+    schema["type"] = json!([schema["type"], "null"]);
+    if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
+        values.push(Value::Null);
+    }
+    schema
+}
+
+fn described(mut schema: Value, meaning: &str) -> Value {
+    schema["description"] = json!(meaning);
+    schema
+}
+
+/// An object that has all of these members.
+fn object(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+    let members: Vec<(&str, Value)> = members.into_iter().collect();
+    let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
+    let properties: Map<String, Value> = members
+        .into_iter()
+        .map(|(name, schema)| (name.to_owned(), schema))
+        .collect();
+    json!({"type": "object", "required": names, "properties": properties})
+}
+
+/// The values of a task's field, null left out.
+fn field(name: &str) -> Value {
+    match name {
+        "id" => uuid(),
+        "user_id" => user_id(),
+        "title" => json!({
+            "type": "string", "minLength": 1, "maxLength": Title::LONGEST,
+            "pattern": concat!("^", not_blank!(""), "$"),
+            "description": "White space around it is cut off.",
+        }),
+        "description" => text(0, domain::task::Description::LONGEST),
+        "completed" => json!({"type": "boolean"}),
+        "completed_at" | "created_at" | "updated_at" => instant(),
+        "priority" => priority(),
+        "tags" => json!({
+            "type": "array", "maxItems": Tags::MOST,
+            "items": {
+                "type": "string", "minLength": 1, "maxLength": Tag::LONGEST, "pattern": format!("^{TAG}$"),
+            },
+            "description": "Labels without a comma. White space around one is cut off; one given twice is kept once.",
+        }),
+        "due_date" => described(
+            instant(),
+            "With any offset, in the years 0001 to 9998; kept as an instant, to the microsecond.",
+        ),
+        "timezone" => json!({
+            "type": "string",
+            "pattern": format!("^[A-Za-z0-9{}]{{1,{}}}$", class(TimeZoneName::SYMBOLS), TimeZoneName::LONGEST),
+            "examples": ["Europe/Berlin"],
+            "description": "The IANA time zone whose wall clock a recurring task follows.",
+        }),
+        "is_recurring" => described(
+            json!({"type": "boolean"}),
+            "Whether completing it makes the next one.",
+        ),
+        "recurring_interval" => described(
+            one_of(&Interval::ALL),
+            "Given exactly when `is_recurring` is true.",
+        ),
+        "series_id" => described(uuid(), "The first task of the series."),
+        "occurrence" => described(
+            json!({"type": "integer", "minimum": 1}),
+            "The task's number in its series.",
+        ),
+        "anchor_day" => described(
+            json!({"type": "integer", "minimum": 1, "maximum": 31}),
+            "The day of the month that a monthly series aims at.",
+        ),
+        "version" => described(
+            json!({"type": "integer", "minimum": 1}),
+            "One more with every change.",
+        ),
+        name => panic!("the field {name} has no description"),
+    }
+}
+
+/// A task in answers, its fields in the order that the service writes them in.
+fn task() -> Value {
+    let optional = [
+        "description",
+        "completed_at",
+        "due_date",
+        "recurring_interval",
+        "anchor_day",
+    ];
+    object(READ_ONLY.into_iter().chain(WRITABLE).map(|name| {
+        let schema = field(name);
+        let schema = if optional.contains(&name) {
+            nullable(schema)
+        } else {
+            schema
+        };
+        (name, schema)
+    }))
+}
+
+/// A body that creates a task: required is what `domain` misses in an empty one, null allowed where it allows it, and
+/// the defaults are those of a task that has nothing else.
+fn new_task() -> Value {
+    let required: Vec<String> = match parse_new_task(json!({}), |_| true) {
+        Ok(_) => Vec::new(),
+        Err(violations) => violations
+            .into_iter()
+            .filter_map(|violation| match violation.location {
+                Location::Pointer(pointer) => pointer.strip_prefix('/').map(str::to_owned),
+                Location::Parameter(_) | Location::Header(_) => None,
+            })
+            .collect(),
+    };
+    let defaults = parse_new_task(json!({"title": "t"}), |_| true).map(|task| json!(task));
+    let defaults = defaults.unwrap_or_default();
+    let mut schema = writable(|name, schema| {
+        if !required.iter().any(|required| required == name) {
+            schema["default"] = defaults[name].clone();
+        }
+    });
+    schema["required"] = json!(required);
+    schema["if"] =
+        json!({"properties": {"is_recurring": {"const": true}}, "required": ["is_recurring"]});
+    schema["then"] = json!({
+        "properties": {"recurring_interval": {"type": "string"}}, "required": ["recurring_interval"],
+    });
+    schema["else"] = json!({"properties": {"recurring_interval": {"type": "null"}}});
+    schema["examples"] = json!([
+        {"title": "Water plants"},
+        {
+            "title": "Pay the rent", "priority": "high", "tags": ["home"], "due_date": "2030-01-31T09:00:00+01:00",
+            "timezone": "Europe/Berlin", "is_recurring": true, "recurring_interval": "monthly",
+        },
+    ]);
+    schema
+}
+
+/// A body that changes a task.
+fn task_patch() -> Value {
+    let mut schema = writable(|_, _| {});
+    schema["examples"] = json!([{"title": "Water all plants", "due_date": null}]);
+    schema
+}
+
+/// An object of the fields that a client may set, null allowed where `domain` allows it.
+fn writable(mut adjust: impl FnMut(&str, &mut Value)) -> Value {
+    let mut schema = object(WRITABLE.map(|name| {
+        let schema = field(name);
+        let can_be_cleared = parse_task_patch(json!({name: null}), |_| true).is_ok();
+        let mut schema = if can_be_cleared {
+            nullable(schema)
+        } else {
+            schema
+        };
+        adjust(name, &mut schema);
+        (name, schema)
+    }));
+    schema["additionalProperties"] = json!(false);
+    if let Some(members) = schema.as_object_mut() {
+        members.remove("required");
+    }
+    schema
+}
+
+fn notification() -> Value {
+    object([
+        ("id", uuid()),
+        ("user_id", user_id()),
+        ("task_id", uuid()),
+        ("task_title", field("title")),
+        ("remind_at", instant()),
+        ("due_date", nullable(instant())),
+        ("created_at", instant()),
+        ("read", json!({"type": "boolean"})),
+        ("read_at", nullable(instant())),
+    ])
+}
+
+fn marked() -> Value {
+    object([("marked", json!({"type": "integer", "minimum": 0}))])
+}
+
+fn analytics() -> Value {
+    let day = object([("day", date()), ("counts", reference("Counts"))]);
+    object([
+        ("from", date()),
+        ("to", date()),
+        ("totals", reference("Counts")),
+        (
+            "completion_rate",
+            described(
+                json!({"type": ["number", "null"], "minimum": 0}),
+                "Completed over created tasks; null where none was created.",
+            ),
+        ),
+        (
+            "days",
+            json!({"type": "array", "items": day, "description": "Days with events, in order."}),
+        ),
+    ])
+}
+
+fn counts() -> Value {
+    json!({
+        "type": "object",
+        "description": "Number of events by type.",
+        "propertyNames": {"enum": EventType::ALL.map(EventType::as_str)},
+        "additionalProperties": {"type": "integer", "minimum": 1},
+    })
+}
+
+fn status() -> Value {
+    object([("status", json!({"type": "string", "const": "ok"}))])
+}
+
+fn problem() -> Value {
+    let mut problem = object([
+        ("type", json!({"type": "string", "format": "uri"})),
+        ("title", json!({"type": "string"})),
+        ("status", json!({"type": "integer"})),
+        (
+            "detail",
+            described(json!({"type": "string"}), "For people."),
+        ),
+    ]);
+    let place = |name: &str, meaning: &str| {
+        json!({
+            "required": [name],
+            "properties": {name: {"type": "string", "description": meaning}},
+        })
+    };
+    problem["description"] = json!("Problem details (RFC 9457).");
+    problem["properties"]["errors"] = json!({
+        "type": "array",
+        "minItems": 1,
+        "description": "Each mistake with its place.",
+        "items": {
+            "type": "object",
+            "required": ["detail"],
+            "properties": {"detail": {"type": "string"}},
+            "oneOf": [
+                place("pointer", "A JSON pointer into the body (RFC 6901)."),
+                place("parameter", "The name of a query parameter."),
+                place("header", "The name of a header field."),
+            ],
+        },
+    });
+    problem
+}
