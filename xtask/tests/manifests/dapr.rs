@@ -32,7 +32,7 @@ fn annotations_are_the_flags_of_the_local_sidecar() {
         ("app-health-threshold", "--app-health-threshold"),
     ];
     let code = text("xtask/src/services.rs");
-    let by_hand = text("dapr/README.md");
+    let by_hand = text("docs/quickstart.md");
     let compose = text("docker-compose.kafka.yml");
     for layer in Layer::named("app") {
         let (place, annotations) = annotated(layer);
@@ -44,7 +44,7 @@ fn annotations_are_the_flags_of_the_local_sidecar() {
             );
             assert!(
                 by_hand.contains(&format!("{flag} {value}")),
-                "{place}: dapr.io/{annotation} is {value}; not so in dapr/README.md"
+                "{place}: dapr.io/{annotation} is {value}; not so in docs/quickstart.md"
             );
             assert!(
                 compose.contains(&format!("{flag}={value}\n")),
