@@ -31,8 +31,12 @@ pub struct Endpoints {
     pub dapr_url: String,
     /// Base URL of the sidecar's Prometheus metrics (`/metrics`).
     pub dapr_metrics_url: String,
-    /// `host:port` of the Kafka broker.
+    /// `host:port` of the Kafka broker, where everything is allowed.
     pub kafka: String,
+    /// Where the broker is Apache Kafka, the file of the Secrets that Strimzi's operators would make
+    /// of its users: a JSON object of objects, by name and key.
+    #[serde(default)]
+    pub kafka_secrets: Option<PathBuf>,
     /// The app's database.
     pub database_url: String,
     /// The server's maintenance database, in which further databases can be created.

@@ -3,14 +3,17 @@
 //! [`stack::StackOptions`] starts a stack, [`endpoints::Endpoints`] says where it listens, and
 //! [`kafka`] reads what passed on its topics.
 
+mod build_cache;
 pub mod cargo;
 pub mod components;
+mod dapr_resources;
 pub mod dead_letters;
 pub mod debian_toolchain;
 pub mod deployment;
 pub mod endpoints;
 pub mod interrupt;
 pub mod kafka;
+pub mod kafka_programs;
 pub mod net;
 pub mod ports;
 pub mod postgres_programs;

@@ -49,6 +49,9 @@ struct UpArguments {
     /// Use this Kafka broker, as HOST:PORT, instead of starting one
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
+    /// Which broker to start
+    #[arg(long, value_enum, default_value_t, conflicts_with = "kafka")]
+    broker: BrokerName,
     /// Keep all data in this folder; without it nothing outlives the command
     #[arg(long, value_name = "DIR")]
     persist: Option<PathBuf>,
@@ -116,9 +119,21 @@ struct TestArguments {
     /// What serves the app [default: spin where it is installed]
     #[arg(long)]
     host: Option<HostName>,
+    /// Which broker the end-to-end tests' service has
+    #[arg(long, value_enum, default_value_t)]
+    broker: BrokerName,
     /// Run only end-to-end tests whose name contains this
     #[arg(value_name = "FILTER", requires = "e2e")]
     filter: Option<String>,
+}
+
+#[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
+enum BrokerName {
+    /// A small one without access control, which needs nothing
+    #[default]
+    Small,
+    /// Apache Kafka with access control, as on Kubernetes; needs Java and Maven
+    Kafka,
 }
 
 #[derive(Clone, Copy, ValueEnum)]

@@ -1,27 +1,23 @@
 //! The programs a stack is made of: found, or built and kept.
 
 use std::env;
-use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest, Sha256};
 
 use crate::cargo::Cargo;
 use crate::components::{self, copy_if_changed};
+use crate::kafka_programs::{self, KafkaPrograms};
 use crate::postgres_programs::{self, PostgresPrograms};
 use crate::report::Report;
-use crate::{process, workspace};
+use crate::{build_cache, process, workspace};
 
 /// The line of Dapr versions whose `daprd` may be used as installed.
 const DAPR_LINE: &str = "1.18.";
-
-/// Built programs unused for this long are removed: a build is some 200 MB.
-const KEPT_UNUSED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// What serves `spin.toml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -50,6 +46,9 @@ pub struct Programs {
     pub migrate: PathBuf,
     /// The database server, unless one is given by its address.
     pub postgres: Option<PostgresPrograms>,
+    /// Apache Kafka, where it is wanted.
+    #[serde(default)]
+    pub kafka: Option<KafkaPrograms>,
 }
 
 impl Programs {
@@ -90,7 +89,17 @@ impl Programs {
             broker: go_programs.broker,
             migrate: go_programs.migrate,
             postgres,
+            kafka: None,
         })
+    }
+
+    /// Adds Apache Kafka, for [`apache_kafka`](crate::stack::StackOptions::apache_kafka).
+    ///
+    /// # Errors
+    /// As [`kafka_programs::check`], or when its libraries cannot be downloaded.
+    pub fn with_kafka(mut self, report: &Report) -> Result<Self> {
+        self.kafka = Some(kafka_programs::prepare(report)?);
+        Ok(self)
     }
 }
 
@@ -182,101 +191,39 @@ fn is_suitable(program: &Path) -> bool {
     })
 }
 
-/// Builds `tools/dapr` into the cache, keyed by its sources and the compiler, and returns the
-/// folder of the programs.
+/// Builds `tools/dapr` and returns the folder of the programs.
 fn build_go_programs(report: &Report) -> Result<PathBuf> {
-    let sources = workspace::root().join("tools/dapr");
-    let mut version = Command::new("go");
-    version.arg("version").current_dir(&sources);
-    let version =
-        process::read(version, Duration::from_secs(300)).context("Go 1.26 or later is needed")?;
-
-    let tools = workspace::cache()?.join("tools");
-    let folder = tools.join(key(&sources, &version)?);
-    let programs = folder.join("bin");
-    let _lock = workspace::lock(&tools.join("lock"))?;
-    if programs.is_dir() {
-        // So that it counts as used.
-        File::open(&folder)?.set_modified(SystemTime::now())?;
-        return Ok(programs);
-    }
-    report.step("building daprd, scheduler, broker and migrate with Go (minutes the first time)");
-    let partial = tempfile::tempdir_in(&tools)?;
-    let output = format!("{}/bin/", partial.path().display());
-    fs::create_dir_all(&output)?;
-    let flags = ["build", "-trimpath", "-ldflags=-s -w"];
-    let mut build = Command::new("go");
-    build
-        .args(flags)
-        .args(["-o", &output, "./cmd/..."])
-        .current_dir(&sources);
-    process::run(build)?;
-    let mut build = Command::new("go");
-    build
-        .args(flags)
-        .args(["-tags", "pgx5", "-o", &output, "tool"])
-        .current_dir(sources.join("migrate"));
-    process::run(build)?;
-    remove_unused(&tools);
-    fs::rename(partial.keep(), &folder)
-        .with_context(|| format!("cannot make {}", folder.display()))?;
-    report.step("daprd, scheduler, broker and migrate built");
-    Ok(programs)
+    let what = "daprd, scheduler, broker and migrate with Go";
+    let built = build_cache::get("dapr", what, report, |sources, into| {
+        build_cache::go_build(sources, into, &["./cmd/..."])?;
+        build_cache::go_build(&sources.join("migrate"), into, &["-tags", "pgx5", "tool"])
+    })?;
+    Ok(built.join("bin"))
 }
 
-/// A digest of everything that decides what the build makes.
-fn key(sources: &Path, compiler: &str) -> Result<String> {
-    let mut files = Vec::new();
-    list_sources(sources, &mut files)?;
-    files.sort();
-    let mut digest = Sha256::new();
-    digest.update(compiler);
-    for file in files {
-        let content = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let name = file.strip_prefix(sources).unwrap_or(&file).display();
-        digest.update(format!("\n{name} {}\n", content.len()));
-        digest.update(content);
-    }
-    let digest = digest.finalize();
-    Ok(digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+/// Paths of what renders and validates the manifests in `k8s/`. Tests need them, a stack does not.
+#[derive(Clone, Debug)]
+pub struct KubernetesTools {
+    /// Renders an overlay, as `kubectl apply -k` does.
+    pub kustomize: PathBuf,
+    /// Validates manifests as Kubernetes would, without one.
+    pub kubectl_validate: PathBuf,
 }
 
-fn list_sources(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
-    for entry in
-        fs::read_dir(folder).with_context(|| format!("cannot read {}", folder.display()))?
-    {
-        let path = entry?.path();
-        let name = path
-            .file_name()
-            .and_then(|name| name.to_str())
-            .unwrap_or_default();
-        if path.is_dir() {
-            list_sources(&path, files)?;
-        } else if (name.ends_with(".go") && !name.ends_with("_test.go"))
-            || name == "go.mod"
-            || name == "go.sum"
-        {
-            files.push(path);
-        }
-    }
-    Ok(())
-}
-
-/// Removes builds that no clone has used for long. What cannot be removed is left.
-fn remove_unused(tools: &Path) {
-    for entry in fs::read_dir(tools).into_iter().flatten().flatten() {
-        let unused = entry
-            .metadata()
-            .and_then(|metadata| metadata.modified())
-            .ok()
-            .and_then(|modified| modified.elapsed().ok())
-            .is_some_and(|unused| unused > KEPT_UNUSED);
-        if unused && entry.path().is_dir() {
-            let _ = fs::remove_dir_all(entry.path());
-        }
+impl KubernetesTools {
+    /// Finds or builds them.
+    ///
+    /// # Errors
+    /// When they cannot be built; the message says what to install.
+    pub fn prepare(report: &Report) -> Result<Self> {
+        let what = "kustomize and kubectl-validate with Go";
+        let built = build_cache::get("kubernetes", what, report, |sources, into| {
+            build_cache::go_build(sources, into, &["tool"])?;
+            build_cache::go_build(&sources.join("validate"), into, &["tool"])
+        })?;
+        Ok(Self {
+            kustomize: built.join("bin/kustomize"),
+            kubectl_validate: built.join("bin/kubectl-validate"),
+        })
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use rustix::process::Signal;
 
+use crate::dapr_resources::DaprResources;
 use crate::endpoints::Secrets;
 use crate::programs::{Host, Programs};
 use crate::service::{Launch, Service, accepts};
@@ -19,6 +20,8 @@ pub(crate) struct Ports {
     /// The app's, with the address it listens on.
     pub(crate) app: SocketAddrV4,
     pub(crate) broker: u16,
+    pub(crate) kafka_clients: u16,
+    pub(crate) kafka_controller: u16,
     pub(crate) dapr_http: u16,
     pub(crate) dapr_grpc: u16,
     pub(crate) dapr_internal_grpc: u16,
@@ -42,6 +45,8 @@ impl Ports {
         Ok(Self {
             app,
             broker: ports::free()?,
+            kafka_clients: ports::free()?,
+            kafka_controller: ports::free()?,
             dapr_http: ports::free()?,
             dapr_grpc: ports::free()?,
             dapr_internal_grpc: ports::free()?,
@@ -85,6 +90,50 @@ pub(crate) fn broker(
         limit: Duration::from_secs(20),
     };
     Ok(Service::new(launch, accepts(ports.broker)))
+}
+
+/// Apache Kafka, as the manifests describe it.
+pub(crate) fn kafka(programs: &Programs, ports: &Ports, folders: &Folders) -> Result<Service> {
+    let kafka = programs
+        .kafka
+        .as_ref()
+        .context("Apache Kafka was not prepared")?;
+    let data = folders.kafka();
+    std::fs::create_dir_all(&data).with_context(|| format!("cannot make {}", data.display()))?;
+    let k8s = workspace::root().join("k8s");
+    let path = |path: &Path| path.display().to_string();
+    let secrets = folders.kafka_secrets();
+    let launch = Launch {
+        name: "broker",
+        program: kafka.program.clone(),
+        arguments: flags(&[
+            ("--java", &path(&kafka.java)),
+            ("--jars", &path(&kafka.jars)),
+            ("--data-dir", &path(&data)),
+            ("--secrets", &path(&secrets)),
+            ("--manifests", &path(&k8s.join("kafka/strimzi"))),
+            ("--manifests", &path(&k8s.join("dapr-components"))),
+            ("--listen", &local(ports.broker)),
+            ("--listen-tls", &local(ports.kafka_clients)),
+            ("--listen-controller", &local(ports.kafka_controller)),
+        ]),
+        environment: Vec::new(),
+        folder: folders.data.clone(),
+        user: None,
+        stop: Signal::TERM,
+        // It has a child that serves, and stops it.
+        death: Signal::TERM,
+        log: folders.log("broker"),
+        limit: Duration::from_secs(90),
+    };
+    let accepts = accepts(ports.broker);
+    Ok(Service::new(launch, move || {
+        accepts()?;
+        if !secrets.exists() {
+            bail!("its users are not created yet");
+        }
+        Ok(())
+    }))
 }
 
 pub(crate) fn scheduler(programs: &Programs, ports: &Ports, folders: &Folders) -> Result<Service> {
@@ -188,9 +237,8 @@ pub(crate) fn daprd(
     folders: &Folders,
     secrets: &Secrets,
     kafka: &str,
+    resources: &DaprResources,
 ) -> Service {
-    let dapr = workspace::root().join("dapr");
-    let path = |path: &Path| path.display().to_string();
     let mut arguments = flags(&[
         ("--app-id", "todo-events"),
         ("--app-protocol", "http"),
@@ -210,11 +258,10 @@ pub(crate) fn daprd(
         ("--dapr-internal-grpc-listen-address", "127.0.0.1"),
         ("--metrics-port", &ports.dapr_metrics.to_string()),
         ("--metrics-listen-address", "127.0.0.1"),
-        ("--resources-path", &path(&dapr.join("local"))),
-        ("--config", &path(&dapr.join("configuration.yaml"))),
         ("--scheduler-host-address", &local(ports.scheduler)),
     ]);
     arguments.push("--enable-app-health-check".to_owned());
+    arguments.extend(resources.flags());
     let launch = Launch {
         name: "daprd",
         program: programs.daprd.clone(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail};
 
+use crate::dapr_resources::DaprResources;
 use crate::endpoints::{DEAD_LETTERS_TOPIC, Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
 use crate::programs::Programs;
 use crate::service::Service;
@@ -74,6 +75,7 @@ impl Stack {
         ];
         let broker = match &options.kafka {
             Some(_) => None,
+            None if options.apache_kafka => Some(services::kafka(programs, &ports, &folders)?),
             None => Some(services::broker(
                 programs,
                 &ports,
@@ -96,7 +98,22 @@ impl Stack {
             database_url: &database_url,
             variables: &options.variables,
         })?;
-        let daprd = services::daprd(programs, &ports, &folders, &secrets, &kafka_address);
+        let mut resources = if options.apache_kafka {
+            DaprResources::kubernetes(&folders)?
+        } else {
+            DaprResources::local()
+        };
+        if let Some(address) = &options.spans {
+            resources.send_spans(&folders, address)?;
+        }
+        let daprd = services::daprd(
+            programs,
+            &ports,
+            &folders,
+            &secrets,
+            &kafka_address,
+            &resources,
+        );
 
         thread::scope(|scope| {
             let database_ready = scope.spawn(|| {
@@ -161,6 +178,7 @@ impl Stack {
             dapr_url: format!("http://127.0.0.1:{}", ports.dapr_http),
             dapr_metrics_url: format!("http://127.0.0.1:{}", ports.dapr_metrics),
             kafka: kafka_address,
+            kafka_secrets: options.apache_kafka.then(|| folders.kafka_secrets()),
             database_url,
             postgres_url,
             secrets,

@@ -168,3 +168,48 @@ fn notifications_are_read_newest_first_from_an_index() {
         );
     }
 }
+
+/// What nothing is wrong with, and much of it; one lane is behind, and one reminder overdue.
+const WELL: &str = "
+    INSERT INTO lanes (user_id, head, published) SELECT 'gauge-test-' || n, 10, 10 FROM generate_series(1, 2000) AS n;
+    INSERT INTO events (user_id, sequence, id, type, topic, source, task_id, time, data)
+    SELECT 'gauge-test-' || n % 2000, n / 2000, gen_random_uuid(), 't', 'tasks', '/', gen_random_uuid(), now(), '{}'
+    FROM generate_series(1, 20000) AS n;
+    UPDATE lanes SET published = 9 WHERE user_id = 'gauge-test-1';
+    INSERT INTO reminders (task_id, user_id, sequence, status, remind_at, last_outcome, alarm_wanted)
+    SELECT
+        gen_random_uuid(), 'gauge-test', 1, 'scheduled', now() + (n - 1) * interval '1 minute', 'scheduled', now()
+    FROM generate_series(1, 4000) AS n;
+    INSERT INTO dead_letters (id, topic, kafka_partition, kafka_offset, payload, status)
+    SELECT gen_random_uuid(), 'gauge-test', 0, n, '', CASE WHEN n % 100 > 0 THEN 'replayed' ELSE 'open' END
+    FROM generate_series(1, 4000) AS n;
+    ANALYZE lanes, events, reminders, dead_letters, tasks";
+
+#[test]
+fn the_gauges_of_monitoring_read_no_table_from_end_to_end() {
+    let mut database = Database::of(shared_stack());
+    let mut scratch = Scratch::begin(&mut database, &format!("{MANY}; RESET ALL; {WELL}"));
+    let lines = scratch.run(
+        "EXPLAIN (FORMAT JSON) SELECT * FROM service_gauges",
+        Vec::new(),
+    );
+    let plan: Value = serde_json::from_str(&lines.join("\n")).unwrap_or_default();
+    let mut indexes: Vec<&str> = Vec::new();
+    for node in nodes(&plan[0]["Plan"]) {
+        assert_ne!(node["Node Type"], "Seq Scan", "{plan:#}");
+        indexes.extend(node["Index Name"].as_str());
+        // A bound, not all reminders that are scheduled.
+        if node["Index Name"] == "reminders_scheduled" {
+            assert!(node["Index Cond"].is_string(), "{plan:#}");
+        }
+    }
+    indexes.sort_unstable();
+    let expected = [
+        "dead_letters_open",
+        "events_pkey",
+        "lanes_behind",
+        "reminders_scheduled",
+        "tasks_pkey",
+    ];
+    assert_eq!(indexes, expected, "{plan:#}");
+}

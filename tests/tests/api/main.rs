@@ -16,6 +16,7 @@ mod logging;
 mod malformed_bodies;
 mod malformed_targets;
 mod merge_patch;
+mod monitoring;
 mod one_row;
 mod paging;
 mod reading;

@@ -4,6 +4,7 @@ use std::thread;
 
 use e2e::answer::Answer;
 use e2e::logs;
+use e2e::raw_http::Connection;
 use e2e::todo::{Call, Todo, text};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -95,6 +96,84 @@ fn without_the_apps_token_nothing_happens() {
     delivered(&todo, &event).expect(200);
     assert!(is_claimed(&todo, &event));
     assert_eq!(todo.listed("").len(), 2);
+}
+
+/// Other ways to write a path that a proxy or a server may take for the same.
+fn spellings(path: &str) -> Vec<String> {
+    let mut spellings = vec![
+        path.to_uppercase(),
+        path.replacen("/", "\\", 1),
+        path.bytes()
+            .map(|byte| format!("%{byte:02x}"))
+            .collect::<String>()
+            .replace("%2f", "/"),
+        format!("//localhost{path}"),
+        format!("http://localhost{path}"),
+        format!("http://localhost/{path}"),
+    ];
+    for end in [
+        "/", "//", "/.", "/..", "%2f", "%20", ";", ";a=b", "?", "?a=b", "#", "/x", "/x/..",
+    ] {
+        spellings.push(format!("{path}{end}"));
+    }
+    for (at, _) in path.match_indices('/') {
+        let (before, after) = (&path[..at], &path[at + 1..]);
+        for slash in [
+            "//",
+            "/./",
+            "/x/../",
+            "/../",
+            "%2f",
+            "/%2e/",
+            "/x/%2e%2e/",
+            "/%2f",
+            "/;/",
+            "\\",
+        ] {
+            spellings.push(format!("{before}{slash}{after}"));
+        }
+        let (first, rest) = after.split_at(1);
+        spellings.push(format!("{before}/%{:02x}{rest}", first.as_bytes()[0]));
+        spellings.push(format!("{before}/{}{rest}", first.to_uppercase()));
+    }
+    // A target must begin with a slash or be a whole URL.
+    spellings.retain(|target| target.starts_with('/') || target.starts_with("http://"));
+    spellings
+}
+
+#[test]
+fn no_spelling_of_the_path_gets_around_the_token() {
+    let todo = Todo::someone();
+    let event = completion(&todo);
+    let body = event.to_string();
+    let length = body.len().to_string();
+    let user_token = format!("Bearer {}", todo.token());
+    let mut tried = 0;
+    unchanged(&todo, || {
+        for target in ROUTES.iter().flat_map(|route| spellings(route)) {
+            for (authorization, refusals) in [
+                (None, &[401, 404][..]),
+                (Some(&user_token), &[401, 403, 404]),
+            ] {
+                let mut headers = vec![
+                    ("content-type", "application/cloudevents+json"),
+                    ("content-length", length.as_str()),
+                ];
+                headers.extend(authorization.map(|token| ("authorization", token.as_str())));
+                let answer = Connection::to(todo.stack())
+                    .head("POST", target.as_bytes(), &headers)
+                    .bytes(body.as_bytes())
+                    .answer();
+                assert!(
+                    refusals.contains(&answer.status),
+                    "POST {target}: {answer:?}"
+                );
+                tried += 1;
+            }
+        }
+    });
+    assert!(!is_claimed(&todo, &event));
+    assert!(tried > 400, "{tried} requests");
 }
 
 #[test]

@@ -7,15 +7,18 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use xtask::cargo::Cargo;
 use xtask::endpoints::Endpoints;
-use xtask::programs::Programs;
+use xtask::programs::{KubernetesTools, Programs};
 use xtask::report::Report;
 use xtask::stack::StackOptions;
-use xtask::{process, wasm_target, workspace};
+use xtask::{kafka_programs, process, wasm_target, workspace};
 
 use super::up::database_url;
-use crate::TestArguments;
+use crate::{BrokerName, TestArguments};
 
 pub fn run(arguments: &TestArguments, report: Report) -> Result<()> {
+    if arguments.broker == BrokerName::Kafka {
+        kafka_programs::check()?;
+    }
     let cargo = Cargo::take(&report)?;
     if !arguments.e2e {
         check_style(&cargo, report)?;
@@ -39,10 +42,12 @@ fn check_style(cargo: &Cargo, report: Report) -> Result<()> {
     process::run(cargo.command(["fmt", "--all", "--check"]))
         .context("`cargo fmt --all` formats the Rust code")?;
     let mut gofmt = Command::new("gofmt");
-    gofmt.args(["-l", "."]).current_dir(go_module());
+    gofmt
+        .args(["-l", "."])
+        .current_dir(workspace::root().join("tools"));
     let unformatted = process::read(gofmt, Duration::from_secs(60))?;
     if !unformatted.is_empty() {
-        bail!("`gofmt -w` has to format, in tools/dapr: {unformatted}");
+        bail!("`gofmt -w` has to format, in tools: {unformatted}");
     }
     report.step("lints: cargo clippy, go vet");
     let mut clippy = cargo.command(["clippy", "--workspace", "--all-targets"]);
@@ -56,6 +61,8 @@ fn check_style(cargo: &Cargo, report: Report) -> Result<()> {
 const OWN_GO_PACKAGE: &str = "./cmd/broker";
 
 fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
+    // The tests of `k8s/` would build them too, without saying so.
+    KubernetesTools::prepare(&report)?;
     report.step("unit and component tests: cargo test, go test");
     // The development host has its tests beside the end-to-end ones, which compile it anyway.
     process::run(cargo.command([
@@ -66,14 +73,22 @@ fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
         "--exclude",
         "devhost",
     ]))?;
-    process::run(go(["test", OWN_GO_PACKAGE]))
+    process::run(go(["test", OWN_GO_PACKAGE]))?;
+    let mut monitoring = Command::new("go");
+    monitoring
+        .args(["test", "./..."])
+        .current_dir(workspace::root().join("tools/prometheus"));
+    process::run(monitoring)
 }
 
 fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) -> Result<()> {
     report.step("end-to-end tests");
     let database_url = database_url();
     let host = arguments.host.map(Into::into);
-    let programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    if arguments.broker == BrokerName::Kafka {
+        programs = programs.with_kafka(&report)?;
+    }
     // Before the stack starts, so that it does not idle while the tests compile.
     let mut compile = cargo.command(["test", "--package", "e2e", "--no-run"]);
     Cargo::quieten(&mut compile);
@@ -86,6 +101,9 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
         .report(report);
     if let Some(url) = &database_url {
         options = options.postgres(url);
+    }
+    if arguments.broker == BrokerName::Kafka {
+        options = options.apache_kafka();
     }
     let stack = options.start()?;
     let mut conformance = cargo.command(["test", "--profile", "tool", "--package", "devhost"]);

@@ -11,18 +11,25 @@ use xtask::programs::Programs;
 use xtask::report::Report;
 use xtask::running::Claim;
 use xtask::stack::StackOptions;
-use xtask::{interrupt, workspace};
+use xtask::{interrupt, kafka_programs, workspace};
 
-use crate::UpArguments;
+use crate::{BrokerName, UpArguments};
 
 /// Where the app listens unless it is told otherwise or something else does; Spin's own default.
 const LISTEN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3000);
 
 pub fn run(arguments: UpArguments, report: Report) -> Result<()> {
     let claim = Claim::take()?;
+    let apache_kafka = arguments.broker == BrokerName::Kafka;
+    if apache_kafka {
+        kafka_programs::check()?;
+    }
     let database_url = database_url();
     let host = arguments.host.map(Into::into);
-    let programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    if apache_kafka {
+        programs = programs.with_kafka(&report)?;
+    }
 
     let mut options = StackOptions::new(programs)
         .state_dir(&workspace::state_dir())
@@ -33,6 +40,9 @@ pub fn run(arguments: UpArguments, report: Report) -> Result<()> {
     }
     if let Some(kafka) = &arguments.kafka {
         options = options.kafka(kafka);
+    }
+    if apache_kafka {
+        options = options.apache_kafka();
     }
     if let Some(folder) = &arguments.persist {
         options = options.persist(folder);

@@ -64,6 +64,16 @@ impl Folders {
         self.state.join(format!("logs/{service}.log"))
     }
 
+    /// Where Apache Kafka keeps its data.
+    pub(crate) fn kafka(&self) -> PathBuf {
+        self.data.join("kafka")
+    }
+
+    /// The file of the Secrets of Apache Kafka's users.
+    pub(crate) fn kafka_secrets(&self) -> PathBuf {
+        self.kafka().join("secrets.json")
+    }
+
     fn remove_old_logs(&self) -> Result<()> {
         for folder in ["logs", "app/logs"] {
             for entry in fs::read_dir(self.state.join(folder)).into_iter().flatten() {

@@ -19,11 +19,13 @@ pub struct StackOptions {
     pub(super) programs: Programs,
     pub(super) postgres_url: Option<String>,
     pub(super) kafka: Option<String>,
+    pub(super) apache_kafka: bool,
     pub(super) persist: Option<PathBuf>,
     pub(super) listen: Option<SocketAddrV4>,
     pub(super) broker_on_disk: bool,
     pub(super) partitions: i32,
     pub(super) variables: Vec<(String, String)>,
+    pub(super) spans: Option<String>,
     pub(super) state_dir: Option<PathBuf>,
     pub(super) report: Report,
 }
@@ -36,21 +38,25 @@ impl StackOptions {
             programs,
             postgres_url: None,
             kafka: None,
+            apache_kafka: false,
             persist: None,
             listen: None,
             broker_on_disk: false,
             partitions: PARTITIONS,
             variables: Vec::new(),
+            spans: None,
             state_dir: None,
             report: Report::silent(),
         }
     }
 
-    /// A further stack beside a running one, for a test: the same programs and Postgres server, but
-    /// a database, broker and everything else of its own.
+    /// A further stack beside a running one, for a test: the same programs, Postgres server and kind
+    /// of broker, but a database, broker and everything else of its own.
     #[must_use]
     pub fn beside(endpoints: &Endpoints) -> Self {
-        Self::new(endpoints.programs.clone()).postgres(&endpoints.postgres_url)
+        let mut options = Self::new(endpoints.programs.clone()).postgres(&endpoints.postgres_url);
+        options.apache_kafka = endpoints.kafka_secrets.is_some();
+        options
     }
 
     /// Uses a server by the address of one of its databases; one more is created in it for the
@@ -75,6 +81,15 @@ impl StackOptions {
         self
     }
 
+    /// Runs Apache Kafka, with access control and the topics and users of `k8s/kafka/strimzi`, and
+    /// gives the sidecar the components of `k8s/dapr-components`. The programs must have been
+    /// prepared [`with_kafka`](Programs::with_kafka).
+    #[must_use]
+    pub fn apache_kafka(mut self) -> Self {
+        self.apache_kafka = true;
+        self
+    }
+
     /// Keeps data and secrets in a folder, for the next stack started with it.
     #[must_use]
     pub fn persist(mut self, folder: &Path) -> Self {
@@ -89,14 +104,15 @@ impl StackOptions {
         self
     }
 
-    /// Lets the broker of a throw-away stack survive being killed; in memory it loses everything.
+    /// Lets the small broker of a throw-away stack survive being killed; in memory it loses
+    /// everything. Apache Kafka always survives.
     #[must_use]
     pub fn broker_on_disk(mut self) -> Self {
         self.broker_on_disk = true;
         self
     }
 
-    /// Partitions of the topics `tasks` and `reminders`.
+    /// Partitions of the small broker's topics `tasks` and `reminders`.
     #[must_use]
     pub fn partitions(mut self, partitions: i32) -> Self {
         self.partitions = partitions;
@@ -107,6 +123,13 @@ impl StackOptions {
     #[must_use]
     pub fn variable(mut self, name: &str, value: &str) -> Self {
         self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Has the sidecar send its spans to an address, as Zipkin takes them. By default it has none.
+    #[must_use]
+    pub fn spans(mut self, address: &str) -> Self {
+        self.spans = Some(address.to_owned());
         self
     }
 

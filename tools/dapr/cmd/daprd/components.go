@@ -5,6 +5,7 @@ import (
 	"github.com/dapr/components-contrib/nameresolution/nameformat"
 	"github.com/dapr/components-contrib/pubsub/kafka"
 	"github.com/dapr/components-contrib/secretstores/local/env"
+	"github.com/dapr/components-contrib/secretstores/local/file"
 	"github.com/dapr/dapr/pkg/components/bindings"
 	"github.com/dapr/dapr/pkg/components/nameresolution"
 	"github.com/dapr/dapr/pkg/components/pubsub"
@@ -27,6 +28,7 @@ func registerComponents() {
 
 	secretstores.DefaultRegistry.Logger = contrib
 	secretstores.DefaultRegistry.RegisterComponent(env.NewEnvSecretStore, "local.env")
+	secretstores.DefaultRegistry.RegisterComponent(file.NewLocalSecretStore, "local.file")
 
 	// No service is ever looked up; this one at least asks nothing of the network.
 	nameresolution.DefaultRegistry.Logger = contrib

@@ -1,0 +1,2 @@
+DROP VIEW breaker_gauges;
+DROP VIEW service_gauges;

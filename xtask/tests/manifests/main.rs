@@ -1,0 +1,11 @@
+//! The manifests in `k8s/`: rendered, valid, and agreeing with each other and with the rest of the repository.
+
+mod dapr;
+mod kafka;
+mod layer;
+mod network;
+mod routes;
+mod secrets;
+mod settings;
+mod valid;
+mod versions;

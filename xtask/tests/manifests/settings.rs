@@ -1,0 +1,231 @@
+//! The app's variables: those of `spin.toml`, all that must be set, and as documented.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use crate::layer::{Layer, file, folders, scalar, text};
+
+/// `spin.toml`
+pub fn manifest() -> toml::Table {
+    match text("spin.toml").parse() {
+        Ok(manifest) => manifest,
+        Err(error) => panic!("spin.toml: {error}"),
+    }
+}
+
+fn variables() -> BTreeMap<String, toml::Value> {
+    let manifest = manifest();
+    let variables = manifest["variables"].as_table().cloned();
+    variables.into_iter().flatten().collect()
+}
+
+/// A variable's default.
+pub fn default(variable: &str) -> String {
+    match variables()
+        .get(variable)
+        .and_then(|each| each.get("default"))
+    {
+        Some(toml::Value::String(value)) => value.clone(),
+        _ => panic!("spin.toml: {variable} has no default"),
+    }
+}
+
+#[test]
+fn the_app_is_given_variables_that_it_knows_and_all_that_it_needs() {
+    let known = variables();
+    for layer in Layer::named("app") {
+        let app = layer.find("SpinApp", "todo-events");
+        let given = app.list("/spec/variables");
+        let place = app.place();
+        // The kubelet puts in the value of a variable that was declared before.
+        let mut before: Vec<String> = Vec::new();
+        let mut used = BTreeSet::new();
+        for variable in given {
+            let value = scalar(&variable["value"]);
+            for part in value.split("$(SPIN_VARIABLE_").skip(1) {
+                let name = part.split(')').next().unwrap_or_default().to_lowercase();
+                assert!(
+                    before.contains(&name),
+                    "{place}: {} uses {name}, which is not before it",
+                    variable["name"]
+                );
+                used.insert(name);
+            }
+            before.push(scalar(&variable["name"]));
+        }
+        for name in &before {
+            assert!(
+                known.contains_key(name) || used.contains(name),
+                "{place}: spin.toml has no variable {name}"
+            );
+            assert_eq!(
+                before.iter().filter(|each| *each == name).count(),
+                1,
+                "{place}: {name} twice"
+            );
+            // On the shim, a Service's environment variables of such names would win.
+            for end in ["_port", "_host", "_service"] {
+                assert!(!name.ends_with(end), "{place}: {name}");
+            }
+        }
+        for (name, variable) in &known {
+            let required = variable.get("required").is_some();
+            assert!(
+                !required || before.contains(name),
+                "{place}: {name} is required"
+            );
+        }
+    }
+}
+
+#[test]
+fn secrets_are_given_from_secrets() {
+    let known = variables();
+    for layer in Layer::named("app") {
+        let app = layer.find("SpinApp", "todo-events");
+        for variable in app.list("/spec/variables") {
+            let name = scalar(&variable["name"]);
+            let secret = known
+                .get(&name)
+                .is_some_and(|each| each.get("secret").is_some());
+            let from_secret = variable.pointer("/valueFrom/secretKeyRef").is_some()
+                || scalar(&variable["value"]).contains("$(SPIN_VARIABLE_DATABASE_PASSWORD)");
+            assert!(
+                !secret || from_secret,
+                "{}: {name} is a secret",
+                app.place()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_database_is_where_the_app_looks_for_it() {
+    for layer in Layer::named("app") {
+        let app = layer.find("SpinApp", "todo-events");
+        let value = |name: &str| {
+            let given = app.list("/spec/variables").iter();
+            let mut given = given.filter(|each| each["name"] == name);
+            given
+                .next()
+                .map(|each| scalar(&each["value"]))
+                .unwrap_or_default()
+        };
+        let postgres = layer.beside("postgres");
+        let pooler = postgres.find("Pooler", "todo-events-db-pooler");
+        let namespace = pooler.text("/metadata/namespace");
+        assert_eq!(
+            value("database_authority"),
+            format!("{}.{namespace}.svc:5432", pooler.name()),
+            "{}",
+            app.place()
+        );
+        let url = value("database_url");
+        let cluster = postgres.find("Cluster", &pooler.text("/spec/cluster/name"));
+        let database = cluster.text("/spec/bootstrap/initdb/database");
+        assert!(
+            url.contains(&format!("@$(SPIN_VARIABLE_DATABASE_AUTHORITY)/{database}?")),
+            "{}: {url}",
+            app.place()
+        );
+        assert!(pooler.number("/spec/pgbouncer/parameters/max_prepared_statements") > 0);
+        let jobs = postgres.kind("Job");
+        let arguments = jobs[0].text("/spec/template/spec/containers/0/args");
+        assert!(
+            arguments.contains(&format!(
+                "@{}-rw.{namespace}.svc:5432/{database}?",
+                cluster.name()
+            )),
+            "{}: {arguments}",
+            jobs[0].place()
+        );
+    }
+}
+
+#[test]
+fn every_variable_is_documented() {
+    let document = text("docs/operations.md");
+    let documented: BTreeSet<String> = document
+        .lines()
+        .skip_while(|line| *line != "## Settings")
+        .take_while(|line| *line != "## Logs")
+        .filter(|line| line.starts_with("| `"))
+        .filter_map(|line| line.split('|').nth(1))
+        .flat_map(|cell| {
+            cell.split('`')
+                .skip(1)
+                .step_by(2)
+                .map(str::to_owned)
+                .collect::<Vec<_>>()
+        })
+        .collect();
+    let known: BTreeSet<String> = variables().into_keys().collect();
+    assert_eq!(documented, known, "docs/operations.md, spin.toml");
+}
+
+#[test]
+fn components_are_named_after_their_folders() {
+    let manifest = manifest();
+    let components = manifest["component"]
+        .as_table()
+        .cloned()
+        .unwrap_or_default();
+    let ids: BTreeSet<&str> = components.keys().map(String::as_str).collect();
+    let folders = folders(&file("components"));
+    // The calendar is joined to those that use it.
+    let expected = folders
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != "calendar");
+    assert_eq!(ids, expected.collect(), "spin.toml");
+    for (id, component) in &components {
+        let source = component["source"].as_str().unwrap_or_default();
+        assert!(
+            source.ends_with(&format!("/{}.wasm", id.replace('-', "_"))),
+            "spin.toml: {id}"
+        );
+        let known = variables();
+        for variable in component["variables"]
+            .as_table()
+            .cloned()
+            .unwrap_or_default()
+            .keys()
+        {
+            assert!(
+                known.contains_key(variable),
+                "spin.toml: {id} gets {variable}"
+            );
+        }
+    }
+    for layer in Layer::named("app") {
+        let app = layer.find("SpinApp", "todo-events");
+        // All of them run.
+        assert_eq!(
+            app.value.pointer("/spec/components"),
+            None::<&Value>,
+            "{}",
+            app.place()
+        );
+    }
+}
+
+#[test]
+fn every_migration_is_given_to_the_job() {
+    let layer = Layer::get("prod/postgres");
+    let maps = layer.kind("ConfigMap");
+    let given = maps
+        .iter()
+        .find(|map| map.name().starts_with("todo-events-migrations"))
+        .and_then(|map| map.at("/data").as_object().cloned())
+        .unwrap_or_default();
+    let given: BTreeSet<String> = given.keys().cloned().collect();
+    let there: BTreeSet<String> = std::fs::read_dir(file("migrations"))
+        .into_iter()
+        .flatten()
+        .flatten()
+        .map(|entry| entry.file_name().to_string_lossy().into_owned())
+        .filter(|name| name.ends_with(".sql"))
+        .collect();
+    assert_eq!(given, there, "migrations/kustomization.yaml");
+}

@@ -1,0 +1,101 @@
+//! Versions are pinned, and said once, in k8s/README.md.
+
+use std::collections::BTreeSet;
+use std::fs;
+
+use serde_json::Value;
+
+use crate::layer::{Layer, file, scalar, text};
+use crate::settings::manifest;
+
+fn images(value: &Value, found: &mut BTreeSet<String>) {
+    match value {
+        Value::Array(items) => items.iter().for_each(|item| images(item, found)),
+        Value::Object(fields) => {
+            for (field, value) in fields {
+                if ["image", "imageName", "spinImage"].contains(&field.as_str())
+                    && value.is_string()
+                {
+                    found.insert(scalar(value));
+                }
+                images(value, found);
+            }
+        }
+        _ => {}
+    }
+}
+
+#[test]
+fn every_image_has_a_version_that_the_readme_says() {
+    let document = text("k8s/README.md");
+    for layer in Layer::all() {
+        let mut found = BTreeSet::new();
+        for object in layer.objects() {
+            images(object.value, &mut found);
+        }
+        for image in found {
+            let tag = image
+                .rsplit('/')
+                .next()
+                .and_then(|name| name.split(':').nth(1));
+            assert!(
+                tag.is_some_and(|tag| tag != "latest"),
+                "{}: {image} has no version",
+                layer.name
+            );
+            assert!(
+                document.contains(&format!("`{image}`")),
+                "{}: k8s/README.md does not say {image}",
+                layer.name
+            );
+        }
+    }
+}
+
+#[test]
+fn the_apps_version_is_the_applications() {
+    let version = manifest()["application"]["version"]
+        .as_str()
+        .map(str::to_owned);
+    for layer in Layer::named("app") {
+        let app = layer.find("SpinApp", "todo-events");
+        let image = app.text("/spec/image");
+        let tag = image.rsplit(':').next().map(str::to_owned);
+        assert_eq!(tag, version, "{}: {image}", app.place());
+    }
+}
+
+/// The files are `<project>-<version>-<kind>.yaml`.
+#[test]
+fn definitions_are_of_the_versions_that_are_installed() {
+    let document = text("k8s/README.md");
+    let list = text("tests/data/crds/README.md");
+    let mut files = 0;
+    for entry in fs::read_dir(file("tests/data/crds"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        let Some(stem) = name.strip_suffix(".yaml") else {
+            continue;
+        };
+        files += 1;
+        assert!(
+            list.contains(&format!("`{name}`")),
+            "tests/data/crds/README.md does not list {name}"
+        );
+        let parts: Vec<&str> = stem.split('-').collect();
+        let version = parts
+            .get(parts.len().wrapping_sub(2))
+            .copied()
+            .unwrap_or_default();
+        let version = version.trim_start_matches('v');
+        // Patch releases of Dapr change no definition; the newest with all dependencies on the module proxy is 1.18.0.
+        assert!(
+            document.contains(version),
+            "k8s/README.md does not say version {version} of {name}"
+        );
+    }
+    assert!(files > 15, "{files} definitions");
+}
