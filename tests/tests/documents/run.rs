@@ -20,11 +20,12 @@ use crate::markdown::{Document, files};
 use crate::shell::Shell;
 
 /// The documents whose commands run here.
-pub const RUN: [&str; 4] = [
+pub const RUN: [&str; 5] = [
     "README.md",
     "components/calendar/README.md",
     "docs/operations.md",
     "docs/quickstart.md",
+    "tools/kubernetes/README.md",
 ];
 
 /// What the documents call the reader's database.
@@ -71,6 +72,13 @@ fn the_operators_manual() {
     shell.set("DAPR_HTTP_ENDPOINT", &stack.dapr_url);
     shell.set("DAPR_API_TOKEN", &stack.secrets.dapr_token);
     run("docs/operations.md", shell, str::to_owned);
+}
+
+#[test]
+fn the_readme_of_the_kubernetes_tools() {
+    let own = folder();
+    let shell = shell(&workspace::root(), &own);
+    run("tools/kubernetes/README.md", shell, str::to_owned);
 }
 
 /// In a copy, since it changes the lock file; without the network, so that what is released tomorrow changes nothing.
