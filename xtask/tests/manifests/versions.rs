@@ -91,7 +91,6 @@ fn definitions_are_of_the_versions_that_are_installed() {
             .copied()
             .unwrap_or_default();
         let version = version.trim_start_matches('v');
-        // Patch releases of Dapr change no definition; the newest with all dependencies on the module proxy is 1.18.0.
         assert!(
             document.contains(version),
             "k8s/README.md does not say version {version} of {name}"
