@@ -280,7 +280,7 @@ fn validator(pointer: &str) -> Validator {
 
 /// The name of the operation that `method` on `target` asks for, if one is described.
 pub fn operation_id(method: &str, target: &str) -> Option<&'static str> {
-    let path = decode(target.split('?').next()?)?;
+    let path = decode(path_of(target))?;
     let (_, route) = find(&path)?;
     route.get(&method.to_lowercase())?["operationId"].as_str()
 }
