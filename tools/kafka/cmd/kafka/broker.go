@@ -101,6 +101,7 @@ func clusterID() (string, error) {
 	if _, err := rand.Read(id); err != nil {
 		return "", err
 	}
+	id[0] &= 0x7f // No "-" in front: it would be read as an option.
 	return base64.RawURLEncoding.EncodeToString(id), nil
 }
 

@@ -108,3 +108,15 @@ func comparable(creation kmsg.CreateACLsRequestCreation) string {
 		creation.ResourceType.String(), creation.ResourcePatternType.String(), creation.ResourceName,
 	}, " ")
 }
+
+func TestClusterIDIsNoOption(t *testing.T) {
+	for range 1000 {
+		id, err := clusterID()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.HasPrefix(id, "-") || len(id) != 22 {
+			t.Fatalf("cluster id %q", id)
+		}
+	}
+}
