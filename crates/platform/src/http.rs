@@ -12,11 +12,13 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// A request whose body is not yet read.
 pub struct Request {
+    // Before `incoming`, to which it belongs: fields are dropped in the order of their declaration, and a WASI
+    // resource that is dropped before its child traps.
+    headers: Fields,
     incoming: IncomingRequest,
     method: Method,
     path: String,
     query: String,
-    headers: Fields,
 }
 
 impl Request {

@@ -11,9 +11,10 @@ use wasmtime::component::{Component as Wasm, HasSelf, Linker, ResourceTable, Res
 use wasmtime::{Cache, Config, Engine, InstanceAllocationStrategy, PoolingAllocationConfig, Store};
 use wasmtime_wasi::sockets::SocketAddrUse;
 use wasmtime_wasi::{WasiCtx, WasiCtxView, WasiView, p2};
-use wasmtime_wasi_http::p2::bindings::ProxyPre;
-use wasmtime_wasi_http::p2::types as http_types;
-use wasmtime_wasi_http::{RequestOptions, WasiHttpCtx, WasiHttpCtxView, WasiHttpView};
+use wasmtime_wasi_http::bindings::ProxyPre;
+use wasmtime_wasi_http::body::HyperOutgoingBody;
+use wasmtime_wasi_http::types::{self as http_types, OutgoingRequestConfig};
+use wasmtime_wasi_http::{HttpResult, WasiHttpCtx, WasiHttpView};
 
 use crate::allowed_hosts::AllowedHosts;
 use crate::bindings::fermyon::spin::variables;
@@ -231,12 +232,20 @@ impl WasiView for Instance {
 }
 
 impl WasiHttpView for Instance {
-    fn http(&mut self) -> WasiHttpCtxView<'_> {
-        WasiHttpCtxView {
-            ctx: &mut self.http,
-            table: &mut self.table,
-            hooks: &mut self.outbound,
-        }
+    fn ctx(&mut self) -> &mut WasiHttpCtx {
+        &mut self.http
+    }
+
+    fn table(&mut self) -> &mut ResourceTable {
+        &mut self.table
+    }
+
+    fn send_request(
+        &mut self,
+        request: http::Request<HyperOutgoingBody>,
+        options: OutgoingRequestConfig,
+    ) -> HttpResult<http_types::HostFutureIncomingResponse> {
+        Ok(self.outbound.send_request(request, options))
     }
 }
 
@@ -244,7 +253,7 @@ impl WasiHttpView for Instance {
 pub fn create_linker(engine: &Engine) -> Result<Linker<Instance>> {
     let mut linker = Linker::new(engine);
     p2::add_to_linker_async(&mut linker)?;
-    wasmtime_wasi_http::p2::add_only_http_to_linker_async(&mut linker)?;
+    wasmtime_wasi_http::add_only_http_to_linker_async(&mut linker)?;
     postgres::add_to_linker::<_, HasSelf<Instance>>(&mut linker, |instance| instance)?;
     variables::add_to_linker::<_, HasSelf<Instance>>(&mut linker, |instance| instance)?;
     store::add_to_linker::<_, HasSelf<Instance>>(&mut linker, |instance| instance)?;
@@ -294,7 +303,7 @@ fn resource_type(name: &str) -> ResourceType {
         "input-stream" => ResourceType::host::<p2::DynInputStream>(),
         "output-stream" => ResourceType::host::<p2::DynOutputStream>(),
         "outgoing-request" => ResourceType::host::<http_types::HostOutgoingRequest>(),
-        "request-options" => ResourceType::host::<RequestOptions>(),
+        "request-options" => ResourceType::host::<http_types::HostRequestOptions>(),
         "future-incoming-response" => {
             ResourceType::host::<http_types::HostFutureIncomingResponse>()
         }

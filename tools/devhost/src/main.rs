@@ -170,11 +170,12 @@ async fn up(arguments: Up) -> Result<()> {
         signal(SignalKind::terminate())?,
     );
     server.announce();
-    server
-        .serve(listener, async move {
-            tokio::select! { _ = interrupt.recv() => {}, _ = terminate.recv() => {} }
-        })
-        .await
+    tokio::select! {
+        result = server.serve(listener) => result,
+        // At once, as Spin ends: what is running is cut off.
+        _ = interrupt.recv() => std::process::exit(0),
+        _ = terminate.recv() => std::process::exit(0),
+    }
 }
 
 /// A host name may have several addresses: 127.0.0.1 is preferred.

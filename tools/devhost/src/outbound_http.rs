@@ -19,7 +19,12 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, timeout};
 use tower_service::Service;
-use wasmtime_wasi_http::{Error, RequestOptions, WasiBody, WasiHttpHooks};
+use wasmtime_wasi_http::bindings::http::types::ErrorCode as Error;
+use wasmtime_wasi_http::bindings::http::types::DnsErrorPayload;
+use wasmtime_wasi_http::body::HyperOutgoingBody as WasiBody;
+use wasmtime_wasi_http::types::{
+    HostFutureIncomingResponse, IncomingResponse, OutgoingRequestConfig,
+};
 
 use crate::allowed_hosts::chained_component;
 use crate::host::Component;
@@ -30,16 +35,6 @@ pub const DEFAULT_TIMEOUT: Duration = Duration::from_secs(600);
 
 /// The host under which an application calls itself.
 const SELF_HOST: &str = "self.alt";
-
-type SendFuture = dyn Future<
-        Output = Result<
-            (
-                Response<WasiBody>,
-                Box<dyn Future<Output = Result<(), Error>> + Send>,
-            ),
-            Error,
-        >,
-    > + Send;
 
 /// Outbound HTTP of one instance.
 pub struct OutboundHttp {
@@ -52,26 +47,23 @@ impl OutboundHttp {
     pub fn new(component: Arc<Component>, server: Arc<Server>) -> Self {
         Self { component, server }
     }
-}
 
-impl WasiHttpHooks for OutboundHttp {
-    fn send_request(
-        &mut self,
+    /// Sends a request; what comes back is for the guest to wait for.
+    pub fn send_request(
+        &self,
         request: Request<WasiBody>,
-        options: Option<RequestOptions>,
-        _: Box<dyn Future<Output = Result<(), Error>> + Send>,
-    ) -> Box<SendFuture> {
+        options: OutgoingRequestConfig,
+    ) -> HostFutureIncomingResponse {
         let (component, server) = (self.component.clone(), self.server.clone());
-        Box::new(async move {
-            let options = options.unwrap_or_default();
-            let response = send(&component, &server, request, options).await?;
-            let between_bytes = options.between_bytes_timeout.unwrap_or(DEFAULT_TIMEOUT);
-            let response = response.map(|body| TimedBody::new(body, between_bytes).boxed_unsync());
-            Ok((
-                response,
-                Box::new(async { Ok(()) }) as Box<dyn Future<Output = _> + Send>,
-            ))
-        })
+        HostFutureIncomingResponse::pending(wasmtime_wasi::runtime::spawn(async move {
+            let between_bytes_timeout = options.between_bytes_timeout;
+            let response = send(&component, &server, request, options).await;
+            Ok(response.map(|resp| IncomingResponse {
+                resp,
+                worker: None,
+                between_bytes_timeout,
+            }))
+        }))
     }
 }
 
@@ -79,7 +71,7 @@ async fn send(
     component: &Component,
     server: &Arc<Server>,
     mut request: Request<WasiBody>,
-    options: RequestOptions,
+    options: OutgoingRequestConfig,
 ) -> Result<Response<WasiBody>, Error> {
     let host = request.uri().host().unwrap_or_default().to_owned();
     if host == SELF_HOST {
@@ -105,15 +97,16 @@ async fn send(
         let answer = server.answer_component_call(callee, request).await;
         return answer.map_err(|error| Error::InternalError(Some(format!("{error:#}"))));
     }
-    let connect = options.connect_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let first_byte = options.first_byte_timeout.unwrap_or(DEFAULT_TIMEOUT);
-    let response = CONNECT_TIMEOUT.scope(connect, server.http.0.request(request));
-    let response = timeout(first_byte, response)
+    let response = CONNECT_TIMEOUT.scope(
+        options.connect_timeout,
+        server.http.0.request(request),
+    );
+    let response = timeout(options.first_byte_timeout, response)
         .await
         .map_err(|_| Error::ConnectionReadTimeout)?;
     Ok(response
         .map_err(request_error)?
-        .map(|body| body.map_err(Error::from).boxed_unsync()))
+        .map(|body| body.map_err(hyper_response_error).boxed_unsync()))
 }
 
 fn to_itself(server: &Server, path: Option<PathAndQuery>) -> Result<Uri, Error> {
@@ -134,10 +127,10 @@ fn request_error(error: hyper_util::client::legacy::Error) -> Error {
             Some(ConnectError::TimedOut) => return Error::ConnectionTimeout,
             Some(ConnectError::UnknownHost) => {
                 let rcode = Some("address not available".to_owned());
-                return Error::DnsError {
+                return Error::DnsError(DnsErrorPayload {
                     rcode,
                     info_code: Some(0),
-                };
+                });
             }
             None if error.is::<rustls::Error>() => return Error::TlsProtocolError,
             None => cause = error.source(),

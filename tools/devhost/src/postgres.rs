@@ -208,6 +208,8 @@ async fn query(
     }
     if rows.is_empty() {
         eprintln!("A query returned no rows, on which Spin 4.0 waits for ever: {statement}");
+        let reason = "a query without rows, on which Spin 4.0 waits for ever";
+        return Err(Error::Other(reason.to_owned()));
     }
     Ok(RowSet { columns, rows })
 }

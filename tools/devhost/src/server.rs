@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use bytes::Bytes;
@@ -15,11 +14,12 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{RwLock, oneshot};
-use wasmtime_wasi_http::p2::bindings::http::types::Scheme as GuestScheme;
-use wasmtime_wasi_http::{Error, WasiBody, WasiHttpView};
+use tokio::sync::oneshot;
+use wasmtime_wasi_http::WasiHttpView;
+use wasmtime_wasi_http::bindings::http::types::Scheme as GuestScheme;
+use wasmtime_wasi_http::body::HyperOutgoingBody as WasiBody;
+use wasmtime_wasi_http::hyper_request_error;
 
 use crate::allowed_hosts::chained_component;
 use crate::host::{Component, Instance};
@@ -30,9 +30,6 @@ use crate::routes::{RouteMatch, Routes};
 
 /// Paths that the host answers itself.
 const WELL_KNOWN: &str = "/.well-known/spin/";
-
-/// How long what is running may go on when the host is told to stop.
-const GRACE: Duration = Duration::from_secs(2);
 
 /// The client address of a call that another component made.
 const NO_CLIENT: SocketAddr =
@@ -49,8 +46,6 @@ pub struct Server {
     manifest: Manifest,
     routes: Routes,
     components: HashMap<String, Arc<Component>>,
-    /// Held for reading by each running instance.
-    running: Arc<RwLock<()>>,
 }
 
 impl Server {
@@ -71,7 +66,6 @@ impl Server {
             manifest,
             routes,
             components: components.collect(),
-            running: Arc::default(),
         }
     }
 
@@ -89,40 +83,15 @@ impl Server {
         }
     }
 
-    /// Serves until `stop` resolves; then what is running has [`GRACE`] to end.
-    pub async fn serve(
-        self: Arc<Self>,
-        listener: TcpListener,
-        stop: impl Future<Output = ()>,
-    ) -> Result<()> {
-        let connections = GracefulShutdown::new();
-        let mut stop = std::pin::pin!(stop);
+    /// Serves for ever.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) -> Result<()> {
         loop {
-            tokio::select! {
-                accepted = listener.accept() => {
-                    let (stream, client) = accepted?;
-                    self.serve_connection(&connections, stream, client);
-                }
-                () = &mut stop => break,
-            }
+            let (stream, client) = listener.accept().await?;
+            self.serve_connection(stream, client);
         }
-        drop(listener);
-        let ended = async {
-            connections.shutdown().await;
-            drop(self.running.write().await);
-        };
-        if tokio::time::timeout(GRACE, ended).await.is_err() {
-            eprintln!("Stopped with requests or instances still running");
-        }
-        Ok(())
     }
 
-    fn serve_connection(
-        self: &Arc<Self>,
-        connections: &GracefulShutdown,
-        stream: TcpStream,
-        client: SocketAddr,
-    ) {
+    fn serve_connection(self: &Arc<Self>, stream: TcpStream, client: SocketAddr) {
         let server = self.clone();
         let service = service_fn(move |request: Request<Incoming>| {
             let server = server.clone();
@@ -137,7 +106,6 @@ impl Server {
         let connection = builder
             .serve_connection(TokioIo::new(stream), service)
             .into_owned();
-        let connection = connections.watch(connection);
         // Errors here are clients that went away.
         tokio::spawn(async move { drop(connection.await) });
     }
@@ -148,7 +116,7 @@ impl Server {
         client: SocketAddr,
     ) -> Result<Response<WasiBody>> {
         let mut request = request
-            .map(|body| TimedBody::new(body.map_err(Error::from), DEFAULT_TIMEOUT).boxed_unsync());
+            .map(|body| TimedBody::new(body.map_err(hyper_request_error), DEFAULT_TIMEOUT).boxed_unsync());
         let host = request
             .headers()
             .get(HOST)
@@ -229,18 +197,14 @@ impl Server {
         let proxy = pre.instantiate_async(&mut store).await?;
         let request = store
             .data_mut()
-            .http()
             .new_incoming_request(GuestScheme::Http, request)?;
         let (sender, receiver) = oneshot::channel();
-        let outparam = store.data_mut().http().new_response_outparam(sender)?;
-        let running = self.running.clone().read_owned().await;
+        let outparam = store.data_mut().new_response_outparam(sender)?;
         let instance = tokio::spawn(async move {
-            let result = proxy
+            proxy
                 .wasi_http_incoming_handler()
                 .call_handle(&mut store, request, outparam)
-                .await;
-            drop(running);
-            result
+                .await
         });
         let Ok(response) = receiver.await else {
             instance.await??;

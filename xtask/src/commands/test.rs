@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use xtask::cargo::Cargo;
 use xtask::endpoints::Endpoints;
 use xtask::fuzz::Fuzz;
-use xtask::programs::{KubernetesTools, Programs};
+use xtask::programs::{Host, KubernetesTools, Programs};
 use xtask::report::Report;
 use xtask::stack::{Stack, StackOptions};
 use xtask::{kafka_programs, process, wasm_target, workspace};
@@ -120,7 +120,7 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
         programs = programs.with_kafka(&report)?;
     }
     // Before the stack starts, so that it does not idle while the tests compile.
-    let mut compile = cargo.command(["test", "--package", "e2e", "--no-run"]);
+    let mut compile = cargo.command(["test", "--package", "e2e", "--package", "conformance", "--no-run"]);
     Cargo::quieten(&mut compile);
     process::run(compile)?;
     let guests = build_guests(cargo, &report)?;
@@ -137,7 +137,7 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
             options = options.apache_kafka();
         }
         let stack = options.start()?;
-        let once = (number == 0).then_some((guests.as_path(), fuzz.as_ref()));
+        let once = (number == 0).then_some((&programs, guests.as_path(), fuzz.as_ref()));
         let result = tests_on(&stack, *suite, once, arguments, cargo, report);
         let logs = stack.endpoints().state_dir.display().to_string();
         if let Some(service) = stack.ended() {
@@ -149,23 +149,30 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     Ok(())
 }
 
-/// `once`, for the first suite alone: the components for the tests of the development host, which has to do with Postgres
-/// and not with the broker, and the API fuzz, which has to do with neither.
+/// `once`, for the first suite alone: the components for the tests of the host, which has to do with Postgres and not with
+/// the broker, and the API fuzz, which has to do with neither.
 fn tests_on(
     stack: &Stack,
     (broker, only): Suite,
-    once: Option<(&Path, Option<&Fuzz>)>,
+    once: Option<(&Programs, &Path, Option<&Fuzz>)>,
     arguments: &TestArguments,
     cargo: &Cargo,
     report: Report,
 ) -> Result<()> {
     let endpoints = serde_json::to_string(stack.endpoints())?;
-    if let Some((guests, _)) = once {
-        let mut conformance = cargo.command(["test", "--profile", "tool", "--package", "devhost"]);
+    if let Some((programs, guests, _)) = once {
+        if programs.host == Host::Devhost {
+            let unit_tests = ["test", "--profile", "tool", "--package", "devhost"];
+            process::run(cargo.command(unit_tests))?;
+        }
+        let host = &programs.host_program;
+        report.step(format!("what the host does: {}", host.display()));
+        let mut conformance = cargo.command(["test", "--package", "conformance"]);
         conformance
             .args(["--", "--include-ignored"])
             .args(&arguments.filter)
-            .env("DEVHOST_TEST_GUESTS", guests)
+            .env("CONFORMANCE_HOST", host)
+            .env("CONFORMANCE_GUESTS", guests)
             .env("DATABASE_URL", &stack.endpoints().database_url);
         process::run(conformance)?;
     }
@@ -184,17 +191,17 @@ fn tests_on(
         access.env(Endpoints::VARIABLE, &endpoints);
         process::run(access)?;
     }
-    if let Some((_, Some(fuzz))) = once {
+    if let Some((_, _, Some(fuzz))) = once {
         fuzz.run(stack.endpoints(), &report)?;
     }
     Ok(())
 }
 
-/// Compiles the components that the development host's tests serve; gives their folder.
+/// Compiles the components that the tests of the host serve; gives their folder.
 fn build_guests(cargo: &Cargo, report: &Report) -> Result<PathBuf> {
     let mut build = wasm_target::prepare(report)?.build_command(cargo.target_dir());
     Cargo::quieten(&mut build);
-    build.current_dir(workspace::root().join("tools/devhost/tests/guests"));
+    build.current_dir(workspace::root().join("tools/conformance/guests"));
     process::run(build)?;
     Ok(cargo.target_dir().join(wasm_target::TARGET).join("release"))
 }

@@ -123,3 +123,16 @@ fn spans_go_to_the_collector() {
         assert_eq!(configuration.text("/spec/tracing/otel/protocol"), "grpc");
     }
 }
+
+/// The Spin operator's webhook writes `httpHeaders: null` into a check that has none, and its definition of a SpinApp
+/// refuses that.
+#[test]
+fn each_check_of_the_app_lists_its_headers() {
+    for app in Layer::named("app") {
+        let spin_app = app.find("SpinApp", "todo-events");
+        for check in ["liveness", "readiness"] {
+            let headers = spin_app.at(&format!("/spec/checks/{check}/httpGet/httpHeaders"));
+            assert!(headers.is_array(), "{}: {check}: {headers}", spin_app.place());
+        }
+    }
+}

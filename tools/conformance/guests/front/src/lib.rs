@@ -1,4 +1,4 @@
-//! A component that does what a test asks of it by path. See `../../conformance.rs`.
+//! A component that does what a test asks of it by path. See `../../../tests/conformance`.
 
 mod outbound;
 mod sql;
@@ -34,6 +34,19 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
                 &json!({ "headers": pairs, "authority": authority }).to_string(),
             )
             .await;
+        }
+        "drop-parent-first" => {
+            // The headers belong to the request.
+            let headers = request.headers();
+            drop(request);
+            drop(headers);
+            respond(out, 200, "dropped").await;
+        }
+        "drop-child-first" => {
+            let headers = request.headers();
+            drop(headers);
+            drop(request);
+            respond(out, 200, "dropped").await;
         }
         "echo" => echo(request, out).await,
         "silent" => {}
@@ -95,6 +108,7 @@ async fn handle(request: IncomingRequest, out: ResponseOutparam) {
             )
             .await
         }
+        "sql-two-pools" => respond(out, 200, &sql::two_pools()).await,
         "sql" => respond(out, 200, &sql::run(query)).await,
         "sql-hold" => respond(out, 200, &sql::hold(query)).await,
         _ => respond(out, 404, "no such action").await,

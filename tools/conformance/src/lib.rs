@@ -1,16 +1,47 @@
-//! A devhost process that serves the test components, and ways to talk to it.
+//! A host that serves the test components, and ways to talk to it.
+//!
+//! The host is a program with Spin's commands: the one that `CONFORMANCE_HOST` names. Three are known, and where they
+//! differ a test says what each does ([`Kind`]).
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, Command, ExitStatus, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(60);
 
-/// A running devhost. Killed when dropped.
+/// What serves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// The development host, which does what is stricter where the Spins differ.
+    Devhost,
+    /// Spin 3.
+    Spin3,
+    /// Spin 4.
+    Spin4,
+}
+
+impl Kind {
+    /// What `CONFORMANCE_HOST` is, by what it says of its version.
+    ///
+    /// # Panics
+    /// When it is not set or none of these.
+    pub fn of_host() -> Self {
+        let output = Command::new(program()).arg("--version").output().unwrap();
+        let version = String::from_utf8(output.stdout).unwrap();
+        match version.split_once('.').map(|(start, _)| start) {
+            Some("spin 3") => Self::Spin3,
+            Some("spin 4") => Self::Spin4,
+            _ if version.starts_with("devhost ") => Self::Devhost,
+            _ => panic!("CONFORMANCE_HOST is not known: {version}"),
+        }
+    }
+}
+
+/// A running host. Killed when dropped.
 pub struct Host {
     child: Child,
     /// `127.0.0.1:PORT`
@@ -65,15 +96,21 @@ dependencies = {{ "devhost:greeter" = {{ path = {greeter:?} }} }}
 }
 
 fn guests() -> PathBuf {
-    std::env::var_os("DEVHOST_TEST_GUESTS")
-        .expect("DEVHOST_TEST_GUESTS is the folder of front.wasm and greeter.wasm")
+    std::env::var_os("CONFORMANCE_GUESTS")
+        .expect("CONFORMANCE_GUESTS is the folder of front.wasm and greeter.wasm")
+        .into()
+}
+
+fn program() -> PathBuf {
+    std::env::var_os("CONFORMANCE_HOST")
+        .expect("CONFORMANCE_HOST is the program that serves")
         .into()
 }
 
 fn command(manifest: &str, arguments: &[&str]) -> (Command, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("spin.toml"), manifest).unwrap();
-    let mut command = Command::new(env!("CARGO_BIN_EXE_devhost"));
+    let mut command = Command::new(program());
     command
         .current_dir(folder.path())
         .args([
@@ -91,7 +128,7 @@ fn command(manifest: &str, arguments: &[&str]) -> (Command, TempDir) {
     (command, folder)
 }
 
-/// What devhost says about a manifest that it does not serve.
+/// What the host says about a manifest that it does not serve.
 pub fn refusal(manifest: &str, arguments: &[&str]) -> String {
     let (mut command, _folder) = command(manifest, arguments);
     let output = command.output().unwrap();
@@ -109,7 +146,7 @@ impl Host {
             .map(Result::unwrap);
         let serving = lines
             .find(|line| line.starts_with("Serving"))
-            .expect("devhost serves");
+            .expect("the host serves");
         // The rest is read so that it can be written.
         std::thread::spawn(move || lines.for_each(drop));
         let address = serving.strip_prefix("Serving http://").unwrap().to_owned();
@@ -174,19 +211,35 @@ impl Host {
         String::from_utf8(answer).unwrap()
     }
 
-    /// What a component has printed so far.
-    pub fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.folder.path().join("state/logs").join(name)).unwrap()
+    /// Sends `request`, and asserts that no answer begins within two seconds.
+    pub fn stays_silent(&self, request: &str) {
+        let mut stream = self.raw(request);
+        stream
+            .set_read_timeout(Some(Duration::from_secs(2)))
+            .unwrap();
+        let read = stream.read(&mut [0; 1]);
+        assert!(read.is_err(), "an answer has begun");
     }
 
-    /// Sends SIGTERM, and returns how it ended.
-    pub fn stop(mut self) -> ExitStatus {
+    /// What a component has printed so far.
+    pub fn log(&self, name: &str) -> String {
+        std::fs::read_to_string(self.log_path(name)).unwrap()
+    }
+
+    /// The file for what a component prints.
+    pub fn log_path(&self, name: &str) -> PathBuf {
+        self.folder.path().join("state/logs").join(name)
+    }
+
+    /// Sends SIGTERM and waits for the end. The folder with the logs is there as long as what this returns.
+    pub fn stop(mut self) -> TempDir {
         let killed = Command::new("kill")
             .arg(self.child.id().to_string())
             .status()
             .unwrap();
         assert!(killed.success());
-        self.child.wait().unwrap()
+        self.child.wait().unwrap();
+        std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
     }
 }
 

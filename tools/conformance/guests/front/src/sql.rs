@@ -32,6 +32,21 @@ pub fn run(query: &str) -> String {
     })
 }
 
+/// Opens the database by two addresses, one after the other; the answer is the two process ids in the server.
+pub fn two_pools() -> String {
+    let address = spin_sdk::variables::get("database_url").unwrap_or_default();
+    let mark = if address.contains('?') { '&' } else { '?' };
+    let pids = [address.clone(), format!("{address}{mark}application_name=other")].map(|address| {
+        let connection = Connection::open(&address)?;
+        let rows = connection.query("SELECT pg_backend_pid()", &[])?.rows;
+        Ok::<_, Error>(format!("{rows:?}"))
+    });
+    match pids {
+        [Ok(one), Ok(other)] => format!("{one} {other}"),
+        [Err(error), _] | [_, Err(error)] => format!("{error:?}"),
+    }
+}
+
 /// Keeps a connection for a while. The answer is its process id in the server.
 pub fn hold(query: &str) -> String {
     let connection = match open() {

@@ -5,7 +5,7 @@ use std::net::TcpListener;
 use std::thread;
 use std::time::Duration;
 
-use crate::host::Host;
+use conformance::Host;
 
 /// A server that gives each connection `answer`, then keeps it open.
 fn upstream(answer: &'static [u8]) -> String {

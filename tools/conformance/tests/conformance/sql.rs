@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use crate::host::Host;
+use conformance::{Host, Kind};
 
 #[test]
 #[ignore = "needs components and a database: cargo xtask test"]
@@ -20,7 +20,6 @@ fn errors_tell_what_the_database_said() {
             .body
     };
     assert_eq!(sql("SELECT 7"), "[[DbValue::Int32(7)]]");
-    assert_eq!(sql("SELECT 7 WHERE false"), "[]");
     assert_eq!(sql("execute:SELECT 1"), "1");
     assert!(
         sql("SELECT 1/0").starts_with("ERROR 22012"),
@@ -33,6 +32,12 @@ fn errors_tell_what_the_database_said() {
         sql(raise).starts_with(r#"ERROR TD001 [("constraint", "rule"), "#),
         "{}",
         sql(raise)
+    );
+    // What goes wrong after a statement has begun to run is told as text, without its code.
+    let running = sql("SELECT 1/x FROM generate_series(0, 0) AS x");
+    assert!(
+        running.starts_with("QueryFailed(QueryError::Text") && running.contains("division by zero"),
+        "{running}"
     );
     // Whatever the database refuses, the connection stays usable.
     assert_eq!(sql("SELECT 8"), "[[DbValue::Int32(8)]]");
@@ -92,4 +97,31 @@ fn what_a_statement_leaves_open_leaks_into_the_next() {
         sql("SELECT now() = statement_timestamp()"),
         "[[DbValue::Boolean(false)]]"
     );
+}
+
+#[test]
+#[ignore = "needs components and a database: cargo xtask test"]
+fn a_query_without_rows_is_not_to_be_relied_on() {
+    let host = Host::with_database("");
+    let request = "GET /front/sql?SELECT+7+WHERE+false HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    match Kind::of_host() {
+        Kind::Devhost => {
+            let answer = host.raw_answer(request);
+            assert!(answer.contains("a query without rows"), "{answer}");
+        }
+        Kind::Spin3 => assert!(host.raw_answer(request).ends_with("[]")),
+        // It waits for ever.
+        Kind::Spin4 => host.stays_silent(request),
+    }
+}
+
+#[test]
+#[ignore = "needs components and a database: cargo xtask test"]
+fn each_address_has_connections_of_its_own() {
+    let host = Host::with_database("");
+    let pids = host.get("/front/sql-two-pools").body;
+    let (one, other) = pids.split_once(' ').unwrap();
+    assert!(one.starts_with("[[DbValue::Int32(") && one != other, "{pids}");
+    let again = host.get("/front/sql-two-pools").body;
+    assert_eq!(again, pids, "both are kept");
 }
