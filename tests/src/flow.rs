@@ -27,8 +27,8 @@ pub fn quiet(todo: &Todo, limit: Limit) -> Vec<Value> {
             let rest = (&found["unpublished"], &found["unhandled"]);
             let dead = &found["dead_letters"];
             Err(format!(
-                "unpublished {}, unhandled {}, dead letters {dead}, lane {}, breakers {}",
-                rest.0, rest.1, found["lane"], found["breakers"]
+                "unpublished {}, unhandled {}, dead letters {dead}, lane {}, turn {}, publishers {}",
+                rest.0, rest.1, found["lane"], found["turn"], found["publishers"]
             ))
         }
     })
@@ -38,15 +38,17 @@ const QUIET: &str = "
 SELECT jsonb_build_object(
     'unpublished', coalesce((SELECT head - published FROM lanes WHERE user_id = $1), 0),
     'lane', (SELECT to_jsonb(lane) FROM lanes AS lane WHERE user_id = $1),
-    'breakers', (SELECT jsonb_agg(to_jsonb(breaker)) FROM publish_breaker AS breaker WHERE failures > 0),
+    'turn', (SELECT to_jsonb(turn) FROM publish_queue AS turn WHERE user_id = $1),
+    'publishers', (SELECT jsonb_agg(to_jsonb(publisher)) FROM publishers AS publisher),
     'unhandled', (
         SELECT coalesce(jsonb_agg(handler || ' ' || type || ' ' || sequence), '[]')
-        FROM events AS event CROSS JOIN (VALUES ('recurrence'), ('reminder')) AS handlers (handler)
+        FROM
+            events AS event
+            CROSS JOIN (
+                VALUES ('recurrence', 'recurrence'), ('reminder', 'reminder'), ('notification', 'reminder')
+            ) AS handlers (stream, handler)
         WHERE user_id = $1
-            AND CASE handler
-                WHEN 'recurrence' THEN type = 'task.completed' AND (data ->> 'is_recurring')::boolean
-                ELSE type LIKE 'task.%' OR type = 'reminder.triggered'
-            END
+            AND is_delivered(stream, type, data)
             AND NOT EXISTS (
                 SELECT FROM processed_events AS claim
                 WHERE claim.handler = handlers.handler AND claim.event_id = event.id

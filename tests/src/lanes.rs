@@ -2,20 +2,21 @@
 
 use crate::todo::Todo;
 
-/// Gives a user's lane to a holder that will never do anything. The user must have a lane.
+/// Gives a user's lane to a holder that will never do anything. The user must have a lane, and all be published.
 pub fn take(todo: &Todo) {
     change(
         todo,
-        "UPDATE lanes SET lease_token = gen_random_uuid(), leased_until = clock_timestamp() + interval '1 hour'
-        WHERE user_id = $1",
+        "INSERT INTO publish_queue (user_id, turn_at, since, holder, held_until)
+        SELECT user_id, clock_timestamp(), '-infinity', gen_random_uuid(), clock_timestamp() + interval '1 hour'
+        FROM lanes WHERE user_id = $1",
     );
 }
 
-/// Lets the lease of the user's lane run out.
+/// Lets the time run out for which the user's lane is held.
 pub fn expire_lease(todo: &Todo) {
     change(
         todo,
-        "UPDATE lanes SET leased_until = clock_timestamp() WHERE user_id = $1",
+        "UPDATE publish_queue SET held_until = clock_timestamp() WHERE user_id = $1",
     );
 }
 
@@ -23,7 +24,7 @@ pub fn expire_lease(todo: &Todo) {
 pub fn unblock(todo: &Todo) {
     change(
         todo,
-        "UPDATE lanes SET blocked_until = clock_timestamp() WHERE user_id = $1",
+        "UPDATE publish_queue SET turn_at = clock_timestamp() WHERE user_id = $1",
     );
 }
 

@@ -7,14 +7,14 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use domain::user_id::UserId;
 use percent_encoding::percent_decode_str;
-use platform::database::{Database, number, optional_text, text};
+use platform::call::Call;
+use platform::database::Database;
 use platform::delivery::Delivery;
 use platform::http::Request;
 use platform::log::{self, Level};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spin_sdk::http::ResponseOutparam;
-use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
 
 use crate::COMPONENT;
@@ -22,24 +22,12 @@ use crate::COMPONENT;
 /// The largest delivery that is read, in bytes: a record of Kafka's default maximum, in base64, fits well.
 const LIMIT: usize = 4 * 1024 * 1024;
 
-/// Stores a dead letter: `$1` id, `$2` topic, `$3` partition, `$4` offset, `$5` payload, `$6` event's id, `$7` type, `$8`
-/// user. One row for each position in the topic that the record came from, however often it gets here.
-const RECORD: &str = "
-WITH recorded AS (
-    INSERT INTO dead_letters AS letter
-        (id, topic, kafka_partition, kafka_offset, payload, event_id, event_type, user_id)
-    VALUES ($1::text::uuid, $2, $3::bigint::integer, $4::bigint, $5, $6, $7, $8)
-    ON CONFLICT (topic, kafka_partition, kafka_offset) DO UPDATE SET
-        deliveries = letter.deliveries + 1,
-        last_received_at = clock_timestamp()
-    RETURNING id, deliveries
-)
-SELECT jsonb_build_object('id', id, 'deliveries', deliveries)::text FROM recorded";
-
 #[derive(Deserialize)]
 struct Recorded {
     id: Uuid,
     deliveries: i64,
+    /// It is new, or came again after it was resolved.
+    alert: bool,
 }
 
 /// Where a record was in the topic that it came from; Dapr keeps it in these headers.
@@ -75,7 +63,8 @@ impl Origin {
     }
 }
 
-/// Records a dead letter and writes the line that alerts to it: one at `error`, whatever is delivered again later.
+/// Records a dead letter and writes the line that alerts to it: one at `error`, and one more if it comes again after it was
+/// resolved.
 pub(crate) async fn record(request: Request, out: ResponseOutparam, start: Instant) {
     let origin = Origin::of(&request);
     let key = request.header("__key").map(|key| unescaped(&key));
@@ -107,18 +96,16 @@ fn store(
     };
     let user = event["data"]["user_id"].as_str().map(str::to_owned).or(key);
     let user = user.filter(|user| !user.contains('\0'));
-    let parameters = [
-        text(Uuid::now_v7()),
-        text(origin.topic.as_str()),
-        number(origin.partition),
-        number(origin.offset),
-        ParameterValue::Binary(payload),
-        optional_text(attribute("id")),
-        optional_text(attribute("type")),
-        optional_text(user.clone()),
-    ];
-    let recorded: Recorded =
-        Database::from_configuration()?.query_patiently(RECORD, &parameters)?;
+    let call = Call::of("record_dead_letter")
+        .uuid("letter_id", Uuid::now_v7())
+        .text("topic", origin.topic.as_str())
+        .integer("kafka_partition", origin.partition)
+        .bigint("kafka_offset", origin.offset)
+        .bytes("payload", Some(payload))
+        .optional_text("event_id", attribute("id"))
+        .optional_text("event_type", attribute("type"))
+        .optional_text("user_id", user.clone());
+    let recorded: Recorded = Database::from_configuration()?.call_patiently(call)?;
     let task = event["data"]["task_id"].as_str();
     // Arbitrary text must not reach a log.
     let id = |text: Option<&str>| text.and_then(|text| Uuid::parse_str(text).ok());
@@ -134,7 +121,7 @@ fn store(
         "offset": origin.offset,
         "deliveries": recorded.deliveries,
     });
-    if recorded.deliveries == 1 {
+    if recorded.alert {
         log::line(Level::Error, COMPONENT, "dead letter", fields.clone());
     }
     Ok(Delivery::Done)

@@ -1,7 +1,9 @@
 //! What happens on a clock, and what is left when all else failed.
 //!
-//! `POST /internal/relay`, which the sidecar's cron binding calls in every replica: publishes what is still
-//! unpublished, sweeps reminders, watches deliveries, expires old rows. A run ends within 4 s; runs that overlap do no harm.
+//! `POST /internal/relay`, which the sidecar's cron binding calls in every replica: answers at once, then sweeps
+//! reminders, sets alarms, lets old things expire, and publishes what is still unpublished, in turns and while there is
+//! work, for 4.5 s at most. Each duty has its share of a turn, so none starves another, and what fails in one of them ends
+//! no other. Runs that overlap and replicas share the work.
 //!
 //! `POST /api/events/dead-letters`: records what no handler could deal with, and alerts.
 
@@ -11,13 +13,17 @@ mod publishing;
 mod reminder_sweep;
 mod retention;
 
+use std::fmt::Display;
 use std::time::{Duration, Instant};
 
 use platform::app_token;
+use platform::configuration::ConfigurationError;
 use platform::database::Database;
 use platform::http::{Request, Response};
 use platform::log::{self, Level};
 use platform::problem::Problem;
+use platform::publisher::ANSWER_TIME;
+use platform::reminders::Reminders;
 use platform::sidecar::Sidecar;
 use serde_json::{Value, json};
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
@@ -26,14 +32,14 @@ use spin_sdk::http_component;
 /// The component's name in logs.
 const COMPONENT: &str = "event-relay";
 
-/// The source of the events that this component emits.
-const SOURCE: &str = "/todo/event-relay";
+/// When a run begins no further statement or call.
+const WORKING_TIME: Duration = Duration::from_millis(4500);
 
-/// When a run begins no further call or statement. With [`ANSWER_TIME`] it ends within 4 s.
-const WORKING_TIME: Duration = Duration::from_millis(1500);
-
-/// How long a run waits for the sidecar's answer to a call.
-const ANSWER_TIME: Duration = Duration::from_millis(1500);
+/// The shares of a turn.
+const TRIGGERING: Duration = Duration::from_millis(400);
+const ALARMS: Duration = Duration::from_millis(300);
+const RETENTION: Duration = Duration::from_millis(300);
+const PUBLISHING: Duration = Duration::from_millis(1000);
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
@@ -45,17 +51,22 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     }
     match request.path() {
         "/api/events/dead-letters" => dead_letters::record(request, out, start).await,
-        "/internal/relay" => match relay(start).await {
-            Ok(done) => {
-                Response::new(200).send(out).await;
-                if let Some(mut fields) = done {
-                    fields["outcome"] = json!("done");
-                    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
-                    log::line(Level::Info, COMPONENT, "relay", fields);
+        "/internal/relay" => {
+            Response::new(200).send(out).await;
+            let done = match relay(start).await {
+                Ok(done) => done,
+                Err(error) => {
+                    let fields = json!({"outcome": "failed", "error": error.to_string()});
+                    log::line(Level::Error, COMPONENT, "relay", fields);
+                    return;
                 }
+            };
+            if let Some(mut fields) = done {
+                fields["outcome"] = json!("done");
+                fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
+                log::line(Level::Info, COMPONENT, "relay", fields);
             }
-            Err(problem) => refuse(&problem, out).await,
-        },
+        }
         _ => refuse(&Problem::not_found("There is no such route."), out).await,
     }
 }
@@ -68,20 +79,49 @@ async fn refuse(problem: &Problem, out: ResponseOutparam) {
 }
 
 /// One run; tells what it did, if it did anything.
-async fn relay(start: Instant) -> Result<Option<Value>, Problem> {
+async fn relay(start: Instant) -> Result<Option<Value>, ConfigurationError> {
     let database = Database::from_configuration()?;
     let sidecar = Sidecar::from_configuration()?.with_first_byte_timeout(ANSWER_TIME);
-    let until = start + WORKING_TIME;
-    let lanes = publishing::publish_rest(&database, &sidecar, until).await?;
-    let reminders = reminder_sweep::sweep(&database, &sidecar, until).await?;
-    if Instant::now() < until {
-        delivery_watch::watch(&database)?;
-    }
-    let expired = if Instant::now() < until {
-        retention::expire(&database)?
-    } else {
-        0
+    let reminders = Reminders {
+        database: &database,
+        sidecar: &sidecar,
+        component: COMPONENT,
     };
-    let done = json!({"lanes": lanes, "reminders": reminders, "expired": expired});
-    Ok((lanes + reminders > 0 || expired > 0).then_some(done))
+    let end = start + WORKING_TIME;
+    let share = |time: Duration| end.min(Instant::now() + time);
+    if done("tending", publishing::tend(&database, &sidecar)) {
+        done("partitions", retention::prepare(&database));
+    }
+    done("watch", delivery_watch::watch(&database));
+    let (mut triggered, mut alarms, mut expired, mut published) = (0, 0, 0, 0);
+    loop {
+        let rung = reminder_sweep::trigger_overdue(&reminders, share(TRIGGERING));
+        let rung = done("reminders", rung);
+        let set = reminder_sweep::set_alarms(&reminders, share(ALARMS)).await;
+        let set = done("alarms", set);
+        let gone = done("retention", retention::expire(&database, share(RETENTION)));
+        let sent = publishing::publish_rest(&database, &sidecar, share(PUBLISHING)).await;
+        let sent = done("publishing", sent);
+        triggered += rung;
+        alarms += set;
+        expired += gone;
+        published += sent;
+        let is_idle = rung == 0 && set == 0 && gone == 0 && sent == 0;
+        if is_idle || Instant::now() >= end {
+            break;
+        }
+    }
+    let all = json!({
+        "published": published, "reminders": triggered, "alarms": alarms, "expired": expired,
+    });
+    Ok((published + triggered + alarms > 0 || expired > 0).then_some(all))
+}
+
+/// What a duty did; nothing where it failed, which a line tells.
+fn done<T: Default, E: Display>(duty: &str, result: Result<T, E>) -> T {
+    result.unwrap_or_else(|error| {
+        let fields = json!({"duty": duty, "outcome": "failed", "error": error.to_string()});
+        log::line(Level::Warn, COMPONENT, "relay", fields);
+        T::default()
+    })
 }

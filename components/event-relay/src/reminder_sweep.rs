@@ -4,118 +4,109 @@ use std::time::Instant;
 
 use futures::StreamExt;
 use platform::breaker::Permission;
-use platform::database::{Database, DatabaseError, number};
+use platform::call::Call;
+use platform::database::{Database, DatabaseError};
+use platform::log::{self, Level};
 use platform::outbox::Outbox;
-use platform::publisher::Publisher;
 use platform::reminders::{Alarm, Reminders};
-use platform::sidecar::Sidecar;
+use serde_json::json;
 use uuid::Uuid;
 
-use crate::{COMPONENT, SOURCE};
+use crate::COMPONENT;
 
 /// How many reminders are looked up at once.
-const REMINDERS: i64 = 64;
+const REMINDERS: u32 = 100;
 
-/// How many users are worked for at once.
-const USERS_AT_ONCE: usize = 8;
+/// How many alarms are set at once.
+const CALLS_AT_ONCE: usize = 16;
 
-/// Triggers what is overdue and sets the alarms that are not as wanted; how many it took up.
-pub(crate) async fn sweep(
-    database: &Database,
-    sidecar: &Sidecar,
+/// Triggers what is overdue; how many. What that emits is queued, for the publisher.
+pub(crate) fn trigger_overdue(
+    reminders: &Reminders<'_>,
     until: Instant,
 ) -> Result<usize, DatabaseError> {
-    let reminders = Reminders {
-        database,
-        sidecar,
-        component: COMPONENT,
-    };
     let mut count = 0;
-    for task in overdue(database)? {
-        if Instant::now() >= until {
-            return Ok(count);
-        }
-        let outbox = Outbox::new(SOURCE, None);
-        if let Some(emitted) = reminders.ring(task, &outbox)?.emitted {
-            let publisher = Publisher {
-                database,
-                sidecar,
-                component: COMPONENT,
-                until,
-            };
-            publisher.publish_emitted(emitted, outbox.lease()).await;
-            count += 1;
-        }
-    }
-    Ok(count + set_alarms(&reminders, until).await?)
-}
-
-async fn set_alarms(reminders: &Reminders<'_>, until: Instant) -> Result<usize, DatabaseError> {
-    let mut alarms = unset_alarms(reminders.database)?;
-    let mut count = 0;
-    match reminders.breaker().permission()? {
-        Permission::Wait => return Ok(0),
-        Permission::Call => {}
-        Permission::Probe => {
-            // The first alarm's outcome decides. Without an alarm there is nothing to fail.
-            if let Some(alarm) = alarms.pop() {
-                count += 1;
-                if !reminders.call(&alarm).await {
-                    reminders.breaker().probe_failed()?;
-                    return Ok(count);
-                }
+    while Instant::now() < until {
+        let call = Call::of("overdue_reminders").integer("most", REMINDERS);
+        let overdue: Vec<Uuid> = reminders.database.call(call)?;
+        let mut progress = false;
+        for task in &overdue {
+            if Instant::now() >= until {
+                return Ok(count);
             }
-            reminders.breaker().close()?;
+            let outbox = Outbox::new(reminders.sidecar.name()).queued();
+            match reminders.ring(*task, &outbox) {
+                Ok(rung) => {
+                    if rung.emitted.is_some() {
+                        count += 1;
+                        progress = true;
+                    }
+                }
+                // What concerns this row alone must not hold up the others.
+                Err(DatabaseError::Unavailable(reason)) => {
+                    return Err(DatabaseError::Unavailable(reason));
+                }
+                Err(error) => rest(reminders.database, *task, &error)?,
+            }
         }
-    }
-    let mut calls = futures::stream::iter(&alarms)
-        .take_while(|_| std::future::ready(Instant::now() < until))
-        .map(|alarm| reminders.call(alarm))
-        .buffer_unordered(USERS_AT_ONCE);
-    while let Some(reached) = calls.next().await {
-        count += 1;
-        if !reached {
+        if !progress || overdue.len() < REMINDERS as usize {
             break;
         }
     }
     Ok(count)
 }
 
-/// Tasks with a reminder whose moment has passed long enough ago for its alarm to have rung, and that are still open:
-/// the event of one that is not will cancel the reminder.
-fn overdue(database: &Database) -> Result<Vec<Uuid>, DatabaseError> {
-    database.query(
-        "SELECT coalesce(jsonb_agg(task_id ORDER BY remind_at), '[]')::text
-        FROM (
-            SELECT reminder.task_id, reminder.remind_at
-            FROM reminders AS reminder JOIN tasks AS task ON task.id = reminder.task_id
-            WHERE reminder.status = 'scheduled'
-                AND reminder.remind_at <= clock_timestamp() - interval '5 seconds'
-                AND NOT task.completed
-            ORDER BY reminder.remind_at
-            LIMIT $1::bigint
-        ) AS overdue",
-        &[number(REMINDERS)],
-    )
+fn rest(database: &Database, task: Uuid, error: &DatabaseError) -> Result<(), DatabaseError> {
+    let fields = json!({"task_id": task, "outcome": "rests", "error": error.to_string()});
+    log::line(Level::Error, COMPONENT, "reminder", fields);
+    database.call(Call::of("rest_reminder").uuid("task_id", task))
 }
 
-/// Alarms that are not set as wanted, by handlers that had the time to do it.
-fn unset_alarms(database: &Database) -> Result<Vec<Alarm>, DatabaseError> {
-    database.query(
-        "SELECT coalesce(
-            jsonb_agg(jsonb_build_object(
-                'task_id', task_id, 'wanted', rfc3339(alarm_wanted), 'set', rfc3339(alarm_set), 'may_call', true
-            )),
-            '[]'
-        )::text
-        FROM (
-            SELECT task_id, alarm_wanted, alarm_set
-            FROM reminders
-            WHERE alarm_wanted IS DISTINCT FROM alarm_set
-                AND updated_at <= clock_timestamp() - interval '10 seconds'
-            ORDER BY updated_at
-            LIMIT $1::bigint
-        ) AS unset",
-        &[number(REMINDERS)],
-    )
+/// Sets the alarms that are not as wanted; how many it took up. Where the scheduler cannot be reached, those under way
+/// come to their end and no further one is begun.
+pub(crate) async fn set_alarms(
+    reminders: &Reminders<'_>,
+    until: Instant,
+) -> Result<usize, DatabaseError> {
+    let mut count = 0;
+    while Instant::now() < until {
+        let call = Call::of("unset_alarms")
+            .text("sidecar", reminders.sidecar.name())
+            .integer("most", REMINDERS);
+        let mut alarms: Vec<Alarm> = reminders.database.call(call)?;
+        if alarms.is_empty() {
+            return Ok(count);
+        }
+        match reminders.breaker().permission()? {
+            Permission::Wait => return Ok(count),
+            Permission::Call => {}
+            Permission::Probe => {
+                // The outcome of one alarm decides.
+                if let Some(alarm) = alarms.pop() {
+                    count += 1;
+                    if !reminders.call(&alarm, true).await {
+                        return Ok(count);
+                    }
+                }
+                reminders.breaker().close()?;
+            }
+        }
+        let found = alarms.len();
+        let reachable = std::cell::Cell::new(true);
+        let reached: Vec<bool> = futures::stream::iter(&alarms)
+            .take_while(|_| std::future::ready(reachable.get() && Instant::now() < until))
+            .map(|alarm| async {
+                let reached = reminders.call(alarm, false).await;
+                reachable.set(reachable.get() && reached);
+                reached
+            })
+            .buffer_unordered(CALLS_AT_ONCE)
+            .collect()
+            .await;
+        count += reached.len();
+        if !reachable.get() || found < REMINDERS as usize {
+            break;
+        }
+    }
+    Ok(count)
 }

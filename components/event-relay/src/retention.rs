@@ -1,18 +1,20 @@
-//! Deleting what has been kept long enough, in small batches.
+//! Partitions for what comes, and the end of what has been kept long enough: partitions that are dropped, and rows that
+//! are deleted in batches.
 
+use std::fmt;
+use std::time::Instant;
+
+use platform::call::Call;
 use platform::configuration::{self, ConfigurationError};
-use platform::database::{Database, number};
+use platform::database::{Database, DatabaseError};
 use platform::log::{self, Level};
-use platform::problem::Problem;
+use serde::Deserialize;
 use serde_json::json;
 
 use crate::COMPONENT;
 
-/// How many rows of each kind a run deletes.
-const BATCH: i64 = 500;
-
-/// After how many seconds without a probe a sidecar counts as gone: one that is there probes an open breaker all the time.
-const GONE: i64 = 24 * 60 * 60;
+/// How many rows of each kind a statement deletes.
+const BATCH: i64 = 1000;
 
 /// How long things are kept, in seconds.
 struct Periods {
@@ -52,8 +54,51 @@ impl Periods {
     }
 }
 
-/// Deletes a batch of each kind; the number of rows deleted. Nothing is deleted while the periods are out of order.
-pub(crate) fn expire(database: &Database) -> Result<i64, Problem> {
+/// Why nothing expires.
+pub(crate) enum Failure {
+    Configuration(ConfigurationError),
+    Database(DatabaseError),
+}
+
+impl fmt::Display for Failure {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Configuration(error) => error.fmt(formatter),
+            Self::Database(error) => error.fmt(formatter),
+        }
+    }
+}
+
+impl From<ConfigurationError> for Failure {
+    fn from(error: ConfigurationError) -> Self {
+        Self::Configuration(error)
+    }
+}
+
+impl From<DatabaseError> for Failure {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
+    }
+}
+
+/// Makes the partitions that will be needed.
+pub(crate) fn prepare(database: &Database) -> Result<(), DatabaseError> {
+    let made: i64 = database.call(Call::of("ensure_partitions"))?;
+    if made > 0 {
+        let fields = json!({"count": made, "outcome": "made"});
+        log::line(Level::Info, COMPONENT, "partitions", fields);
+    }
+    Ok(())
+}
+
+/// Lets things expire until nothing more is to be done or the time is up; the number of rows deleted. Nothing is deleted
+/// while the periods are out of order.
+pub(crate) fn expire(database: &Database, until: Instant) -> Result<i64, Failure> {
+    #[derive(Deserialize)]
+    struct Expired {
+        deleted: i64,
+        more: bool,
+    }
     let periods = Periods::from_configuration()?;
     if let Some(disorder) = periods.disorder() {
         log::line(
@@ -64,65 +109,32 @@ pub(crate) fn expire(database: &Database) -> Result<i64, Problem> {
         );
         return Ok(0);
     }
-    let kinds = [
-        (
-            "idempotency_keys",
-            "true",
-            "created_at",
-            periods.idempotency_keys,
-        ),
-        (
-            "notifications",
-            "read_at IS NOT NULL",
-            "read_at",
-            periods.read_notifications,
-        ),
-        // Never what is not yet at the broker, however old.
-        (
-            "events",
-            "sequence <= (SELECT published FROM lanes WHERE lanes.user_id = events.user_id)",
-            "time",
-            periods.events,
-        ),
-        (
-            "dead_letters",
-            "status <> 'open'",
-            "resolved_at",
-            periods.dead_letters,
-        ),
-        (
-            "reminders",
-            "status <> 'scheduled'",
-            "updated_at",
-            periods.processed_ids,
-        ),
-        (
-            "processed_events",
-            "true",
-            "processed_at",
-            periods.processed_ids,
-        ),
-        // No row is a closed breaker.
-        ("publish_breaker", "true", "probe_at", GONE),
-    ];
-    let mut deleted = 0;
-    for (table, condition, column, seconds) in kinds {
-        let statement = format!(
-            "WITH expired AS (
-                DELETE FROM {table} WHERE ctid = ANY (ARRAY(
-                    SELECT ctid FROM {table}
-                    WHERE {condition} AND {column} < clock_timestamp() - $1::bigint * interval '1 second'
-                    ORDER BY {column}
-                    LIMIT $2::bigint
-                    FOR UPDATE SKIP LOCKED
-                ))
-                RETURNING 1
-            )
-            SELECT count(*)::text FROM expired"
-        );
-        deleted += database.query::<i64>(&statement, &[number(seconds), number(BATCH)])?;
+    let mut total = 0;
+    while Instant::now() < until {
+        let call = Call::of("expire_rows")
+            .integer("most", BATCH)
+            .bigint("idempotency_keys_seconds", periods.idempotency_keys)
+            .bigint("read_notifications_seconds", periods.read_notifications)
+            .bigint("dead_letters_seconds", periods.dead_letters)
+            .bigint("events_seconds", periods.events)
+            .bigint("processed_ids_seconds", periods.processed_ids);
+        let Expired { deleted, more } = database.call(call)?;
+        total += deleted;
+        if !more {
+            break;
+        }
     }
-    Ok(deleted)
+    while Instant::now() < until {
+        let call = Call::of("drop_expired_partition")
+            .bigint("events_seconds", periods.events)
+            .bigint("processed_ids_seconds", periods.processed_ids);
+        let Some(partition) = database.call::<Option<String>>(call)? else {
+            break;
+        };
+        let fields = json!({"partition": partition, "outcome": "dropped"});
+        log::line(Level::Info, COMPONENT, "partitions", fields);
+    }
+    Ok(total)
 }
 
 #[cfg(test)]

@@ -1,20 +1,19 @@
 //! `POST /api/events/tasks`: the completion of a recurring task creates its next instance.
 
-mod statement;
-
 use std::time::Instant;
 
 use domain::event::{EventType, MalformedEvent, ReceivedEvent};
 use domain::recurrence::CompletedTask;
 use platform::app_token;
 use platform::calendar::Calendar;
+use platform::call::Call;
 use platform::configuration;
-use platform::database::{Database, number, text};
+use platform::database::Database;
 use platform::delivery::{self, Delivery};
 use platform::http::Request;
 use platform::log::{self, Level};
-use platform::outbox::{Emitted, Lease, Outbox};
-use platform::publisher::publish_emitted;
+use platform::outbox::{Emitted, Outbox, Publishing};
+use platform::publisher::publish;
 use serde::Deserialize;
 use serde_json::{Value, json};
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
@@ -23,9 +22,6 @@ use uuid::Uuid;
 
 /// The component's name in logs.
 const COMPONENT: &str = "recurrence-handler";
-
-/// The source of the events that this component emits.
-const SOURCE: &str = "/todo/recurrence-handler";
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
@@ -44,22 +40,20 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
         Ok(body) => handle_event(&body, traceparent.as_deref(), &mut fields),
         Err(delivery) => Err(delivery),
     };
-    let (delivery, emitted) = match handled {
-        Ok(emitted) => (Delivery::Done, emitted),
+    let (delivery, publishing) = match handled {
+        Ok(publishing) => (Delivery::Done, publishing),
         Err(delivery) => (delivery, None),
     };
     delivery.send(out, COMPONENT, fields, start).await;
-    if let Some((emitted, lease)) = emitted {
-        publish_emitted(COMPONENT, emitted, lease).await;
-    }
+    publish(COMPONENT, publishing).await;
 }
 
-/// Creates the successor that an event asks for; gives what that emitted.
+/// Creates the successor that an event asks for; gives what is to be published, if this instance is to do that.
 fn handle_event(
     body: &[u8],
     traceparent: Option<&str>,
     fields: &mut Value,
-) -> Result<Option<(Emitted, Lease)>, Delivery> {
+) -> Result<Option<Publishing>, Delivery> {
     let event = ReceivedEvent::parse(body)?;
     event.describe(fields);
     if event.event_type != EventType::TaskCompleted.as_str() {
@@ -74,7 +68,7 @@ fn create_successor(
     event: Uuid,
     completed: CompletedTask,
     traceparent: Option<&str>,
-) -> Result<Option<(Emitted, Lease)>, Delivery> {
+) -> Result<Option<Publishing>, Delivery> {
     #[derive(Deserialize)]
     struct Created {
         emitted: Option<Emitted>,
@@ -89,19 +83,18 @@ fn create_successor(
     };
     let fields = serde_json::to_string(&successor)
         .map_err(|error| MalformedEvent::new(error.to_string()))?;
-    let outbox = Outbox::new(SOURCE, traceparent);
-    let parameters = outbox.parameters(
-        &configuration::text("sidecar_name")?,
-        [
-            text(user.as_str()),
-            text(task),
-            text(event),
-            text(Uuid::now_v7()),
-            number(i64::from(occurrence)),
-            text(fields),
-        ],
-    );
-    let created: Created = Database::from_configuration()?
-        .query_patiently(&statement::create_successor(), &parameters)?;
-    Ok(created.emitted.map(|emitted| (emitted, outbox.lease())))
+    let sidecar = configuration::text("sidecar_name")?;
+    let outbox = Outbox::new(&sidecar).traced(traceparent).caused_by(event);
+    let call = Call::of("create_successor")
+        .uuid("event_id", event)
+        .text("user_id", user.as_str())
+        .uuid("task_id", task)
+        .integer("occurrence", occurrence)
+        .uuid("successor_id", Uuid::now_v7())
+        .json("fields", fields)
+        .json("outbox", outbox.json());
+    let created: Created = Database::from_configuration()?.call_patiently(call)?;
+    Ok(created
+        .emitted
+        .and_then(|emitted| outbox.publishing(emitted)))
 }

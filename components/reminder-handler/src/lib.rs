@@ -1,8 +1,6 @@
 //! `POST /api/events/reminders`: task events schedule, move and cancel reminders; a triggered reminder becomes a
 //! notification. `POST /job/reminder-{task_id}`: a reminder's alarm rings.
 
-mod statements;
-
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use domain::event::{EventType, ReceivedEvent};
@@ -10,14 +8,15 @@ use domain::reminder::{WantedReminder, wanted_reminder};
 use domain::timestamp::Timestamp;
 use domain::user_id::UserId;
 use platform::app_token;
+use platform::call::Call;
 use platform::configuration;
-use platform::database::{Database, number, optional_text, text};
+use platform::database::Database;
 use platform::delivery::{self, Delivery};
 use platform::http::Request;
 use platform::log::{self, Level};
-use platform::outbox::{Emitted, Lease, Outbox};
+use platform::outbox::{Emitted, Outbox, Publishing};
 use platform::problem::Problem;
-use platform::publisher::publish_emitted;
+use platform::publisher::publish;
 use platform::reminders::{Alarm, Reminders};
 use platform::sidecar::Sidecar;
 use serde::Deserialize;
@@ -29,13 +28,10 @@ use uuid::Uuid;
 /// The component's name in logs.
 const COMPONENT: &str = "reminder-handler";
 
-/// The source of the events that this component emits.
-const SOURCE: &str = "/todo/reminder-handler";
-
 /// What is to be done after the sidecar has its answer.
 #[derive(Default)]
 struct Rest {
-    emitted: Option<(Emitted, Lease)>,
+    publishing: Option<Publishing>,
     alarm: Option<Alarm>,
 }
 
@@ -73,12 +69,11 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
         Err(delivery) => (delivery, Rest::default()),
     };
     delivery.send(out, COMPONENT, fields, start).await;
-    if let Some((emitted, lease)) = rest.emitted {
-        publish_emitted(COMPONENT, emitted, lease).await;
-    }
+    // The alarm first: a publisher may go on for a while.
     if let Some(alarm) = rest.alarm {
         set(&alarm).await;
     }
+    publish(COMPONENT, rest.publishing).await;
 }
 
 fn route(request: &Request) -> Result<Route, Problem> {
@@ -99,6 +94,9 @@ fn route(request: &Request) -> Result<Route, Problem> {
 
 /// Sets an alarm clock. The row tells the sweep what is still to be set, so failures are left to it.
 async fn set(alarm: &Alarm) {
+    if alarm.wanted == alarm.set || !alarm.may_call {
+        return;
+    }
     if let (Ok(database), Ok(sidecar)) = (
         Database::from_configuration(),
         Sidecar::from_configuration(),
@@ -124,11 +122,11 @@ fn ring(task: Uuid, traceparent: Option<&str>, fields: &mut Value) -> Result<Res
         sidecar: &sidecar,
         component: COMPONENT,
     };
-    let outbox = Outbox::new(SOURCE, traceparent);
+    let outbox = Outbox::new(sidecar.name()).traced(traceparent);
     let rung = reminders.ring(task, &outbox)?;
     fields["triggered"] = json!(rung.emitted.is_some());
     Ok(Rest {
-        emitted: rung.emitted.map(|emitted| (emitted, outbox.lease())),
+        publishing: rung.emitted.and_then(|emitted| outbox.publishing(emitted)),
         alarm: rung.alarm,
     })
 }
@@ -141,7 +139,7 @@ fn handle_event(
     let event = ReceivedEvent::parse(body)?;
     event.describe(fields);
     if event.event_type == EventType::ReminderTriggered.as_str() {
-        notify(event.id, event.data()?)?;
+        fields["notified"] = json!(notify(event.id, event.data()?)?);
         return Ok(Rest::default());
     }
     match wanted_reminder(
@@ -166,34 +164,36 @@ fn now() -> Timestamp {
     now.unwrap_or_default()
 }
 
-/// Claims the event and brings the reminder's row to what it wants, in one statement.
+/// Claims the event and brings the reminder's row to what it wants.
 fn apply(
     event: &ReceivedEvent,
     wanted: &WantedReminder,
     traceparent: Option<&str>,
 ) -> Result<Rest, Delivery> {
-    #[derive(Deserialize)]
+    #[derive(Default, Deserialize)]
+    #[serde(default)]
     struct Applied {
         emitted: Option<Emitted>,
         alarm: Option<Alarm>,
     }
-    let outbox = Outbox::new(SOURCE, traceparent);
-    let parameters = outbox.parameters(
-        &configuration::text("sidecar_name")?,
-        [
-            text(wanted.user_id.as_str()),
-            text(wanted.task_id),
-            text(event.id),
-            number(event.sequence),
-            optional_text(wanted.moment.ok().map(|moment| moment.to_string())),
-            optional_text(wanted.due_date.map(|due_date| due_date.to_string())),
-            optional_text(wanted.moment.err().map(|reason| reason.as_str())),
-        ],
-    );
-    let applied: Applied =
-        Database::from_configuration()?.query_patiently(&statements::apply(), &parameters)?;
+    let sidecar = configuration::text("sidecar_name")?;
+    let outbox = Outbox::new(&sidecar)
+        .traced(traceparent)
+        .caused_by(event.id);
+    let call = Call::of("apply_reminder")
+        .uuid("event_id", event.id)
+        .bigint("sequence", event.sequence)
+        .text("user_id", wanted.user_id.as_str())
+        .uuid("task_id", wanted.task_id)
+        .instant("moment", wanted.moment.ok())
+        .instant("due_date", wanted.due_date)
+        .optional_text("reason", wanted.moment.err().map(|reason| reason.as_str()))
+        .json("outbox", outbox.json());
+    let applied: Applied = Database::from_configuration()?.call_patiently(call)?;
     Ok(Rest {
-        emitted: applied.emitted.map(|emitted| (emitted, outbox.lease())),
+        publishing: applied
+            .emitted
+            .and_then(|emitted| outbox.publishing(emitted)),
         alarm: applied.alarm,
     })
 }
@@ -204,20 +204,17 @@ struct TriggeredReminder {
     task_id: Uuid,
     user_id: UserId,
     task_title: String,
-    due_date: Option<Timestamp>,
     remind_at: Timestamp,
 }
 
-/// Claims the event and creates the notification, in one statement.
-fn notify(event: Uuid, reminder: TriggeredReminder) -> Result<(), Delivery> {
-    let parameters = [
-        text(event),
-        text(Uuid::now_v7()),
-        text(reminder.user_id.as_str()),
-        text(reminder.task_id),
-        text(reminder.task_title),
-        text(reminder.remind_at.to_string()),
-        optional_text(reminder.due_date.map(|due_date| due_date.to_string())),
-    ];
-    Ok(Database::from_configuration()?.query_patiently(statements::NOTIFY, &parameters)?)
+/// Claims the event and creates the notification, if the row of the reminder says the same.
+fn notify(event: Uuid, reminder: TriggeredReminder) -> Result<bool, Delivery> {
+    let call = Call::of("notify_user")
+        .uuid("event_id", event)
+        .uuid("notification_id", Uuid::now_v7())
+        .text("user_id", reminder.user_id.as_str())
+        .uuid("task_id", reminder.task_id)
+        .text("task_title", reminder.task_title)
+        .instant("remind_at", Some(reminder.remind_at));
+    Ok(Database::from_configuration()?.call_patiently(call)?)
 }

@@ -16,9 +16,9 @@ use std::time::Instant;
 
 use platform::http::{Request, Response, method_name};
 use platform::log::{self, Level};
-use platform::outbox::{Emitted, Lease};
+use platform::outbox::Publishing;
 use platform::problem::Problem;
-use platform::publisher::publish_emitted;
+use platform::publisher::publish;
 use serde_json::json;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
@@ -26,21 +26,21 @@ use spin_sdk::http_component;
 use crate::authorization::authorize;
 use crate::route::{Operation, Target};
 
-/// The component's name, in logs and, behind `/todo/`, as the source of its events.
+/// The component's name in logs.
 const COMPONENT: &str = "task-api";
 
 /// A response, and what is still to be done after it is sent.
 struct Answer {
     response: Response,
-    /// The event that was emitted, with the lease that the statement asked for.
-    emitted: Option<(Emitted, Lease)>,
+    /// What to publish, if this instance became its sidecar's publisher.
+    publishing: Option<Publishing>,
 }
 
 impl From<Response> for Answer {
     fn from(response: Response) -> Self {
         Self {
             response,
-            emitted: None,
+            publishing: None,
         }
     }
 }
@@ -79,9 +79,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
         log::line(level, COMPONENT, "request", fields);
     }
 
-    if let Some((emitted, lease)) = answer.emitted {
-        publish_emitted(COMPONENT, emitted, lease).await;
-    }
+    publish(COMPONENT, answer.publishing).await;
 }
 
 async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answer, Problem> {

@@ -1,4 +1,4 @@
-//! The SQL of notifications.
+//! The statement that reads notifications.
 
 use domain::notification_list::NotificationQuery;
 use domain::user_id::UserId;
@@ -43,19 +43,3 @@ pub(crate) fn list(user: &UserId, query: &NotificationQuery) -> (String, Vec<Par
     );
     (statement, parameters)
 }
-
-/// Marks a notification as read, if it is not: `$1` user, `$2` notification.
-pub(crate) const MARK_READ: &str = "
-WITH read AS (
-    UPDATE notifications AS notification SET read_at = coalesce(read_at, now())
-    WHERE id = $2::text::uuid AND user_id = $1
-    RETURNING notification
-)
-SELECT coalesce((SELECT notification_json(notification) FROM read), 'null')::text";
-
-/// Marks all of a user's notifications as read: `$1` user.
-pub(crate) const MARK_ALL_READ: &str = "
-WITH read AS (
-    UPDATE notifications SET read_at = now() WHERE user_id = $1 AND read_at IS NULL RETURNING 1
-)
-SELECT jsonb_build_object('marked', (SELECT count(*) FROM read))::text";

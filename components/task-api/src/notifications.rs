@@ -4,7 +4,8 @@ use domain::notification_list::NotificationQuery;
 use domain::page::Position;
 use domain::user_id::UserId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use platform::database::{Database, text};
+use platform::call::Call;
+use platform::database::Database;
 use platform::http::{Request, Response};
 use platform::problem::Problem;
 use serde::Deserialize;
@@ -51,16 +52,16 @@ pub(crate) fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> 
 pub(crate) fn mark_read(user: &UserId, notification: Option<Uuid>) -> Result<Answer, Problem> {
     let no_such = || Problem::not_found("There is no such notification.");
     let notification = notification.ok_or_else(no_such)?;
-    let read: Option<Box<RawValue>> = Database::from_configuration()?.query(
-        statements::MARK_READ,
-        &[text(user.as_str()), text(notification)],
-    )?;
+    let call = Call::of("read_notification")
+        .text("user_id", user.as_str())
+        .uuid("notification_id", notification);
+    let read: Option<Box<RawValue>> = Database::from_configuration()?.call(call)?;
     Ok(Response::json(200, read.ok_or_else(no_such)?.get()).into())
 }
 
 /// Marks all notifications as read.
 pub(crate) fn mark_all_read(user: &UserId) -> Result<Answer, Problem> {
-    let read: Box<RawValue> =
-        Database::from_configuration()?.query(statements::MARK_ALL_READ, &[text(user.as_str())])?;
+    let call = Call::of("read_notifications").text("user_id", user.as_str());
+    let read: Box<RawValue> = Database::from_configuration()?.call(call)?;
     Ok(Response::json(200, read.get()).into())
 }

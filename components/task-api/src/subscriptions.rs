@@ -13,14 +13,16 @@ const IGNORED: &str = "/api/events/ignored";
 /// The programmatic subscriptions of Dapr (Dapr documentation, "Declarative, streaming, and programmatic subscription
 /// types"). `deadLetterTopic` belongs at the top level; in `metadata` it would be ignored.
 pub(crate) fn answer() -> Result<Answer, Problem> {
-    let task_events: Vec<String> = [
-        "task.created",
-        "task.updated",
-        "task.completed",
-        "task.deleted",
-    ]
-    .map(is_type)
-    .to_vec();
+    // What the reminder handler acts on: `is_delivered` in the database says the same.
+    let task_events = [
+        format!("{} && event.data.due_date != null", is_type("task.created")),
+        format!(
+            "{} && ('due_date' in event.data.changed_fields || 'completed' in event.data.changed_fields)",
+            is_type("task.updated")
+        ),
+        is_type("task.completed"),
+        is_type("task.deleted"),
+    ];
     let subscriptions = json!([
         subscription("pubsub_name", "tasks_topic", &[is_type("task.completed")], "/api/events/tasks")?,
         subscription("pubsub_reminders_name", "tasks_topic", &task_events, "/api/events/reminders")?,

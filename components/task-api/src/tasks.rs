@@ -1,4 +1,4 @@
-//! The operations on tasks: parse, run one statement, answer.
+//! The operations on tasks: parse, call one function of the database, answer.
 
 use domain::entity_tag::{Precondition, entity_tag};
 use domain::idempotency_key::IdempotencyKey;
@@ -11,30 +11,27 @@ use domain::user_id::UserId;
 use domain::violation::{Location, Violation};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::calendar::Calendar;
+use platform::call::Call;
 use platform::configuration;
-use platform::database::{Database, number, optional_text, text};
+use platform::database::{Database, text};
 use platform::http::{BODY_LIMIT, Request, Response};
-use platform::outbox::{Emitted, Lease, Outbox};
+use platform::outbox::{Emitted, Outbox, Publishing};
 use platform::problem::Problem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
-use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
 
 use crate::Answer;
 use crate::link::next_link;
 use crate::statements;
 
-/// The source of the events that this component emits.
-const SOURCE: &str = "/todo/task-api";
-
 fn no_such_task() -> Problem {
     Problem::not_found("There is no such task.")
 }
 
-/// What a statement did.
+/// What a function did.
 #[derive(Deserialize)]
 struct Changed {
     outcome: Outcome,
@@ -57,51 +54,46 @@ enum Outcome {
     RecurrenceMismatch,
     /// The due date or the zone changed since the anchor day was computed.
     DateMoved,
-    /// The idempotency key is taken.
-    KeyTaken,
+    /// The idempotency key is taken by the same request, whose answer this is.
+    Repeated,
+    /// The idempotency key is taken by another request.
+    KeyReused,
 }
 
-/// Runs a statement that may emit an event; `parameters` are its own.
-fn run(
-    traceparent: Option<&str>,
-    statement: &str,
-    parameters: Vec<ParameterValue>,
-) -> Result<(Changed, Lease), Problem> {
+/// Calls a function that may emit an event; `call` has its own arguments.
+fn run(traceparent: Option<&str>, call: Call) -> Result<(Changed, Option<Publishing>), Problem> {
     let database = Database::from_configuration()?;
     let sidecar = configuration::text("sidecar_name")?;
-    let outbox = Outbox::new(SOURCE, traceparent);
-    let changed: Changed = database.query(statement, &outbox.parameters(&sidecar, parameters))?;
+    let outbox = Outbox::new(&sidecar).traced(traceparent);
+    let mut changed: Changed = database.call(call.json("outbox", outbox.json()))?;
+    let emitted = changed.emitted.take();
     // A change without its event would be lost to every handler.
-    if (changed.outcome == Outcome::Changed) != changed.emitted.is_some() {
+    if (changed.outcome == Outcome::Changed) != emitted.is_some() {
         return Err(Problem::internal(format!(
             "{:?} without its event",
             changed.outcome
         )));
     }
-    Ok((changed, outbox.lease()))
+    let publishing = emitted.and_then(|emitted| outbox.publishing(emitted));
+    Ok((changed, publishing))
 }
 
 fn respond(
-    changed: Changed,
-    lease: Lease,
+    (changed, publishing): (Changed, Option<Publishing>),
     success: impl FnOnce(&str) -> Result<Response, Problem>,
 ) -> Result<Answer, Problem> {
     let task = changed.task.as_deref().map_or("", RawValue::get);
     let response = match changed.outcome {
-        Outcome::Changed | Outcome::Unchanged => success(task)?,
+        Outcome::Changed | Outcome::Unchanged | Outcome::Repeated => success(task)?,
         Outcome::NotFound => return Err(no_such_task()),
         Outcome::PreconditionFailed => return Err(Problem::precondition_failed()),
         Outcome::RecurrenceMismatch => return Err(Problem::invalid(vec![recurrence_mismatch()])),
-        Outcome::DateMoved | Outcome::KeyTaken => {
-            return Err(Problem::internal(format!(
-                "unexpected outcome {:?}",
-                changed.outcome
-            )));
-        }
+        Outcome::KeyReused => return Err(Problem::idempotency_key_reused()),
+        Outcome::DateMoved => return Err(Problem::internal("unexpected outcome date_moved")),
     };
     Ok(Answer {
         response,
-        emitted: changed.emitted.map(|emitted| (emitted, lease)),
+        publishing,
     })
 }
 
@@ -169,60 +161,24 @@ pub(crate) async fn create(request: Request, user: &UserId) -> Result<Answer, Pr
     let anchor_day = date.anchor_day()?;
     // The same task however its JSON is spelled.
     let new = serde_json::to_string(&new).map_err(|error| Problem::internal(error.to_string()))?;
-    let hash = Sha256::digest(&new).to_vec();
-    let task = Uuid::now_v7();
-    let mut parameters = vec![
-        text(user.as_str()),
-        text(task),
-        text(new),
-        anchor_day.map_or(ParameterValue::DbNull, |day| number(i64::from(day))),
-    ];
-    if let Some(key) = &key {
-        parameters.extend([text(key.as_str()), ParameterValue::Binary(hash.clone())]);
-    }
-    let (changed, lease) = run(
-        trace.as_deref(),
-        &statements::create(key.is_some()),
-        parameters,
-    )?;
-    let created = |task: &str, id: &str| {
+    let hash = key.as_ref().map(|_| Sha256::digest(&new).to_vec());
+    let call = Call::of("create_task")
+        .text("user_id", user.as_str())
+        .uuid("task_id", Uuid::now_v7())
+        .json("fields", new)
+        .smallint("anchor_day", anchor_day)
+        .optional_text("key", key.as_ref().map(IdempotencyKey::as_str))
+        .bytes("request_hash", hash);
+    respond(run(trace.as_deref(), call)?, |task| {
+        #[derive(Deserialize)]
+        struct Created {
+            id: Uuid,
+        }
+        let Created { id } =
+            serde_json::from_str(task).map_err(|_| Problem::internal("a task without id"))?;
         let location = format!("{}/{id}", tasks_path(user));
-        Ok::<_, Problem>(task_response(201, task)?.with_header("location", location))
-    };
-    match (key, changed.outcome) {
-        (Some(key), Outcome::KeyTaken) => first_answer(user, &key, &hash, created),
-        _ => respond(changed, lease, |created_task| {
-            created(created_task, &task.to_string())
-        }),
-    }
-}
-
-/// The answer that the first request with this key got, if it was the same request.
-fn first_answer(
-    user: &UserId,
-    key: &IdempotencyKey,
-    hash: &[u8],
-    created: impl FnOnce(&str, &str) -> Result<Response, Problem>,
-) -> Result<Answer, Problem> {
-    #[derive(Deserialize)]
-    struct First {
-        same: bool,
-        id: String,
-        task: Box<RawValue>,
-    }
-    let parameters = [
-        text(user.as_str()),
-        text(key.as_str()),
-        ParameterValue::Binary(hash.to_vec()),
-    ];
-    let first: Option<First> =
-        Database::from_configuration()?.query(statements::FIRST_ANSWER, &parameters)?;
-    match first {
-        Some(first) if first.same => Ok(created(first.task.get(), &first.id)?.into()),
-        Some(_) => Err(Problem::idempotency_key_reused()),
-        // It expired between the two statements.
-        None => Err(Problem::unavailable("an idempotency key expired meanwhile")),
-    }
+        Ok(task_response(201, task)?.with_header("location", location))
+    })
 }
 
 fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
@@ -258,28 +214,23 @@ pub(crate) async fn update(
     let patch = parse_task_patch(json_body(request).await?, Calendar::is_time_zone)?;
     let versions = match precondition {
         Precondition::Any => None,
-        Precondition::OneOf(versions) => {
-            let versions: Vec<String> = versions.iter().map(ToString::to_string).collect();
-            Some(format!("{{{}}}", versions.join(",")))
-        }
+        Precondition::OneOf(versions) => Some(versions),
     };
-    let statement = statements::update();
     let values = Value::Object(patch.values().clone()).to_string();
     for _ in 0..UPDATE_ATTEMPTS {
         let date = patched_date(user, task, &patch)?;
         let anchor_day = date.anchor_day()?;
-        let parameters = vec![
-            text(user.as_str()),
-            text(task),
-            text(values.as_str()),
-            optional_text(versions.as_deref()),
-            anchor_day.map_or(ParameterValue::DbNull, |day| number(i64::from(day))),
-            optional_text(date.due_date.map(|due| due.to_string())),
-            optional_text(date.timezone),
-        ];
-        let (changed, lease) = run(trace.as_deref(), &statement, parameters)?;
-        if changed.outcome != Outcome::DateMoved {
-            return respond(changed, lease, |task| task_response(200, task));
+        let call = Call::of("update_task")
+            .text("user_id", user.as_str())
+            .uuid("task_id", task)
+            .json("patch", values.as_str())
+            .bigints("versions", versions.as_deref())
+            .smallint("new_anchor_day", anchor_day)
+            .instant("dated", date.due_date)
+            .optional_text("zoned", date.timezone);
+        let done = run(trace.as_deref(), call)?;
+        if done.0.outcome != Outcome::DateMoved {
+            return respond(done, |task| task_response(200, task));
         }
     }
     Err(Problem::unavailable(
@@ -342,7 +293,7 @@ pub(crate) fn complete(
     user: &UserId,
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
-    change(request, statements::COMPLETE, user, task)
+    change(request, "complete_task", user, task)
 }
 
 /// Reopens a task.
@@ -351,7 +302,7 @@ pub(crate) fn reopen(
     user: &UserId,
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
-    change(request, statements::REOPEN, user, task)
+    change(request, "reopen_task", user, task)
 }
 
 /// Deletes a task.
@@ -360,24 +311,21 @@ pub(crate) fn delete(
     user: &UserId,
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
-    change(request, statements::DELETE, user, task)
+    change(request, "delete_task", user, task)
 }
 
 fn change(
     request: &Request,
-    change: &str,
+    function: &'static str,
     user: &UserId,
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
     let task = task.ok_or_else(no_such_task)?;
-    let trace = request.traceparent();
-    let statement = statements::emitting(change);
-    let (changed, lease) = run(
-        trace.as_deref(),
-        &statement,
-        vec![text(user.as_str()), text(task)],
-    )?;
-    respond(changed, lease, |task| match task {
+    let call = Call::of(function)
+        .text("user_id", user.as_str())
+        .uuid("task_id", task);
+    let done = run(request.traceparent().as_deref(), call)?;
+    respond(done, |task| match task {
         "" => Ok(Response::new(204)),
         task => task_response(200, task),
     })

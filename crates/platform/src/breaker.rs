@@ -1,38 +1,21 @@
-//! Circuit breakers, one for each dependency of each sidecar.
+//! The breaker of the Jobs API, one for each sidecar.
 //!
-//! The first failure opens a breaker. While it is open nobody calls the dependency but the relay, which probes it
-//! after a back-off that doubles with each failed probe (1 s to 30 s) and closes it after a successful one.
+//! The first failure opens it. While it is open nobody calls but the relay, which probes after a back-off that doubles
+//! with each failed probe (1 s to 30 s) and closes it after a successful one. The breaker of publishing is the row of the
+//! publisher (`migrations/functions/publishing.sql`).
 
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
-use crate::database::{Database, DatabaseError, text};
+use crate::call::Call;
+use crate::database::{Database, DatabaseError};
 
-/// What a sidecar reaches for us.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Dependency {
-    /// The broker.
-    Pubsub,
-    /// The scheduler.
-    Jobs,
-}
-
-impl Dependency {
-    fn as_str(self) -> &'static str {
-        match self {
-            Self::Pubsub => "pubsub",
-            Self::Jobs => "jobs",
-        }
-    }
-}
-
-/// The breaker of one dependency.
+/// The breaker of one sidecar's Jobs API.
 pub struct Breaker<'a> {
     /// Where its state is.
     pub database: &'a Database,
     /// The sidecar's name.
     pub sidecar: &'a str,
-    /// What it guards.
-    pub dependency: Dependency,
 }
 
 /// What a breaker lets the relay do.
@@ -48,22 +31,14 @@ pub enum Permission {
 }
 
 impl Breaker<'_> {
-    /// Opens the breaker after a failed call. One that is open already stays as it is: calls that were under way when
-    /// it opened say nothing new.
+    /// Opens the breaker after a failed call; after a failed probe the next one comes after twice the time.
     ///
     /// # Errors
     ///
     /// When the database gives no answer.
-    pub fn open(&self) -> Result<(), DatabaseError> {
-        self.run(
-            "WITH opened AS (
-                INSERT INTO publish_breaker AS breaker (sidecar, dependency, failures, probe_at)
-                VALUES ($1, $2, 1, clock_timestamp() + interval '1 second')
-                ON CONFLICT (sidecar, dependency) DO UPDATE SET failures = 1, probe_at = excluded.probe_at
-                WHERE breaker.failures = 0
-            )
-            SELECT 'null'",
-        )
+    pub fn failed(&self, probe: bool) -> Result<(), DatabaseError> {
+        let call = Call::of("jobs_failed").boolean("probe", probe);
+        self.call(call)
     }
 
     /// Closes the breaker after a successful probe.
@@ -72,29 +47,7 @@ impl Breaker<'_> {
     ///
     /// When the database gives no answer.
     pub fn close(&self) -> Result<(), DatabaseError> {
-        self.run(
-            "WITH closed AS (
-                UPDATE publish_breaker SET failures = 0 WHERE sidecar = $1 AND dependency = $2
-            )
-            SELECT 'null'",
-        )
-    }
-
-    /// Counts a failed probe: the next one comes after twice the time, 30 s at most.
-    ///
-    /// # Errors
-    ///
-    /// When the database gives no answer.
-    pub fn probe_failed(&self) -> Result<(), DatabaseError> {
-        self.run(
-            "WITH failed AS (
-                UPDATE publish_breaker SET
-                    failures = failures + 1,
-                    probe_at = clock_timestamp() + least(30, power(2, least(failures, 5))) * interval '1 second'
-                WHERE sidecar = $1 AND dependency = $2 AND failures > 0
-            )
-            SELECT 'null'",
-        )
+        self.call(Call::of("jobs_reached"))
     }
 
     /// Whether the relay may call now. A probe is given to one caller at a time.
@@ -103,26 +56,10 @@ impl Breaker<'_> {
     ///
     /// When the database gives no answer.
     pub fn permission(&self) -> Result<Permission, DatabaseError> {
-        self.run(
-            "WITH probe AS (
-                UPDATE publish_breaker SET probe_at = clock_timestamp() + interval '10 seconds'
-                WHERE sidecar = $1 AND dependency = $2 AND failures > 0 AND probe_at <= clock_timestamp()
-                RETURNING 1
-            )
-            SELECT to_json(CASE
-                WHEN EXISTS (SELECT FROM probe) THEN 'probe'
-                WHEN EXISTS (
-                    SELECT FROM publish_breaker WHERE sidecar = $1 AND dependency = $2 AND failures > 0
-                ) THEN 'wait'
-                ELSE 'call'
-            END)::text",
-        )
+        self.call(Call::of("may_call_jobs"))
     }
 
-    fn run<T: serde::de::DeserializeOwned>(&self, statement: &str) -> Result<T, DatabaseError> {
-        self.database.query(
-            statement,
-            &[text(self.sidecar), text(self.dependency.as_str())],
-        )
+    fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, DatabaseError> {
+        self.database.call(call.text("sidecar", self.sidecar))
     }
 }

@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use serde::de::DeserializeOwned;
 use spin_sdk::pg4::{Connection, DbValue, ParameterValue, PgError, QueryError};
 
+use crate::call::Call;
 use crate::configuration::{self, ConfigurationError};
 
 /// How often a statement that lost to another one (deadlock, serialization failure) is tried in all.
@@ -114,6 +115,26 @@ impl Database {
                 answer => return answer,
             }
         }
+    }
+
+    /// Calls a function of the database, as [`Database::query`] runs a statement.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::query`].
+    pub fn call<T: DeserializeOwned>(&self, call: Call) -> Result<T, DatabaseError> {
+        let (statement, parameters) = call.statement();
+        self.query(&statement, &parameters)
+    }
+
+    /// Calls a function of the database, as [`Database::query_patiently`] runs a statement.
+    ///
+    /// # Errors
+    ///
+    /// As [`Database::query`].
+    pub fn call_patiently<T: DeserializeOwned>(&self, call: Call) -> Result<T, DatabaseError> {
+        let (statement, parameters) = call.statement();
+        self.query_patiently(&statement, &parameters)
     }
 
     fn query_once<T: DeserializeOwned>(

@@ -1,12 +1,13 @@
 //! What the components share: PostgreSQL, the Dapr sidecar, authentication, HTTP messages, logging.
 //!
-//! Adapters only. Rules of the service live in `domain`; the statements of a component live with the component, but
-//! for the tail that every statement with an event has ([`outbox`]).
+//! Adapters only. Rules of the service live in `domain`; statements that change something are functions of the database
+//! (`migrations/functions`, [`call`]), and those that only read live with their component.
 
 pub mod app_token;
 pub mod bearer_token;
 pub mod breaker;
 pub mod calendar;
+pub mod call;
 pub mod configuration;
 pub mod database;
 pub mod delivery;

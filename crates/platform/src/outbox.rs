@@ -1,36 +1,16 @@
-//! The end of every statement that emits an event.
+//! Events on their way out of the database.
 //!
-//! Such a statement has CTEs, of which one is named `change` and has at most one row, with the columns `user_id`, `task_id`,
-//! `type`, `topic` and `data`. Its answer contains [`EMITTED`]: that takes the next number of the user's lane under the
-//! row's lock, appends the event with that number, and takes the lane's lease where it is free and the breaker is closed.
-//! No row in `change`: no number taken, no event.
-//!
-//! Parameters 1 to 5 belong to it ([`Outbox::parameters`]); a statement's own begin at 6.
-
-use std::time::{Duration, Instant};
+//! A function that emits an event takes an [`Outbox`] and tells what it [`Emitted`]. It takes the next number of the
+//! user's lane, appends the event and queues the lane; as its last act it makes this instance the publisher of its
+//! sidecar, if there is none.
 
 use serde::Deserialize;
+use serde_json::json;
 use serde_json::value::RawValue;
-use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
 
-use crate::database::{optional_text, text};
-
-/// For how long a lease is taken: longer than a publish can take ([`crate::sidecar::CALL_TIMEOUT`]). The
-/// function `lease_length` in the database says the same.
-pub(crate) const LEASE: Duration = Duration::from_secs(10);
-
-/// The expression that appends the event of `change` and tells what happened: an [`Emitted`] as JSON, or NULL.
-pub const EMITTED: &str = "(
-    SELECT append_event(
-        $1::text::uuid, $2, $3, $4::text::uuid, $5,
-        change.user_id, change.task_id, change.type, change.topic, change.data
-    )
-    FROM change
-)";
-
 /// An event to be published.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Clone, Deserialize)]
 pub struct OutboundEvent {
     /// Its user, the partition key.
     pub user_id: String,
@@ -38,8 +18,6 @@ pub struct OutboundEvent {
     pub sequence: i64,
     /// Which topic it goes to.
     pub topic: Topic,
-    /// The trace it belongs to.
-    pub traceparent: Option<String>,
     /// The CloudEvent, in structured JSON.
     pub event: Box<RawValue>,
 }
@@ -57,75 +35,77 @@ pub enum Topic {
 /// What a statement emitted.
 #[derive(Debug, Deserialize)]
 pub struct Emitted {
-    /// The event.
-    pub outbound: OutboundEvent,
-    /// Up to which number the user's events were published when it was numbered.
-    pub published: i64,
-    /// Whether the statement took the lane's lease.
-    pub leased: bool,
+    /// Whether this instance is its sidecar's publisher now.
+    publisher: bool,
+    /// The event, where it is the lane's next and the lane taken for it.
+    event: Option<OutboundEvent>,
 }
 
-/// What the end of one statement needs to know.
-pub struct Outbox<'a> {
-    /// The CloudEvents attribute `source`, such as `/todo/task-api`.
-    pub source: &'a str,
-    /// The trace that the event belongs to.
-    pub traceparent: Option<&'a str>,
-    event_id: Uuid,
-    lease: Lease,
-}
-
-/// The right to publish a user's events, for [`LEASE`] from the moment that it was asked for.
-#[derive(Debug, Clone, Copy)]
-pub struct Lease {
+/// What an instance that became its sidecar's publisher begins with.
+#[derive(Debug)]
+pub struct Publishing {
     pub(crate) token: Uuid,
-    pub(crate) asked: Instant,
+    pub(crate) first: Vec<OutboundEvent>,
 }
 
-impl Lease {
-    /// A lease with a fresh token, to be asked for now.
-    pub(crate) fn ask() -> Self {
-        Self {
-            token: Uuid::now_v7(),
-            asked: Instant::now(),
-        }
-    }
+/// What a statement needs to know of the event that it emits.
+pub struct Outbox<'a> {
+    sidecar: &'a str,
+    traceparent: Option<&'a str>,
+    causation: Option<Uuid>,
+    event_id: Uuid,
+    token: Option<Uuid>,
 }
 
 impl<'a> Outbox<'a> {
-    /// For a statement that is about to be run.
-    pub fn new(source: &'a str, traceparent: Option<&'a str>) -> Self {
+    /// For a statement that is about to be run; `sidecar` names the one that would publish.
+    pub fn new(sidecar: &'a str) -> Self {
         Self {
-            source,
-            traceparent,
+            sidecar,
+            traceparent: None,
+            causation: None,
             event_id: Uuid::now_v7(),
-            lease: Lease::ask(),
+            token: Some(Uuid::now_v7()),
         }
     }
 
-    /// The id that the event will have.
-    pub fn event_id(&self) -> Uuid {
-        self.event_id
+    /// With the trace that the event belongs to.
+    #[must_use]
+    pub fn traced(mut self, traceparent: Option<&'a str>) -> Self {
+        self.traceparent = traceparent;
+        self
     }
 
-    /// The lease that the statement asks for.
-    pub fn lease(&self) -> Lease {
-        self.lease
+    /// With the event that caused this one.
+    #[must_use]
+    pub fn caused_by(mut self, event: Uuid) -> Self {
+        self.causation = Some(event);
+        self
     }
 
-    /// The statement's parameters: the end's, then its own. `sidecar` names the one that would publish.
-    pub fn parameters(
-        &self,
-        sidecar: &str,
-        own: impl IntoIterator<Item = ParameterValue>,
-    ) -> Vec<ParameterValue> {
-        let tail = [
-            text(self.event_id),
-            text(self.source),
-            optional_text(self.traceparent),
-            text(self.lease.token),
-            text(sidecar),
-        ];
-        tail.into_iter().chain(own).collect()
+    /// For an instance that does not want to publish: whoever publishes next takes the event.
+    #[must_use]
+    pub fn queued(mut self) -> Self {
+        self.token = None;
+        self
+    }
+
+    /// The argument `outbox` of a function.
+    pub fn json(&self) -> String {
+        json!({
+            "event_id": self.event_id,
+            "traceparent": self.traceparent,
+            "causation_id": self.causation,
+            "sidecar": self.sidecar,
+            "token": self.token,
+        })
+        .to_string()
+    }
+
+    /// What to begin publishing with, if the statement made this instance the publisher.
+    pub fn publishing(&self, emitted: Emitted) -> Option<Publishing> {
+        let token = self.token.filter(|_| emitted.publisher)?;
+        let first = emitted.event.into_iter().collect();
+        Some(Publishing { token, first })
     }
 }

@@ -1,32 +1,34 @@
-//! Publishing a user's events, in the order of their numbers.
+//! Publishing, in batches and in the order of each user's events.
 //!
-//! One holder of a lane's lease at a time publishes `published + 1 … head`, each event only after the broker has
-//! acknowledged the one before, and stops at the first failure. Acknowledging, renewing and releasing require the
-//! lease's token; where it is another's by now, the holder stops. So every event appears at least once, and first
-//! appearances of a user's events are in order.
+//! At most one instance publishes through a sidecar at a time. It takes up to 100 lanes, sends the next event of each in
+//! one call for each topic, then settles in one statement what became of them and takes the next batch, until the
+//! database says that it is not the publisher any more. What fails is settled for its lane alone; where the sidecar as a
+//! whole fails, nobody publishes through it for a while. So every event appears at least once, and first appearances of a
+//! user's events are in order.
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Value, json};
+use uuid::Uuid;
 
-use crate::breaker::{Breaker, Dependency};
-use crate::database::{Database, DatabaseError, number, text};
+use crate::call::Call;
+use crate::database::{Database, DatabaseError};
 use crate::log::{self, Level};
-use crate::outbox::{Emitted, LEASE, Lease, OutboundEvent};
-use crate::sidecar::{CALL_TIMEOUT, Sidecar, SidecarError};
-use spin_sdk::pg4::ParameterValue;
+use crate::outbox::{OutboundEvent, Publishing};
+use crate::sidecar::{Fate, Sidecar};
 
-/// How many events one holder publishes before it leaves the rest.
-const MOST_EVENTS: usize = 100;
+/// How many lanes a publisher takes at once.
+const MOST_LANES: u32 = 100;
 
-/// For how long one holder publishes before it leaves the rest.
-const MOST_TIME: Duration = Duration::from_secs(2);
+/// How long a publisher without events waits before it asks again: somebody is about to commit.
+const PAUSE: Duration = Duration::from_millis(2);
 
-/// How many events are read at once.
-const BATCH: i64 = 25;
+/// How long the sidecar may take to answer: shorter than a lane and a publisher are held for.
+pub const ANSWER_TIME: Duration = Duration::from_millis(1500);
 
-/// Publishes events for one component.
+/// Publishes for one component.
 pub struct Publisher<'a> {
     /// Where the events are.
     pub database: &'a Database,
@@ -34,27 +36,35 @@ pub struct Publisher<'a> {
     pub sidecar: &'a Sidecar,
     /// The component's name, for logs.
     pub component: &'static str,
-    /// When it stops taking up a further event; what is left then is the relay's.
-    pub until: Instant,
 }
 
-/// Publishes what a statement of `component` emitted, and what follows it in the lane.
+/// What the database answers to a turn.
+#[derive(Deserialize)]
+struct Turn {
+    publisher: bool,
+    events: Vec<OutboundEvent>,
+    /// Users whose next event is not there.
+    missing: Option<Vec<String>>,
+}
+
+/// Publishes with what a statement of `component` began, if it made this instance the publisher.
 ///
-/// To be called after the answer is sent. What fails here is left to the relay.
-pub async fn publish_emitted(component: &'static str, emitted: Emitted, lease: Lease) {
+/// To be called after the answer is sent. What fails here is left to other publishers and the relay.
+pub async fn publish(component: &'static str, publishing: Option<Publishing>) {
+    let Some(publishing) = publishing else {
+        return;
+    };
     match (
         Database::from_configuration(),
         Sidecar::from_configuration(),
     ) {
         (Ok(database), Ok(sidecar)) => {
-            let until = Instant::now() + MOST_TIME;
             let publisher = Publisher {
                 database: &database,
-                sidecar: &sidecar,
+                sidecar: &sidecar.with_first_byte_timeout(ANSWER_TIME),
                 component,
-                until,
             };
-            publisher.publish_emitted(emitted, lease).await;
+            publisher.publish(publishing, None).await;
         }
         (Err(error), _) | (_, Err(error)) => {
             let fields = json!({"outcome": "left_to_relay", "error": error.to_string()});
@@ -63,232 +73,199 @@ pub async fn publish_emitted(component: &'static str, emitted: Emitted, lease: L
     }
 }
 
-/// How a turn at publishing a lane ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Turn {
-    /// Nothing is left, or another holder has the lane, or this one's share is done.
-    Done,
-    /// The sidecar or the broker failed.
-    Failed,
-}
-
-/// What the holder of a lease learns when it acknowledges.
-#[derive(Deserialize)]
-struct Holding {
-    held: bool,
-    /// Where the lane stands, if held.
-    published: Option<i64>,
-    events: Vec<OutboundEvent>,
-}
-
-/// What is to become of a lease.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum After {
-    /// Keep it while the lane has more.
-    Continue,
-    /// Give it back.
-    Release,
-    /// Give it back, and let the lane rest: its next event was refused for good.
-    Block,
-}
-
 impl Publisher<'_> {
-    /// Publishes what a statement emitted, if the statement took the lease, and what follows it in the lane.
+    /// Becomes the publisher of the sidecar, if there is none.
     ///
-    /// To be called after the answer is sent. Failures are dealt with here: what stays unpublished is the relay's.
-    pub async fn publish_emitted(&self, emitted: Emitted, lease: Lease) {
-        if !emitted.leased {
-            return;
-        }
-        let user = emitted.outbound.user_id.clone();
-        // Without a gap the event is the lane's next; otherwise earlier ones come first and must be read.
-        let is_next = emitted.published == emitted.outbound.sequence - 1;
-        let first = if is_next {
-            vec![emitted.outbound]
-        } else {
-            Vec::new()
-        };
-        self.report(
-            &user,
-            self.publish_lane(&user, lease, emitted.published, first)
-                .await,
-        );
+    /// # Errors
+    ///
+    /// When the database gives no answer.
+    pub fn take_over(&self) -> Result<Option<Publishing>, DatabaseError> {
+        let token = Uuid::now_v7();
+        let call = Call::of("become_publisher")
+            .text("sidecar_name", self.sidecar.name())
+            .uuid("new_token", token);
+        let first = Vec::new();
+        Ok(self
+            .database
+            .call::<bool>(call)?
+            .then_some(Publishing { token, first }))
     }
 
-    /// Takes the lease of a user's lane, if it is free, and publishes what is left there.
-    pub async fn publish_rest(&self, user: &str) -> Turn {
-        let lease = Lease::ask();
-        let taken: Result<Holding, _> = self.database.query(
-            "SELECT take_lane($1, $2::text::uuid, $3)::text",
-            &[text(user), text(lease.token), number(BATCH)],
-        );
-        let outcome = match taken {
-            Ok(Holding {
-                held: true,
-                published: Some(published),
-                events,
-            }) => self.publish_lane(user, lease, published, events).await,
-            Ok(_) => Ok(Turn::Done),
-            Err(error) => Err(error),
-        };
-        self.report(user, outcome)
-    }
-
-    fn report(&self, user: &str, outcome: Result<Turn, DatabaseError>) -> Turn {
-        outcome.unwrap_or_else(|error| {
-            // The lease runs out by itself.
-            let fields =
-                json!({"user_id": user, "outcome": "left_to_relay", "error": error.to_string()});
-            log::line(
-                Level::Warn,
-                self.component,
-                "publishing interrupted",
-                fields,
-            );
-            Turn::Failed
-        })
-    }
-
-    /// Publishes a lane from `acknowledged` on, beginning with `events`, until it is empty or the holder's share done.
-    async fn publish_lane(
-        &self,
-        user: &str,
-        mut lease: Lease,
-        mut acknowledged: i64,
-        mut events: Vec<OutboundEvent>,
-    ) -> Result<Turn, DatabaseError> {
-        let mut count = 0;
-        let mut published = acknowledged;
+    /// Publishes until this instance is not the publisher any more, which it gives up itself after `until`. The number of
+    /// events published. Failures are dealt with here.
+    pub async fn publish(&self, publishing: Publishing, until: Option<Instant>) -> usize {
+        let token = publishing.token;
+        let mut events = publishing.first;
+        let mut published = 0;
         loop {
-            let mut turn = None;
-            for event in events {
-                if Instant::now() >= self.until {
-                    break;
-                }
-                if event.sequence != published + 1 {
-                    let fields =
-                        json!({"user_id": user, "sequence": published + 1, "outcome": "blocked"});
+            let fates = self.sidecar.publish(&events).await;
+            let outcomes = Outcomes::of(&fates);
+            published += outcomes.published;
+            self.log_failures(&events, &fates);
+            let results: Vec<Value> = events
+                .iter()
+                .zip(&outcomes.each)
+                .map(|(event, outcome)| {
+                    json!({"user_id": event.user_id, "sequence": event.sequence, "outcome": outcome})
+                })
+                .collect();
+            let settled = if outcomes.sidecar_failed {
+                self.fail(token, &results).map(|()| None)
+            } else {
+                let is_over = until.is_some_and(|until| Instant::now() >= until);
+                let most = if is_over { 0 } else { MOST_LANES };
+                self.turn(token, &results, most).map(Some)
+            };
+            let turn = match settled {
+                Ok(Some(turn)) => turn,
+                Ok(None) => return published,
+                Err(error) => {
+                    // Lanes and publisher are free again after their time.
+                    let fields = json!({"outcome": "left_to_relay", "error": error.to_string()});
                     log::line(
-                        Level::Error,
+                        Level::Warn,
                         self.component,
-                        "event missing from lane",
+                        "publishing interrupted",
                         fields,
                     );
-                    turn = Some((Turn::Done, After::Block));
-                    break;
+                    return published;
                 }
-                if lease.asked.elapsed() + CALL_TIMEOUT >= LEASE {
-                    let renewed = Instant::now();
-                    if !self
-                        .acknowledge(user, lease, acknowledged, published, After::Continue)?
-                        .held
-                    {
-                        return Ok(Turn::Done);
-                    }
-                    (lease.asked, acknowledged) = (renewed, published);
-                }
-                let called = Instant::now();
-                let result = self.sidecar.publish(&event).await;
-                self.log_event(&event, &result, called.elapsed());
-                match result {
-                    Ok(()) => published = event.sequence,
-                    Err(SidecarError::Failed(_)) => {
-                        self.breaker().open()?;
-                        turn = Some((Turn::Failed, After::Release));
-                        break;
-                    }
-                    Err(SidecarError::Rejected(_)) => {
-                        turn = Some((Turn::Done, After::Block));
-                        break;
-                    }
-                }
-                count += 1;
-            }
-            let enough = count >= MOST_EVENTS || Instant::now() >= self.until;
-            let (end, after) = match turn {
-                Some((turn, after)) => (Some(turn), after),
-                None if enough => (Some(Turn::Done), After::Release),
-                None => (None, After::Continue),
             };
-            let renewed = Instant::now();
-            let holding = self.acknowledge(user, lease, acknowledged, published, after)?;
-            match end {
-                Some(turn) => return Ok(turn),
-                None if !holding.held => return Ok(Turn::Done),
-                None => (lease.asked, acknowledged) = (renewed, published),
+            for user in turn.missing.iter().flatten() {
+                let fields = json!({"user_id": user, "outcome": "blocked"});
+                log::line(
+                    Level::Error,
+                    self.component,
+                    "event missing from lane",
+                    fields,
+                );
             }
-            events = holding.events;
+            if !turn.publisher {
+                return published;
+            }
+            events = turn.events;
+            if events.is_empty() {
+                thread::sleep(PAUSE);
+            }
         }
     }
 
-    /// The breaker of the broker.
-    pub fn breaker(&self) -> Breaker<'_> {
-        Breaker {
-            database: self.database,
-            sidecar: self.sidecar.name(),
-            dependency: Dependency::Pubsub,
-        }
+    fn turn(&self, token: Uuid, results: &[Value], most: u32) -> Result<Turn, DatabaseError> {
+        let call = Call::of("publish_turn")
+            .text("sidecar_name", self.sidecar.name())
+            .uuid("own_token", token)
+            .json("results", Value::from(results).to_string())
+            .integer("most", most);
+        self.database.call(call)
     }
 
-    /// Records that the events after `acknowledged` up to `published` are at the broker, and counts them for analytics.
-    /// A lane with nothing left is released whatever `after` says; otherwise the lease is renewed, and the next events
-    /// are read.
-    ///
-    /// `acknowledged` is where the lane stood after the holder's last statement. Only the holder moves it, so where the
-    /// lane stands elsewhere, the lease is another's.
-    fn acknowledge(
-        &self,
-        user: &str,
-        lease: Lease,
-        acknowledged: i64,
-        published: i64,
-        after: After,
-    ) -> Result<Holding, DatabaseError> {
-        self.database.query(
-            "SELECT acknowledge_lane($1, $2::text::uuid, $3, $4, $5, $6, $7)::text",
-            &[
-                text(user),
-                text(lease.token),
-                number(acknowledged),
-                number(published),
-                ParameterValue::Boolean(after != After::Continue),
-                ParameterValue::Boolean(after == After::Block),
-                number(BATCH),
-            ],
-        )
+    fn fail(&self, token: Uuid, results: &[Value]) -> Result<(), DatabaseError> {
+        let call = Call::of("publishing_failed")
+            .text("sidecar_name", self.sidecar.name())
+            .uuid("own_token", token)
+            .json("results", Value::from(results).to_string());
+        self.database.call(call)
     }
 
-    fn log_event(
-        &self,
-        event: &OutboundEvent,
-        result: &Result<(), SidecarError>,
-        duration: Duration,
-    ) {
-        #[derive(Deserialize)]
-        struct Attributes {
-            id: String,
-            #[serde(rename = "type")]
-            event_type: String,
-            subject: String,
+    /// A line of output costs more than an event, so what went well has none.
+    fn log_failures(&self, events: &[OutboundEvent], fates: &[Fate]) {
+        let failed: Vec<_> = events
+            .iter()
+            .zip(fates)
+            .filter_map(|(event, fate)| match fate {
+                Fate::Failed(reason) | Fate::Unknown(reason) => Some((event, reason)),
+                _ => None,
+            })
+            .collect();
+        if let Some((event, reason)) = failed.first() {
+            let fields = json!({
+                "user_id": event.user_id,
+                "sequence": event.sequence,
+                "count": failed.len(),
+                "batch": events.len(),
+                "outcome": "left_for_later",
+                "error": reason,
+            });
+            log::line(Level::Warn, self.component, "publishing failed", fields);
         }
-        let Ok(attributes) = serde_json::from_str::<Attributes>(event.event.get()) else {
-            return;
+        for (event, fate) in events.iter().zip(fates) {
+            if let Fate::Rejected(reason) = fate {
+                let fields = json!({
+                    "user_id": event.user_id,
+                    "sequence": event.sequence,
+                    "outcome": "blocked",
+                    "error": reason,
+                });
+                log::line(Level::Error, self.component, "event", fields);
+            }
+        }
+    }
+}
+
+/// What is settled of a batch.
+struct Outcomes {
+    each: Vec<&'static str>,
+    published: usize,
+    /// Nobody is to publish through the sidecar for a while.
+    sidecar_failed: bool,
+}
+
+impl Outcomes {
+    /// A sidecar failed that did not answer, or that published nothing of a batch. Then who is to blame is not known, so
+    /// all lanes keep their turn; but of a batch of one the lane rests, for otherwise it would be the next probe too.
+    fn of(fates: &[Fate]) -> Self {
+        let count = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
+        let published = count(|fate| matches!(fate, Fate::Published));
+        let failed = count(|fate| matches!(fate, Fate::Failed(_)));
+        let unknown = count(|fate| matches!(fate, Fate::Unknown(_)));
+        let sidecar_failed = unknown > 0 || (published == 0 && failed > 0);
+        let left = if sidecar_failed && fates.len() > 1 {
+            "unsent"
+        } else {
+            "failed"
         };
-        let (level, outcome) = match result {
-            Ok(()) => (Level::Info, "published"),
-            Err(SidecarError::Failed(_)) => (Level::Warn, "left_to_relay"),
-            Err(SidecarError::Rejected(_)) => (Level::Error, "blocked"),
+        let outcome = |fate: &Fate| match fate {
+            Fate::Published => "published",
+            Fate::Rejected(_) => "rejected",
+            Fate::Failed(_) | Fate::Unknown(_) => left,
         };
-        let fields = json!({
-            "event_id": attributes.id,
-            "event_type": attributes.event_type,
-            "task_id": attributes.subject,
-            "user_id": event.user_id,
-            "sequence": event.sequence,
-            "outcome": outcome,
-            "error": result.as_ref().err().map(ToString::to_string),
-            "duration_ms": duration.as_millis() as u64,
-        });
-        log::line(level, self.component, "event", fields);
+        Self {
+            each: fates.iter().map(outcome).collect(),
+            published,
+            sidecar_failed,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcomes(fates: &[Fate]) -> (Vec<&'static str>, bool) {
+        let outcomes = Outcomes::of(fates);
+        (outcomes.each, outcomes.sidecar_failed)
+    }
+
+    #[test]
+    fn a_lane_that_fails_among_others_rests_alone() {
+        let failed = || Fate::Failed("why".to_owned());
+        let rejected = || Fate::Rejected("why".to_owned());
+        let unknown = || Fate::Unknown("why".to_owned());
+        assert_eq!(outcomes(&[]), (vec![], false));
+        assert_eq!(
+            outcomes(&[Fate::Published, failed(), rejected()]),
+            (vec!["published", "failed", "rejected"], false)
+        );
+        assert_eq!(outcomes(&[rejected()]), (vec!["rejected"], false));
+        assert_eq!(
+            outcomes(&[failed(), failed()]),
+            (vec!["unsent", "unsent"], true)
+        );
+        assert_eq!(outcomes(&[failed()]), (vec!["failed"], true));
+        assert_eq!(outcomes(&[unknown()]), (vec!["failed"], true));
+        assert_eq!(
+            outcomes(&[Fate::Published, unknown(), rejected()]),
+            (vec!["published", "unsent", "rejected"], true)
+        );
     }
 }

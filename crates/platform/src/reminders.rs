@@ -9,28 +9,19 @@ use serde_json::json;
 use spin_sdk::http::Method;
 use uuid::Uuid;
 
-use crate::breaker::{Breaker, Dependency};
-use crate::database::{Database, DatabaseError, optional_text, text};
+use crate::breaker::Breaker;
+use crate::call::Call;
+use crate::database::{Database, DatabaseError};
 use crate::log::{self, Level};
-use crate::outbox::{EMITTED, Emitted, Outbox};
+use crate::outbox::{Emitted, Outbox};
 use crate::sidecar::{Sidecar, SidecarError};
-
-/// The expression that describes the alarm of the row `reminder`: an [`Alarm`] as JSON. `$5` is the sidecar's name.
-pub const ALARM: &str = "jsonb_build_object(
-    'task_id', (reminder).task_id,
-    'wanted', rfc3339((reminder).alarm_wanted),
-    'set', rfc3339((reminder).alarm_set),
-    'may_call', NOT EXISTS (
-        SELECT FROM publish_breaker WHERE sidecar = $5 AND dependency = 'jobs' AND failures > 0
-    )
-)";
 
 /// The alarm clock of a reminder.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 pub struct Alarm {
     /// The task.
     pub task_id: Uuid,
-    /// When it should ring, if at all.
+    /// When it should ring, if at all and within the next hour.
     pub wanted: Option<Timestamp>,
     /// What it was last set to, if at all.
     pub set: Option<Timestamp>,
@@ -49,7 +40,8 @@ pub struct Reminders<'a> {
 }
 
 /// What became of a reminder whose alarm rang.
-#[derive(Debug, Deserialize)]
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
 pub struct Rung {
     /// The event `reminder.triggered`, if the reminder was due and the task open.
     pub emitted: Option<Emitted>,
@@ -65,65 +57,24 @@ impl Reminders<'_> {
     ///
     /// When the database gives no answer.
     pub fn ring(&self, task: Uuid, outbox: &Outbox<'_>) -> Result<Rung, DatabaseError> {
-        let statement = format!(
-            "WITH current AS (
-                SELECT reminder AS was
-                FROM reminders AS reminder
-                WHERE task_id = $6::text::uuid AND status = 'scheduled'
-                FOR UPDATE
-            ), due AS (
-                SELECT was FROM current
-                WHERE (was).remind_at <= clock_timestamp() + interval '5 seconds'
-            ), open AS (
-                SELECT due.was, task.title
-                FROM due, tasks AS task
-                WHERE task.id = (due.was).task_id AND NOT task.completed
-                FOR SHARE OF task
-            ), triggered AS (
-                UPDATE reminders AS reminder SET
-                    status = 'triggered', alarm_wanted = NULL, alarm_set = NULL, updated_at = clock_timestamp()
-                FROM open
-                WHERE reminder.task_id = (open.was).task_id
-                RETURNING reminder, open.title
-            ), early AS (
-                UPDATE reminders AS reminder SET alarm_set = NULL, updated_at = clock_timestamp()
-                FROM current
-                WHERE reminder.task_id = (current.was).task_id AND NOT EXISTS (SELECT FROM due)
-                RETURNING reminder
-            ), change AS (
-                SELECT
-                    (reminder).user_id,
-                    (reminder).task_id,
-                    'reminder.triggered' AS type,
-                    'reminders' AS topic,
-                    jsonb_build_object(
-                        'task_id', (reminder).task_id,
-                        'user_id', (reminder).user_id,
-                        'task_title', title,
-                        'due_date', rfc3339((reminder).due_date),
-                        'remind_at', rfc3339((reminder).remind_at)
-                    ) AS data
-                FROM triggered
-            )
-            SELECT jsonb_build_object('emitted', {EMITTED}, 'alarm', (SELECT {ALARM} FROM early))::text"
-        );
-        self.database.query(
-            &statement,
-            &outbox.parameters(self.sidecar.name(), [text(task)]),
-        )
+        let call = Call::of("ring_reminder")
+            .uuid("task_id", task)
+            .json("outbox", outbox.json());
+        self.database.call(call)
     }
 
     /// Sets the alarm clock as wanted, if it is not and the breaker is closed. What fails here is left to the sweep.
     pub async fn set(&self, alarm: &Alarm) {
         if alarm.wanted != alarm.set && alarm.may_call {
-            self.call(alarm).await;
+            self.call(alarm, false).await;
         }
     }
 
-    /// Sets the alarm clock as wanted; whether the scheduler can be reached.
+    /// Sets the alarm clock as wanted; whether the scheduler can be reached. `probe`: the breaker is open, and this call
+    /// is to tell whether it can be closed.
     ///
     /// What it rejects counts as set: it would be rejected again, and the sweep triggers what is overdue all the same.
-    pub async fn call(&self, alarm: &Alarm) -> bool {
+    pub async fn call(&self, alarm: &Alarm, probe: bool) -> bool {
         let path = format!("/v1.0/jobs/reminder-{}", alarm.task_id);
         let result = match alarm.wanted {
             Some(moment) => {
@@ -144,7 +95,7 @@ impl Reminders<'_> {
         };
         let recorded = match &result {
             Ok(()) | Err(SidecarError::Rejected(_)) => self.record(alarm),
-            Err(SidecarError::Failed(_)) => self.breaker().open(),
+            Err(SidecarError::Failed(_)) => self.breaker().failed(probe),
         };
         let error = match (&result, recorded) {
             (Err(error), _) => Some(error.to_string()),
@@ -152,7 +103,9 @@ impl Reminders<'_> {
             (Ok(()), Ok(())) => None,
         };
         let (level, outcome) = match &result {
-            Ok(()) => (Level::Info, "set"),
+            // A line of output costs more than a call.
+            Ok(()) if error.is_none() => return true,
+            Ok(()) => (Level::Warn, "set"),
             Err(SidecarError::Failed(_)) => (Level::Warn, "left_to_sweep"),
             Err(SidecarError::Rejected(_)) => (Level::Error, "rejected"),
         };
@@ -168,19 +121,14 @@ impl Reminders<'_> {
         Breaker {
             database: self.database,
             sidecar: self.sidecar.name(),
-            dependency: Dependency::Jobs,
         }
     }
 
     /// Records what the clock was set to, unless something else is wanted by now.
     fn record(&self, alarm: &Alarm) -> Result<(), DatabaseError> {
-        self.database.query(
-            "WITH recorded AS (
-                UPDATE reminders SET alarm_set = $2::text::timestamptz
-                WHERE task_id = $1::text::uuid AND alarm_wanted IS NOT DISTINCT FROM $2::text::timestamptz
-            )
-            SELECT 'null'",
-            &[text(alarm.task_id), optional_text(alarm.wanted.map(|moment| moment.to_string()))],
-        )
+        let call = Call::of("record_alarm")
+            .uuid("task_id", alarm.task_id)
+            .instant("alarm", alarm.wanted);
+        self.database.call(call)
     }
 }

@@ -3,11 +3,12 @@
 use std::fmt;
 use std::future::poll_fn;
 use std::task::Poll;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use futures::{SinkExt, TryStreamExt};
+use futures::{SinkExt, StreamExt, TryStreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
 use spin_executor::{CancelOnDropToken, push_waker_and_get_token};
 use spin_sdk::http::{Fields, IncomingResponse, Method, OutgoingRequest, Scheme};
 use spin_sdk::wit::wasi::http0_2_0::outgoing_handler;
@@ -22,8 +23,23 @@ pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// How much of an error's body is read.
-const ERROR_BODY_LIMIT: usize = 4096;
+/// How much of an error's body is read: that of a bulk publish tells of each entry.
+const ERROR_BODY_LIMIT: usize = 1024 * 1024;
+
+/// The most events in a call; with more, the sidecar's answer to a failure could be too long to be read.
+const MOST_ENTRIES: usize = 100;
+
+/// The largest body of a bulk publish, in bytes; the sidecar takes 4 MiB.
+const BATCH_SIZE: usize = 1_000_000;
+
+/// What an entry adds to its event, at most.
+const ENTRY_SIZE: usize = 300;
+
+/// How many calls of a batch are under way at once.
+const CALLS_AT_ONCE: usize = 8;
+
+/// After which time no further call looks for the event that is to blame.
+const SPLITTING_TIME: Duration = Duration::from_secs(2);
 
 /// The unreserved characters of RFC 3986 stay as they are in a path segment or query value.
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC
@@ -98,33 +114,68 @@ impl Sidecar {
         self
     }
 
-    /// The sidecar's name, which its breakers are kept under.
+    /// The sidecar's name, which its publisher and its breakers are kept under.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Publishes an event and waits until the broker has acknowledged it. The user's id chooses the Kafka partition.
+    /// Publishes events, of which no two are of the same user: one call for each topic, at the same time. Tells what
+    /// became of each, in their order.
     ///
-    /// # Errors
-    ///
-    /// When the event is not known to be at the broker; it may be there all the same.
-    pub async fn publish(&self, event: &OutboundEvent) -> Result<(), SidecarError> {
-        let topic = match event.topic {
-            Topic::Tasks => &self.tasks_topic,
-            Topic::Reminders => &self.reminders_topic,
+    /// A call that is refused as a whole because of what was sent is made again in two halves, down to the event that is
+    /// to blame.
+    pub async fn publish(&self, events: &[OutboundEvent]) -> Vec<Fate> {
+        let start = Instant::now();
+        let mut fates: Vec<Option<Fate>> = events.iter().map(|_| None).collect();
+        let mut batches = batches(events);
+        while !batches.is_empty() && start.elapsed() < SPLITTING_TIME {
+            let calls = batches
+                .drain(..)
+                .map(|batch| async { (self.publish_batch(events, &batch).await, batch) });
+            let answers: Vec<_> = stream::iter(calls)
+                .buffer_unordered(CALLS_AT_ONCE)
+                .collect()
+                .await;
+            for (answer, batch) in answers {
+                batches.extend(settle(answer, batch, &mut fates));
+            }
+        }
+        fates
+            .into_iter()
+            .map(|fate| fate.unwrap_or_else(|| Fate::Failed("left for later".to_owned())))
+            .collect()
+    }
+
+    /// Publishes the events at these places, all of one topic, in one call.
+    async fn publish_batch(
+        &self,
+        events: &[OutboundEvent],
+        places: &[usize],
+    ) -> Result<Answer, String> {
+        let topic = match places.first().map(|place| events[*place].topic) {
+            Some(Topic::Reminders) => &self.reminders_topic,
+            _ => &self.tasks_topic,
         };
+        // A key in the address would be that of all entries.
         let path = format!(
-            "/v1.0/publish/{}/{}?metadata.partitionKey={}",
+            "/v1.0/publish/bulk/{}/{}",
             utf8_percent_encode(&self.pubsub, ESCAPED),
             utf8_percent_encode(topic, ESCAPED),
-            utf8_percent_encode(&event.user_id, ESCAPED),
         );
-        let mut headers = vec![("content-type", "application/cloudevents+json")];
-        if let Some(traceparent) = &event.traceparent {
-            headers.push(("traceparent", traceparent));
-        }
-        self.call(Method::Post, &path, &headers, event.event.get().as_bytes())
-            .await
+        let entries: Vec<Entry<'_>> = places
+            .iter()
+            .map(|place| Entry {
+                entry_id: place.to_string(),
+                event: &events[*place].event,
+                content_type: "application/cloudevents+json",
+                metadata: Metadata {
+                    partition_key: &events[*place].user_id,
+                },
+            })
+            .collect();
+        let body = serde_json::to_vec(&entries).map_err(|error| error.to_string())?;
+        let headers = [("content-type", "application/json")];
+        self.exchange(Method::Post, &path, &headers, &body).await
     }
 
     /// Makes a call and reads its answer's status; a body is read only from an error.
@@ -135,6 +186,23 @@ impl Sidecar {
         headers: &[(&str, &str)],
         body: &[u8],
     ) -> Result<(), SidecarError> {
+        let answer = self
+            .exchange(method, path, headers, body)
+            .await
+            .map_err(SidecarError::Failed)?;
+        match answer.status {
+            200..300 => Ok(()),
+            status => Err(refusal(status, &answer.problem().error_code)),
+        }
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &[u8],
+    ) -> Result<Answer, String> {
         let fields = Fields::new();
         let length = body.len().to_string();
         let token = (!self.token.is_empty()).then_some(("dapr-api-token", self.token.as_str()));
@@ -146,7 +214,7 @@ impl Sidecar {
         for (name, value) in all {
             fields
                 .append(name, value.as_bytes())
-                .map_err(|_| SidecarError::Failed(format!("the header {name} cannot be set")))?;
+                .map_err(|_| format!("the header {name} cannot be set"))?;
         }
         let request = OutgoingRequest::new(fields);
         let set = request
@@ -154,20 +222,22 @@ impl Sidecar {
             .and_then(|()| request.set_scheme(Some(&self.scheme)))
             .and_then(|()| request.set_authority(Some(&self.authority)))
             .and_then(|()| request.set_path_with_query(Some(path)));
-        set.map_err(|()| SidecarError::Failed("the variable dapr_url is not a URL".to_owned()))?;
+        set.map_err(|()| "the variable dapr_url is not a URL".to_owned())?;
         let response = self.send(request, body).await?;
-        match response.status() {
-            200..300 => Ok(()),
-            status => Err(refusal(status, &error_code(response).await)),
-        }
+        let status = response.status();
+        let body = match status {
+            200..300 => Vec::new(),
+            _ => error_body(response).await,
+        };
+        Ok(Answer { status, body })
     }
 
     async fn send(
         &self,
         request: OutgoingRequest,
         body: &[u8],
-    ) -> Result<IncomingResponse, SidecarError> {
-        let failed = |what: &str| SidecarError::Failed(what.to_owned());
+    ) -> Result<IncomingResponse, String> {
+        let failed = |what: &str| what.to_owned();
         let options = RequestOptions::new();
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).ok();
         options
@@ -176,8 +246,8 @@ impl Sidecar {
             .and_then(|()| options.set_between_bytes_timeout(nanoseconds(self.first_byte_timeout)))
             .map_err(|()| failed("this host does not support time-outs"))?;
         let mut sink = request.take_body();
-        let future = outgoing_handler::handle(request, Some(options))
-            .map_err(|error| SidecarError::Failed(error.to_string()))?;
+        let future =
+            outgoing_handler::handle(request, Some(options)).map_err(|error| error.to_string())?;
         sink.send(body.to_vec())
             .await
             .map_err(|_| failed("the request could not be sent"))?;
@@ -193,7 +263,7 @@ impl Sidecar {
         })
         .await
         .map_err(|()| failed("the response was taken already"))?
-        .map_err(|error| SidecarError::Failed(error.to_string()))
+        .map_err(|error| error.to_string())
     }
 }
 
@@ -214,13 +284,72 @@ fn refusal(status: u16, code: &str) -> SidecarError {
     }
 }
 
-/// The `errorCode` in the body of a Dapr error; empty where there is none.
-async fn error_code(response: IncomingResponse) -> String {
-    #[derive(Deserialize)]
-    struct Body {
-        #[serde(rename = "errorCode")]
-        error_code: String,
+/// What became of an event.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fate {
+    /// The broker has it.
+    Published,
+    /// The broker or the sidecar refused it; it may take it later.
+    Failed(String),
+    /// It is at fault itself; sending it again will not help.
+    Rejected(String),
+    /// No answer came; it may be at the broker all the same.
+    Unknown(String),
+}
+
+/// An event in a bulk publish of Dapr.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Entry<'a> {
+    entry_id: String,
+    event: &'a RawValue,
+    content_type: &'static str,
+    metadata: Metadata<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    partition_key: &'a str,
+}
+
+/// What the sidecar answered; the body is that of an error.
+struct Answer {
+    status: u16,
+    body: Vec<u8>,
+}
+
+/// The body of a Dapr error.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct DaprProblem {
+    error_code: String,
+    failed_entries: Vec<FailedEntry>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct FailedEntry {
+    entry_id: String,
+    #[serde(default)]
+    error: String,
+}
+
+impl Answer {
+    fn problem(&self) -> DaprProblem {
+        let mut problem: DaprProblem = serde_json::from_slice(&self.body).unwrap_or_default();
+        let is_code = |code: &str| {
+            code.len() < 100 && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+        };
+        // Arbitrary text must not reach a log.
+        if !is_code(&problem.error_code) {
+            problem.error_code.clear();
+        }
+        problem
     }
+}
+
+async fn error_body(response: IncomingResponse) -> Vec<u8> {
     let mut body = Vec::new();
     let mut stream = Box::pin(response.take_body_stream());
     while let Ok(Some(chunk)) = stream.try_next().await {
@@ -229,11 +358,88 @@ async fn error_code(response: IncomingResponse) -> String {
             break;
         }
     }
-    let code = serde_json::from_slice::<Body>(&body).map(|body| body.error_code);
-    let is_code = |code: &String| {
-        code.len() < 100 && code.bytes().all(|b| b.is_ascii_uppercase() || b == b'_')
+    body
+}
+
+/// Events by their places, in calls of one topic each that are not too large.
+fn batches(events: &[OutboundEvent]) -> Vec<Vec<usize>> {
+    let mut batches = Vec::new();
+    for topic in [Topic::Tasks, Topic::Reminders] {
+        let mut batch = Vec::new();
+        let mut size = 0;
+        for (place, event) in events.iter().enumerate() {
+            if event.topic != topic {
+                continue;
+            }
+            let own = event.event.get().len() + ENTRY_SIZE;
+            if size + own > BATCH_SIZE || batch.len() == MOST_ENTRIES {
+                batches.push(std::mem::take(&mut batch));
+                size = 0;
+            }
+            batch.push(place);
+            size += own;
+        }
+        batches.push(batch);
+    }
+    batches.retain(|batch| !batch.is_empty());
+    batches
+}
+
+/// Notes what an answer to a call says of its events; gives what is to be sent once more to tell who is to blame.
+fn settle(
+    answer: Result<Answer, String>,
+    batch: Vec<usize>,
+    fates: &mut [Option<Fate>],
+) -> Vec<Vec<usize>> {
+    let mut all = |fate: Fate| {
+        for place in &batch {
+            fates[*place] = Some(fate.clone());
+        }
+        Vec::new()
     };
-    code.ok().filter(is_code).unwrap_or_default()
+    let answer = match answer {
+        Err(reason) => return all(Fate::Unknown(reason)),
+        Ok(answer) if (200..300).contains(&answer.status) => return all(Fate::Published),
+        Ok(answer) => answer,
+    };
+    let problem = answer.problem();
+    if problem.failed_entries.is_empty() {
+        return match refusal(answer.status, &problem.error_code) {
+            SidecarError::Failed(reason) => all(Fate::Failed(reason)),
+            SidecarError::Rejected(reason) if batch.len() == 1 => all(Fate::Rejected(reason)),
+            SidecarError::Rejected(_) => {
+                let (first, second) = batch.split_at(batch.len() / 2);
+                vec![first.to_vec(), second.to_vec()]
+            }
+        };
+    }
+    all(Fate::Published);
+    let mut rejected = Vec::new();
+    for entry in problem.failed_entries {
+        let Some(place) = entry.entry_id.parse().ok().filter(|p| batch.contains(p)) else {
+            continue;
+        };
+        if is_too_large(&entry.error) {
+            rejected.push(place);
+        } else {
+            let reason = format!("HTTP {} {}", answer.status, problem.error_code);
+            fates[place] = Some(Fate::Failed(reason));
+        }
+    }
+    // A record that the broker finds too large takes its neighbours with it.
+    if batch.len() > 1 && rejected.len() > 1 {
+        return rejected.into_iter().map(|place| vec![place]).collect();
+    }
+    for place in rejected {
+        fates[place] = Some(Fate::Rejected("too large".to_owned()));
+    }
+    Vec::new()
+}
+
+/// Whether a failed entry is one that no broker will take: Dapr tells only by the text of its Kafka client.
+fn is_too_large(error: &str) -> bool {
+    let error = error.to_ascii_lowercase();
+    error.contains("too large") || error.contains("larger than")
 }
 
 #[cfg(test)]
@@ -268,6 +474,65 @@ mod tests {
                 matches!(refusal(status, code), SidecarError::Failed(_)),
                 "{status} {code}"
             );
+        }
+    }
+
+    fn event(user: &str, topic: Topic, size: usize) -> OutboundEvent {
+        OutboundEvent {
+            user_id: user.to_owned(),
+            sequence: 1,
+            topic,
+            event: serde_json::value::to_raw_value(&"x".repeat(size)).unwrap(),
+        }
+    }
+
+    #[test]
+    fn a_call_is_of_one_topic_and_not_too_large() {
+        let mut events: Vec<_> = (0..250).map(|_| event("a", Topic::Tasks, 10)).collect();
+        events[7].topic = Topic::Reminders;
+        let lengths: Vec<_> = batches(&events).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [100, 100, 49, 1]);
+        let large: Vec<_> = (0..40).map(|_| event("a", Topic::Tasks, 70_000)).collect();
+        let lengths: Vec<_> = batches(&large).iter().map(Vec::len).collect();
+        assert_eq!(lengths, [14, 14, 12]);
+        assert!(batches(&[]).is_empty());
+    }
+
+    fn settled(status: u16, body: &str, count: usize) -> (Vec<Option<Fate>>, Vec<Vec<usize>>) {
+        let mut fates = vec![None; count];
+        let answer = Answer {
+            status,
+            body: body.as_bytes().to_vec(),
+        };
+        let again = settle(Ok(answer), (0..count).collect(), &mut fates);
+        (fates, again)
+    }
+
+    #[test]
+    fn what_is_not_listed_as_failed_was_published() {
+        let body = r#"{"errorCode":"ERR_PUBSUB_PUBLISH_MESSAGE","failedEntries":[
+            {"entryId":"1","error":"not enough replicas"},{"entryId":"2","error":"message larger than configured"},
+            {"entryId":"9","error":"unknown"}]}"#;
+        let (fates, again) = settled(500, body, 3);
+        assert_eq!(fates[0], Some(Fate::Published));
+        assert!(matches!(fates[1], Some(Fate::Failed(_))));
+        assert!(matches!(fates[2], Some(Fate::Rejected(_))));
+        assert!(again.is_empty());
+    }
+
+    #[test]
+    fn who_is_to_blame_is_looked_for() {
+        let refused = r#"{"errorCode":"ERR_PUBSUB_CLOUD_EVENTS_SER"}"#;
+        let (_, again) = settled(500, refused, 5);
+        assert_eq!(again, [vec![0, 1], vec![2, 3, 4]]);
+        let (fates, again) = settled(500, refused, 1);
+        assert!(matches!(fates[0], Some(Fate::Rejected(_))) && again.is_empty());
+        let large = r#"{"failedEntries":[{"entryId":"0","error":"too large"},{"entryId":"1","error":"too large"}]}"#;
+        let (_, again) = settled(500, large, 3);
+        assert_eq!(again, [vec![0], vec![1]]);
+        for (status, body) in [(503, ""), (404, ""), (500, "no JSON")] {
+            let (fates, again) = settled(status, body, 2);
+            assert!(matches!(fates[1], Some(Fate::Failed(_))) && again.is_empty());
         }
     }
 }

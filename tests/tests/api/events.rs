@@ -25,7 +25,7 @@ fn lifetime(todo: &Todo) -> String {
 fn each_event_keeps_its_form() {
     let todo = Todo::someone();
     let id = lifetime(&todo);
-    let events = todo.published_events();
+    let mut events = todo.published_events();
     for event in &events {
         assert_eq!(event["subject"], id.as_str());
         assert_eq!(event["partitionkey"], todo.user());
@@ -33,6 +33,10 @@ fn each_event_keeps_its_form() {
         assert_eq!(event["data"]["user_id"], todo.user());
         assert_eq!(event["data"]["timestamp"], event["time"]);
         assert_eq!(text(event, "id").as_bytes()[14], b'7');
+    }
+    for event in &mut events {
+        assert_eq!(event["source"], format!("/todo/users/{}", todo.user()));
+        event["source"] = json!("/todo/users/[user]");
     }
     let events = Value::Array(events);
     let mut settings = insta::Settings::clone_current();

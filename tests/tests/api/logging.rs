@@ -1,4 +1,4 @@
-//! One JSON line for each request, each published event and each delivery, with who, what and how long.
+//! One JSON line for each request and each delivery, with who, what and how long.
 
 use e2e::logs::{line_of, lines_of};
 use e2e::todo::{Todo, text};
@@ -35,7 +35,7 @@ fn each_request_has_a_line() {
 }
 
 #[test]
-fn each_event_has_a_line_where_it_is_published_and_where_it_is_handled() {
+fn each_event_has_a_line_where_it_is_handled() {
     let todo = Todo::someone();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
@@ -56,7 +56,6 @@ fn each_event_has_a_line_where_it_is_published_and_where_it_is_handled() {
         )
     };
     for (component, message, outcome) in [
-        ("task-api", "event", "published"),
         ("recurrence-handler", "delivery", "done"),
         ("reminder-handler", "delivery", "done"),
     ] {

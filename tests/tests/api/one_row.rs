@@ -7,12 +7,13 @@ use domain::user_id::UserId;
 use e2e::database::Database;
 use e2e::shared_stack;
 use e2e::todo::{Todo, text};
+use platform::call::Call;
 use platform::outbox::Outbox;
 use serde_json::json;
 use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
 
-use crate::statements::{Scratch, notifications, recurrence, task_api};
+use crate::statements::{Scratch, notifications, task_api};
 
 fn value(text: impl ToString) -> ParameterValue {
     ParameterValue::Str(text.to_string())
@@ -33,81 +34,90 @@ fn each_statement_returns_one_row_on_any_state() {
             "{name}: {rows:?}"
         );
     };
-    let outbox = Outbox::new("/todo/test", None);
     for (user, id) in [
         (todo.user(), text(&task, "id")),
         (todo.user(), &strangers.to_string()),
         ("nobody", &strangers.to_string()),
     ] {
-        let emitting = |own: Vec<ParameterValue>| {
-            outbox.parameters("local", [value(user), value(id)].into_iter().chain(own))
-        };
         one_row("read", task_api::READ, vec![value(user), value(id)]);
-        for key in ["key", "unknown"] {
-            let hash = ParameterValue::Binary(vec![1; 32]);
-            one_row(
-                "first answer",
-                task_api::FIRST_ANSWER,
-                vec![value(user), value(key), hash],
-            );
-        }
-        let nulls = || vec![ParameterValue::DbNull; 4];
+        let id = Uuid::parse_str(id).unwrap_or_default();
+        let mut call = |name: &str, call: Call| {
+            let (statement, parameters) = call.statement();
+            one_row(name, &statement, parameters);
+        };
+        let outbox = || Outbox::new("local").json();
+        let of_task = |function| {
+            Call::of(function)
+                .text("user_id", user)
+                .uuid("task_id", id)
+                .json("outbox", outbox())
+        };
         for patch in [
             "{}",
             r#"{"title": "u"}"#,
             r#"{"is_recurring": true}"#,
             r#"{"due_date": "2030-01-01T00:00:00Z"}"#,
         ] {
-            one_row(
-                "update",
-                &task_api::update(),
-                emitting([vec![value(patch)], nulls()].concat()),
-            );
+            for versions in [None, Some([7].as_slice())] {
+                let update = of_task("update_task")
+                    .json("patch", patch)
+                    .bigints("versions", versions)
+                    .smallint("new_anchor_day", None)
+                    .instant("dated", None)
+                    .optional_text("zoned", None::<String>);
+                call("update", update);
+            }
         }
-        let mut stale = nulls();
-        stale[0] = value("{7}");
-        one_row(
-            "update",
-            &task_api::update(),
-            emitting([vec![value("{}")], stale].concat()),
-        );
-        for change in [task_api::COMPLETE, task_api::REOPEN, task_api::DELETE] {
-            one_row("change", &task_api::emitting(change), emitting(vec![]));
+        for function in ["complete_task", "reopen_task", "delete_task"] {
+            call(function, of_task(function));
         }
         let fields = json!({"title": "t", "priority": "low", "tags": [], "timezone": "UTC", "is_recurring": false,
-            "series_id": id, "occurrence": 2});
-        let new = |own: Vec<ParameterValue>| {
-            let parameters = [
-                value(user),
-                value(Uuid::now_v7()),
-                value(&fields),
-                ParameterValue::DbNull,
-            ];
-            outbox.parameters("local", parameters.into_iter().chain(own))
-        };
-        one_row("create", &task_api::create(false), new(vec![]));
-        for key in ["key", "unknown"] {
-            let own = vec![value(key), ParameterValue::Binary(vec![1; 32])];
-            one_row("create with a key", &task_api::create(true), new(own));
+            "series_id": id, "occurrence": 2})
+        .to_string();
+        for key in [None, Some("key"), Some("unknown")] {
+            let create = Call::of("create_task")
+                .text("user_id", user)
+                .uuid("task_id", Uuid::now_v7())
+                .json("fields", fields.clone())
+                .smallint("anchor_day", None)
+                .optional_text("key", key)
+                .bytes("request_hash", key.map(|_| vec![1; 32]))
+                .json("outbox", outbox());
+            call("create", create);
         }
-        let event = value(Uuid::now_v7());
-        let own = vec![
-            event,
-            value(Uuid::now_v7()),
-            ParameterValue::Int64(1),
-            value(&fields),
-        ];
-        one_row("successor", &recurrence::create_successor(), emitting(own));
-        one_row(
-            "mark read",
-            notifications::MARK_READ,
-            vec![value(user), value(id)],
-        );
-        one_row(
+        let successor = of_task("create_successor")
+            .uuid("event_id", Uuid::now_v7())
+            .integer("occurrence", 1)
+            .uuid("successor_id", Uuid::now_v7())
+            .json("fields", fields.clone());
+        call("successor", successor);
+        let read = Call::of("read_notification")
+            .text("user_id", user)
+            .uuid("notification_id", id);
+        call("mark read", read);
+        call(
             "mark all read",
-            notifications::MARK_ALL_READ,
-            vec![value(user)],
+            Call::of("read_notifications").text("user_id", user),
         );
+        let apply = of_task("apply_reminder")
+            .uuid("event_id", Uuid::now_v7())
+            .bigint("sequence", 1)
+            .instant("moment", None)
+            .instant("due_date", None)
+            .optional_text("reason", Some("completed"));
+        call("apply", apply);
+        let ring = Call::of("ring_reminder")
+            .uuid("task_id", id)
+            .json("outbox", outbox());
+        call("ring", ring);
+        let notify = Call::of("notify_user")
+            .uuid("event_id", Uuid::now_v7())
+            .uuid("notification_id", Uuid::now_v7())
+            .text("user_id", user)
+            .uuid("task_id", id)
+            .text("task_title", "t")
+            .instant("remind_at", None);
+        call("notify", notify);
         let owner = UserId::try_from(user.to_owned()).ok();
         for query in [
             "",

@@ -44,7 +44,7 @@ fn a_sidecar_with_an_old_or_a_new_token_is_heard() {
     let delivered = |token| {
         let id = Uuid::now_v7();
         let event = json!({
-            "specversion": "1.0", "id": id, "source": "/todo/task-api", "type": "task.created",
+            "specversion": "1.0", "id": id, "source": "/todo/test", "type": "task.created",
             "subject": id, "time": "2030-01-01T00:00:00.000000Z", "partitionkey": todo.user(),
             "sequence": "00000000000000000001", "data": {},
         });

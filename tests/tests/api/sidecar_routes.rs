@@ -47,7 +47,7 @@ fn completion(todo: &Todo) -> Value {
     data["completed"] = json!(true);
     data["completed_at"] = json!("2030-01-01T00:00:00.000000Z");
     json!({
-        "specversion": "1.0", "id": Uuid::now_v7(), "source": "/todo/task-api", "type": "task.completed",
+        "specversion": "1.0", "id": Uuid::now_v7(), "source": "/todo/test", "type": "task.completed",
         "subject": id, "time": "2030-01-01T00:00:00.000000Z", "datacontenttype": "application/json",
         "partitionkey": todo.user(), "sequence": "00000000000000000002", "data": data,
     })

@@ -14,9 +14,6 @@ pub mod task_api;
 #[path = "../../../components/task-api/src/notification_statements.rs"]
 pub mod notifications;
 
-#[path = "../../../components/recurrence-handler/src/statement.rs"]
-pub mod recurrence;
-
 /// NULL of any type.
 #[derive(Debug)]
 struct Null;

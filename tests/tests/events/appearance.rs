@@ -61,7 +61,7 @@ fn the_four_task_events_have_the_promised_form() {
         assert!(ids.insert(text(event, "id")), "{event}");
         for (attribute, value) in [
             ("specversion", json!("1.0")),
-            ("source", json!("/todo/task-api")),
+            ("source", json!(format!("/todo/users/{}", todo.user()))),
             ("subject", json!(id)),
             ("datacontenttype", json!("application/json")),
             (

@@ -57,8 +57,11 @@ fn a_generated_task_is_announced_and_gets_its_reminder_like_any_other() {
         .iter()
         .find(|event| event["subject"] == next["id"] && event["type"] == "task.created");
     assert_eq!(
-        created.map(|event| &event["source"]),
-        Some(&json!("/todo/recurrence-handler"))
+        created.map(|event| &event["causationid"]),
+        events
+            .iter()
+            .find(|event| event["type"] == "task.completed")
+            .map(|event| &event["id"])
     );
     let mut data = created
         .map(|event| event["data"].clone())

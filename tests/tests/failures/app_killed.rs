@@ -35,7 +35,7 @@ fn the_event_it_left_arrives_and_before_what_the_user_does_next() {
     let users: Vec<&str> = types(&events)
         .into_iter()
         .zip(&events)
-        .filter(|(_, event)| event["source"] == "/todo/task-api")
+        .filter(|(_, event)| event.get("causationid").is_none())
         .map(|(event_type, _)| event_type)
         .collect();
     assert_eq!(

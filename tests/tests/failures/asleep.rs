@@ -5,6 +5,7 @@ use e2e::lanes;
 use e2e::logs::lines_of;
 use e2e::todo::Todo;
 use e2e::wait::{Limit, until};
+use serde_json::json;
 
 use crate::own_stack::OwnStack;
 
@@ -22,7 +23,8 @@ fn the_sidecar_is_made_to_subscribe_anew() {
         200 => Ok(()),
         status => Err(status),
     });
-    todo.created("handled");
+    let due = || json!({"title": "t", "due_date": "2090-01-01T00:00:00Z"});
+    todo.created_with(due());
     quiet(&todo, Limit::DELIVERY);
     assert!(lines_of(stack.endpoints(), "event-relay", "deliveries asleep").is_empty());
 
@@ -42,7 +44,7 @@ fn the_sidecar_is_made_to_subscribe_anew() {
     // Clients are served meanwhile.
     let answer = todo.call("GET", "/readyz").authorization(None).send();
     assert_eq!(answer.status, 200);
-    todo.created("while deliveries pause");
+    todo.created_with(due());
     until("deliveries again", Limit::DELIVERY, || match ready() {
         200 => Ok(()),
         status => Err(status),

@@ -49,7 +49,7 @@ fn it_blocks_its_own_lane_and_alerts() {
     // Nor are the user's requests.
     todo.created("4");
     assert_eq!(todo.database().lane_of(todo.user()), (4, 1));
-    let open = "SELECT count(*) FROM publish_breaker WHERE failures > 0";
+    let open = "SELECT count(*) FROM publishers WHERE failures > 0";
     assert_eq!(todo.database().json(open, &[]), 0);
 
     // Repaired and let go, all arrives.

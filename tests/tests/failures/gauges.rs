@@ -100,7 +100,7 @@ fn each_gauge_moves_when_the_thing_happens() {
     );
     lanes::change(
         &todo,
-        "UPDATE lanes SET blocked_until = now() + interval '1 hour' WHERE user_id = $1",
+        "UPDATE publish_queue SET blocked = true WHERE user_id = $1",
     );
     let blocked = [("blocked_lanes", 1.0, 1.0)];
     shows(endpoints, "a blocked lane", Limit::SOON, &blocked);
@@ -108,8 +108,8 @@ fn each_gauge_moves_when_the_thing_happens() {
     // The breaker of a pod that is gone says nothing of those that are there.
     lanes::change(
         &todo,
-        "INSERT INTO publish_breaker (sidecar, dependency, failures, probe_at)
-        VALUES ('gone-with-' || $1, 'jobs', 3, now() - interval '1 hour')",
+        "INSERT INTO jobs_breakers (sidecar, failures, retry_at)
+        VALUES ('gone-with-' || $1, 3, now() - interval '1 hour')",
     );
     done(stack.daprd().start());
     shows(endpoints, "all is well again", Limit::RECOVERY, &WELL);

@@ -80,7 +80,9 @@ fn it_goes_from_the_request_through_kafka_to_the_handlers() {
     let trace = todo.complete(text(&later, "id")).expect(200).trace;
     until("the request's instance gave up", Limit::SOON, || {
         let lines = lines_of(stack.endpoints(), "task-api", todo.user());
-        let left = lines.iter().any(|line| line["outcome"] == "left_to_relay");
+        let left = lines
+            .iter()
+            .any(|line| line["message"] == "publishing failed");
         if left {
             Ok(())
         } else {

@@ -5,7 +5,7 @@ use e2e::todo::Todo;
 use e2e::wait::{Limit, until};
 use serde_json::Value;
 
-use crate::support::{alarm, due, id, in_days, lose_alarm, set_alarm, settled};
+use crate::support::{alarm, due, id, in_a_day, in_days, lose_alarm, set_alarm, settled};
 
 /// Writes into the row what the alarm is thought to be, an hour ago.
 fn claim_set(todo: &Todo, task: &Value, set: Option<&str>) {
@@ -20,7 +20,7 @@ fn claim_set(todo: &Todo, task: &Value, set: Option<&str>) {
 #[test]
 fn an_alarm_never_set_is_set() {
     let todo = Todo::someone();
-    let task = due(&todo, &in_days(3));
+    let task = due(&todo, &in_a_day());
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let before = quiet(&todo, Limit::DELIVERY);
     let rings = alarm(&todo, &task);
@@ -34,7 +34,7 @@ fn an_alarm_never_set_is_set() {
 #[test]
 fn an_alarm_never_moved_is_moved() {
     let todo = Todo::someone();
-    let task = due(&todo, &in_days(3));
+    let task = due(&todo, &in_a_day());
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let rings = alarm(&todo, &task);
     let other = in_days(9);
@@ -48,7 +48,7 @@ fn an_alarm_never_moved_is_moved() {
 #[test]
 fn an_alarm_never_taken_back_is_taken_back() {
     let todo = Todo::someone();
-    let task = due(&todo, &in_days(3));
+    let task = due(&todo, &in_a_day());
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     todo.complete(id(&task)).task(200);
     settled(&todo, &task, "cancelled", Limit::DELIVERY);

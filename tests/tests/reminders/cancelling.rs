@@ -6,12 +6,12 @@ use e2e::todo::Todo;
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
-use crate::support::{after, alarm, due, id, in_days, in_seconds, settled};
+use crate::support::{after, alarm, due, id, in_a_day, in_days, in_seconds, settled};
 
 /// Creates a task with a reminder, lets `change` happen, and requires that this cancels the reminder for `reason`.
 fn cancelled_by(reason: &str, change: impl Fn(&Todo, &str)) -> (Todo, Value) {
     let todo = Todo::someone();
-    let task = due(&todo, &in_days(3));
+    let task = due(&todo, &in_a_day());
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     assert!(alarm(&todo, &task).is_some());
     change(&todo, id(&task));

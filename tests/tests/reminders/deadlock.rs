@@ -32,7 +32,7 @@ fn deadlocked(todo: &Todo, task: &Value, event: &Value) -> bool {
         until("the handler's statement waits", Limit::SOON, || {
             let waiting = watching.json(
                 "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()
-                AND wait_event_type = 'Lock' AND query LIKE '%INSERT INTO reminders%'",
+                AND wait_event_type = 'Lock' AND query LIKE '%apply_reminder%'",
                 &[],
             );
             if waiting == 0 { Err(waiting) } else { Ok(()) }

@@ -6,16 +6,17 @@ use e2e::todo::{Todo, text};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{in_days, list, moment, notifications, now};
+use crate::support::{in_days, list, moment, notifications, now, triggered_row};
 
 /// A notification of a reminder that an event says has come; gives its id.
 fn notification(todo: &Todo, title: &str) -> String {
-    let task = Uuid::now_v7();
+    let (task, remind_at) = (Uuid::now_v7(), moment(now()));
+    triggered_row(todo, task, &remind_at, &in_days(1));
     let event = json!({
-        "specversion": "1.0", "id": Uuid::now_v7(), "source": "/todo/reminder-handler", "type": "reminder.triggered",
+        "specversion": "1.0", "id": Uuid::now_v7(), "source": "/todo/test", "type": "reminder.triggered",
         "time": moment(now()), "datacontenttype": "application/json", "sequence": "00000000000000000002",
         "data": {
-            "task_id": task, "user_id": todo.user(), "task_title": title, "remind_at": moment(now()),
+            "task_id": task, "user_id": todo.user(), "task_title": title, "remind_at": remind_at,
             "due_date": in_days(1), "timestamp": moment(now()),
         },
     });

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use xtask::endpoints::Endpoints;
 
-use crate::support::{brisk_options, due, id, in_days, settled, started};
+use crate::support::{brisk_options, due, id, in_a_day, in_days, settled, started};
 
 /// How old rows are made: older than anything is kept for, or within every period.
 const OLD: &str = "400 days";
@@ -42,9 +42,7 @@ fn fill(todo: &Todo) -> String {
 fn age(todo: &Todo, age: &str) {
     let user = todo.user();
     let aged = todo.database().client().batch_execute(&format!(
-        "UPDATE processed_events SET processed_at = now() - interval '{age}'
-            WHERE event_id IN (SELECT id FROM events WHERE user_id = '{user}');
-        UPDATE reminders SET updated_at = now() - interval '{age}' WHERE user_id = '{user}';
+        "UPDATE reminders SET updated_at = now() - interval '{age}' WHERE user_id = '{user}';
         UPDATE notifications SET created_at = now() - interval '{age}', read_at = read_at - interval '{age}'
             WHERE user_id = '{user}';
         UPDATE dead_letters SET resolved_at = resolved_at - interval '{age}',
@@ -55,19 +53,17 @@ fn age(todo: &Todo, age: &str) {
     assert!(aged.is_ok(), "{aged:?}");
 }
 
-/// How many rows of each kind a user has; `claims` of `events`, which may be gone themselves.
-fn counts(database: &mut Database, todo: &Todo, events: &[Value]) -> Value {
-    let ids: Vec<&str> = events.iter().map(|event| text(event, "id")).collect();
+/// How many rows of each kind a user has. Claims are dropped with their partitions.
+fn counts(database: &mut Database, todo: &Todo) -> Value {
     database.json(
         "SELECT jsonb_build_object(
             'keys', (SELECT count(*) FROM idempotency_keys WHERE user_id = $1),
             'events', (SELECT count(*) FROM events WHERE user_id = $1),
-            'claims', (SELECT count(*) FROM processed_events WHERE event_id::text = ANY (string_to_array($2, ','))),
             'reminders', (SELECT coalesce(jsonb_agg(status ORDER BY status), '[]') FROM reminders WHERE user_id = $1),
             'read', (SELECT coalesce(jsonb_agg(task_title), '[]') FROM notifications WHERE user_id = $1),
             'letters', (SELECT coalesce(jsonb_agg(status ORDER BY status), '[]') FROM dead_letters WHERE user_id = $1)
         )",
-        &[todo.user(), &ids.join(",")],
+        &[todo.user()],
     )
 }
 
@@ -75,7 +71,7 @@ fn counts(database: &mut Database, todo: &Todo, events: &[Value]) -> Value {
 /// wanted, and expires rows after that, so the second such alarm says that it has.
 fn relay_ran(todo: &Todo) {
     for _ in 0..2 {
-        let task = due(todo, &in_days(3));
+        let task = due(todo, &in_a_day());
         settled(todo, &task, "scheduled", Limit::DELIVERY);
         let unset = todo.database().client().execute(
             "UPDATE reminders SET alarm_set = NULL, updated_at = now() - interval '1 hour' WHERE task_id::text = $1",
@@ -94,19 +90,19 @@ fn what_is_old_and_done_with_is_deleted_and_nothing_else() {
         fill(todo);
     }
     let mut database = todo.database();
-    let events = quiet(&todo, Limit::DELIVERY);
-    let young_events = quiet(&young, Limit::DELIVERY);
+    quiet(&todo, Limit::DELIVERY);
+    quiet(&young, Limit::DELIVERY);
     age(&young, "23 hours");
-    let kept = counts(&mut database, &young, &young_events);
+    let kept = counts(&mut database, &young);
     age(&todo, OLD);
     until("old rows are deleted", Limit::RECOVERY, || {
-        let left = counts(&mut database, &todo, &events);
+        let left = counts(&mut database, &todo);
         let expected = json!({
-            "keys": 0, "events": 0, "claims": 0, "reminders": ["scheduled"], "read": ["false"], "letters": ["open"],
+            "keys": 0, "events": 0, "reminders": ["scheduled"], "read": ["false"], "letters": ["open"],
         });
         if left == expected { Ok(()) } else { Err(left) }
     });
-    assert_eq!(counts(&mut database, &young, &young_events), kept);
+    assert_eq!(counts(&mut database, &young), kept);
     // What was counted stays so, and so do tasks; the lane goes on with its numbers.
     assert_eq!(todo.listed("").len(), 3);
     let (head, _) = database.lane_of(todo.user());
@@ -124,7 +120,8 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
     }
     quiet(&todo, Limit::DELIVERY);
     let held = todo.database().client().execute(
-        "UPDATE lanes SET published = 1, blocked_until = now() + interval '1 hour' WHERE user_id = $1",
+        "WITH behind AS (UPDATE lanes SET published = 1 WHERE user_id = $1)
+        INSERT INTO publish_queue (user_id, turn_at, since) VALUES ($1, now() + interval '1 hour', '-infinity')",
         &[&todo.user()],
     );
     assert!(matches!(held, Ok(1)), "{held:?}");
@@ -144,7 +141,7 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
     assert_eq!(numbers, [format!("{:020}", 2), format!("{:020}", 3)]);
     // Then it goes to the broker like any other.
     let freed = todo.database().client().execute(
-        "UPDATE lanes SET blocked_until = NULL WHERE user_id = $1",
+        "UPDATE publish_queue SET turn_at = now() WHERE user_id = $1",
         &[&todo.user()],
     );
     assert!(matches!(freed, Ok(1)), "{freed:?}");
@@ -152,25 +149,31 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
 }
 
 #[test]
-fn the_breaker_of_a_sidecar_that_is_gone_is_forgotten() {
+fn the_row_of_a_sidecar_that_is_gone_is_forgotten() {
     let todo = Todo::someone();
     let (gone, there) = (Uuid::now_v7().to_string(), Uuid::now_v7().to_string());
-    for (sidecar, probed) in [(&gone, OLD), (&there, "23 hours")] {
+    for (sidecar, tended) in [(&gone, OLD), (&there, "50 minutes")] {
         let opened = todo.database().client().execute(
-            "INSERT INTO publish_breaker (sidecar, dependency, failures, probe_at)
-            VALUES ($1, 'pubsub', 3, now() - $2::text::interval)",
-            &[sidecar, &probed],
+            "INSERT INTO publishers (sidecar, failures, retry_at, tended_at)
+            VALUES ($1, 3, now() - $2::text::interval, now() - $2::text::interval)",
+            &[sidecar, &tended],
         );
         assert!(matches!(opened, Ok(1)), "{opened:?}");
     }
     let left = || {
-        let breakers = "SELECT coalesce(jsonb_agg(sidecar), '[]') FROM publish_breaker WHERE sidecar IN ($1, $2)";
-        todo.database().json(breakers, &[&gone, &there])
+        let rows =
+            "SELECT coalesce(jsonb_agg(sidecar), '[]') FROM publishers WHERE sidecar IN ($1, $2)";
+        todo.database().json(rows, &[&gone, &there])
     };
-    until("the breaker is gone", Limit::RECOVERY, || match left() {
-        left if left == json!([there]) => Ok(()),
-        left => Err(left),
-    });
+    // The relay looks once a minute.
+    until(
+        "the row is gone",
+        Limit::new("a minute and a run", 90),
+        || match left() {
+            left if left == json!([there]) => Ok(()),
+            left => Err(left),
+        },
+    );
 }
 
 /// Starts a stack with this period, requires that it deletes nothing and says why.
@@ -179,10 +182,10 @@ fn refused(variable: &str, seconds: &str, reason: &str) {
     let endpoints: &Endpoints = stack.endpoints();
     let todo = Todo::someone_on(endpoints);
     fill(&todo);
-    let events = quiet(&todo, Limit::DELIVERY);
+    quiet(&todo, Limit::DELIVERY);
     age(&todo, OLD);
     let mut database = todo.database();
-    let before = counts(&mut database, &todo, &events);
+    let before = counts(&mut database, &todo);
     let lines = || {
         let mut lines = logs::lines_of(endpoints, "event-relay", "retention refused");
         lines.retain(|line| line["level"] == "error");
@@ -195,7 +198,7 @@ fn refused(variable: &str, seconds: &str, reason: &str) {
             count => Err(count),
         }
     });
-    assert_eq!(counts(&mut database, &todo, &events), before);
+    assert_eq!(counts(&mut database, &todo), before);
     assert_eq!(lines()[0]["error"], reason);
 }
 

