@@ -12,11 +12,12 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 
 /// A request whose body is not yet read.
 pub struct Request {
+    // Before the request that they belong to: fields are dropped in this order, and Spin traps otherwise.
+    headers: Fields,
     incoming: IncomingRequest,
     method: Method,
     path: String,
     query: String,
-    headers: Fields,
 }
 
 impl Request {
