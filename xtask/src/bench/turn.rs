@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::generator::{Generator, Plan, Tally, User, Work, part};
@@ -195,9 +196,7 @@ impl Turn<'_> {
     ) -> Result<Record> {
         let settled = self.progress.settle(since, events)?;
         let used = self.used_since(before);
-        let tally: Tally = part(result, "accepted").and_then(|_: u64| {
-            serde_json::from_value(result.clone()).context("the load told no times")
-        })?;
+        let tally = Tally::deserialize(result).context("the load told no times")?;
         let seconds: f64 = part(result, "seconds")?;
         let accepted = count(tally.accepted);
         let mut figures = vec![
