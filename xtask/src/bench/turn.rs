@@ -224,7 +224,7 @@ impl Turn<'_> {
                 "catch_up_seconds": settled.after.as_secs_f64(),
                 "published": settled.published,
                 "missing": settled.missing,
-                "cpu_seconds": used,
+                "cpu_seconds": by_name(&used),
             }),
         })
     }
@@ -329,7 +329,7 @@ impl Turn<'_> {
             detail: json!({
                 "load": result,
                 "sidecar_start_seconds": started.as_secs_f64(),
-                "cpu_seconds": used,
+                "cpu_seconds": by_name(&used),
             }),
         })
     }
@@ -432,6 +432,13 @@ fn per_unit(used: &[(&'static str, f64)], units: f64, unit: &str) -> Vec<(String
             )
         })
         .collect()
+}
+
+fn by_name(used: &[(&'static str, f64)]) -> Value {
+    used.iter()
+        .map(|(name, seconds)| ((*name).to_owned(), json!(seconds)))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn probe(group: &str, result: Value, answered: &str, seen: &str) -> Result<Record> {
