@@ -3,6 +3,7 @@
 //! Each turn starts one server with everything it needs on a new database, measures it and stops it, so that no other one
 //! takes a share of the machine. Only the Postgres server stays.
 
+use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
@@ -12,6 +13,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 use serde_json::{Value, json};
 
 use crate::cargo::Cargo;
@@ -90,11 +92,11 @@ pub struct Against {
     pub schema: Option<PathBuf>,
 }
 
-/// Measures, and gives the table.
+/// Measures, and prints the table: that of what was measured, when something fails.
 ///
 /// # Errors
 /// When a server does not start. What cannot be measured of one that runs is told and left out.
-pub fn run(options: &Options, report: Report) -> Result<String> {
+pub fn run(options: &Options, report: Report) -> Result<()> {
     let mut programs = Programs::prepare(options.host, options.database_url.is_none(), &report)?;
     let cargo = Cargo::take(&report)?;
     let generator = Generator::prepare(&cargo, &report)?;
@@ -105,120 +107,125 @@ pub fn run(options: &Options, report: Report) -> Result<String> {
     programs.postgres = None;
 
     let mut results = Results::open(options.json.as_deref())?;
-    let machine = machine(&programs, options);
-    results.line(&machine)?;
-    for round in 1..=options.rounds {
-        let mut one = |label: &str, measure: &mut dyn FnMut(&mut Sink<'_>) -> Result<()>| {
-            report.step(format!("round {round}: {label}"));
-            let mut sink = Sink {
-                label,
-                round,
-                report,
-                results: &mut results,
-            };
-            measure(&mut sink).with_context(|| format!("logs are in {}", logs.display()))
-        };
-        one(OURS, &mut |sink| {
-            ours(options, &programs, &generator, &postgres, &logs, sink)
-        })?;
-        if let Some(against) = &options.against {
-            one(&against.label, &mut |sink| {
-                theirs(
-                    against, options, &programs, &generator, &postgres, &logs, sink,
-                )
-            })?;
-        }
-    }
-    let labels: Vec<&str> = [OURS]
-        .into_iter()
-        .chain(
-            options
-                .against
-                .as_ref()
-                .map(|against| against.label.as_str()),
-        )
-        .collect();
-    let table = table::render(&results.records, &labels);
-    let told = |name: &str| machine.get(name).map(Value::to_string).unwrap_or_default();
-    Ok(format!(
-        "{}, {} processors {}, {} round(s) of {} s, {}\n\n{table}",
-        told("time").trim_matches('"'),
-        told("processors"),
-        told("processor").trim_matches('"'),
+    let machine = Machine::look(&programs);
+    results.line(&json!({
+        "machine": machine,
+        "clients": options.clients,
+        "seconds": options.seconds,
+        "rounds": options.rounds,
+        "preload": options.preload,
+    }))?;
+    let bench = Bench {
+        options,
+        programs,
+        generator,
+        postgres,
+        logs,
+    };
+    let outcome = bench.rounds(&mut results, report);
+    let mut labels = vec![OURS];
+    labels.extend(options.against.iter().map(|against| against.label.as_str()));
+    report.say(format!(
+        "\n{machine}; {} round(s), {} s each load\n\n{}",
         options.rounds,
         options.seconds,
-        told("host").trim_matches('"'),
-    ))
+        table::render(&results.records, &labels)
+    ));
+    outcome.with_context(|| format!("logs are in {}", bench.logs.display()))
 }
 
-fn ours(
-    options: &Options,
-    programs: &Programs,
-    generator: &Generator,
-    postgres: &Postgres,
-    logs: &Path,
-    sink: &mut Sink<'_>,
-) -> Result<()> {
-    let stack = StackOptions::new(programs.clone())
-        .postgres(&postgres.url)
-        .state_dir(logs)
-        .start()?;
-    let endpoints = stack.endpoints();
-    let mut parts = vec![("app", stack.app())];
-    parts.extend(postgres.service.iter().map(|service| ("Postgres", service)));
-    parts.push(("sidecar", stack.daprd()));
-    parts.push(("broker", stack.broker()?));
-    parts.push(("scheduler", stack.scheduler()));
-    let address = endpoints
-        .api_url
-        .strip_prefix("http://")
-        .and_then(|address| address.parse().ok())
-        .context("the app has no address")?;
-    let mut turn = Turn {
-        generator,
-        options,
-        address,
-        jwt_secret: &endpoints.secrets.jwt_secret,
-        kafka: &endpoints.kafka,
-        ready_url: format!("{}/readyz", endpoints.api_url),
-        parts,
-        progress: Progress::new(
-            &endpoints.dapr_metrics_url,
-            &endpoints.kafka,
-            &[TASKS_TOPIC, REMINDERS_TOPIC],
-        ),
-        drains: true,
-    };
-    turn.run(sink)?;
-    stack.stop()
+/// What the turns need.
+struct Bench<'a> {
+    options: &'a Options,
+    programs: Programs,
+    generator: Generator,
+    postgres: Postgres,
+    logs: PathBuf,
 }
 
-fn theirs(
-    against: &Against,
-    options: &Options,
-    programs: &Programs,
-    generator: &Generator,
-    postgres: &Postgres,
-    logs: &Path,
-    sink: &mut Sink<'_>,
-) -> Result<()> {
-    let peer = Peer::start(against, programs, &postgres.url, logs)?;
-    let mut parts = vec![("app", &peer.app)];
-    parts.extend(postgres.service.iter().map(|service| ("Postgres", service)));
-    parts.push(("sidecar", &peer.daprd));
-    parts.push(("broker", &peer.broker));
-    let mut turn = Turn {
-        generator,
-        options,
-        address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, peer.app_port),
-        jwt_secret: &peer.jwt_secret,
-        kafka: &peer.kafka,
-        ready_url: peer.ready_url(),
-        parts,
-        progress: Progress::new(&peer.metrics_url, &peer.kafka, &[TASKS_TOPIC]),
-        drains: false,
-    };
-    turn.run(sink)
+impl Bench<'_> {
+    fn rounds(&self, results: &mut Results, report: Report) -> Result<()> {
+        for round in 1..=self.options.rounds {
+            self.ours(&mut Sink::new(OURS, round, results, report))?;
+            if let Some(against) = &self.options.against {
+                self.theirs(
+                    against,
+                    &mut Sink::new(&against.label, round, results, report),
+                )?;
+            }
+        }
+        Ok(())
+    }
+
+    fn ours(&self, sink: &mut Sink<'_>) -> Result<()> {
+        let stack = StackOptions::new(self.programs.clone())
+            .postgres(&self.postgres.url)
+            .state_dir(&self.logs)
+            .start()?;
+        let endpoints = stack.endpoints();
+        let address = endpoints
+            .api_url
+            .strip_prefix("http://")
+            .and_then(|address| address.parse().ok())
+            .context("the app has no address")?;
+        let mut turn = Turn {
+            generator: &self.generator,
+            options: self.options,
+            address,
+            jwt_secret: &endpoints.secrets.jwt_secret,
+            kafka: &endpoints.kafka,
+            ready_url: format!("{}/readyz", endpoints.api_url),
+            parts: self.parts(
+                stack.app(),
+                &[
+                    ("sidecar", stack.daprd()),
+                    ("broker", stack.broker()?),
+                    ("scheduler", stack.scheduler()),
+                ],
+            ),
+            progress: Progress::new(
+                &endpoints.dapr_metrics_url,
+                &endpoints.kafka,
+                &[TASKS_TOPIC, REMINDERS_TOPIC],
+            ),
+            drains: true,
+        };
+        turn.run(sink)?;
+        stack.stop()
+    }
+
+    fn theirs(&self, against: &Against, sink: &mut Sink<'_>) -> Result<()> {
+        let peer = Peer::start(against, &self.programs, &self.postgres.url, &self.logs)?;
+        let mut turn = Turn {
+            generator: &self.generator,
+            options: self.options,
+            address: SocketAddrV4::new(Ipv4Addr::LOCALHOST, peer.app_port),
+            jwt_secret: &peer.jwt_secret,
+            kafka: &peer.kafka,
+            ready_url: peer.ready_url(),
+            parts: self.parts(
+                &peer.app,
+                &[("sidecar", &peer.daprd), ("broker", &peer.broker)],
+            ),
+            progress: Progress::new(&peer.metrics_url, &peer.kafka, &[TASKS_TOPIC]),
+            drains: false,
+        };
+        turn.run(sink)
+    }
+
+    /// The parts of a service. A Postgres server that was given is none of them: it may do other work.
+    fn parts<'s>(
+        &'s self,
+        app: &'s Service,
+        others: &[(&'static str, &'s Service)],
+    ) -> Vec<(&'static str, &'s Service)> {
+        let postgres = self.postgres.service.as_ref();
+        [("app", app)]
+            .into_iter()
+            .chain(postgres.map(|service| ("Postgres", service)))
+            .chain(others.iter().copied())
+            .collect()
+    }
 }
 
 /// The server that both use, each with a database of its own. It keeps what was committed as a server in production does:
@@ -295,7 +302,17 @@ struct Sink<'a> {
     results: &'a mut Results,
 }
 
-impl Sink<'_> {
+impl<'a> Sink<'a> {
+    fn new(label: &'a str, round: usize, results: &'a mut Results, report: Report) -> Self {
+        report.step(format!("round {round}: {label}"));
+        Self {
+            label,
+            round,
+            report,
+            results,
+        }
+    }
+
     fn take(&mut self, record: Record) -> Result<()> {
         let shown: Vec<String> = record
             .figures
@@ -343,34 +360,53 @@ fn now() -> String {
 }
 
 /// What it ran on: numbers mean little without.
-fn machine(programs: &Programs, options: &Options) -> Value {
-    let line = |program: &Path, arguments: &[&str]| {
-        let mut command = Command::new(program);
-        command.args(arguments).current_dir(workspace::root());
-        process::read(command, Duration::from_secs(10))
-            .ok()
-            .and_then(|text| text.lines().next().map(str::to_owned))
-    };
-    let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let processor = cpuinfo
-        .lines()
-        .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-        .map(|(_, name)| name.to_owned());
-    let host = match programs.host {
-        Host::Spin => line(&programs.host_program, &["--version"]),
-        Host::Devhost => Some("devhost".to_owned()),
-    };
-    json!({
-        "time": now(),
-        "processors": std::thread::available_parallelism().map(usize::from).ok(),
-        "processor": processor,
-        "load_average": fs::read_to_string("/proc/loadavg").ok().map(|text| text.trim().to_owned()),
-        "system": line(Path::new("uname"), &["-sr"]),
-        "host": host,
-        "commit": line(Path::new("git"), &["describe", "--always", "--dirty"]),
-        "clients": options.clients,
-        "seconds": options.seconds,
-        "rounds": options.rounds,
-        "preload": options.preload,
-    })
+#[derive(Debug, Serialize)]
+struct Machine {
+    time: String,
+    processors: usize,
+    processor: String,
+    system: String,
+    load_average: String,
+    host: String,
+    commit: String,
+}
+
+impl Machine {
+    fn look(programs: &Programs) -> Self {
+        let line = |program: &Path, arguments: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(arguments).current_dir(workspace::root());
+            process::read(command, Duration::from_secs(10))
+                .ok()
+                .and_then(|text| text.lines().next().map(str::to_owned))
+                .unwrap_or_default()
+        };
+        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
+        let processor = cpuinfo
+            .lines()
+            .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
+            .map_or("", |(_, name)| name);
+        Self {
+            time: now(),
+            processors: std::thread::available_parallelism().map_or(0, usize::from),
+            processor: processor.to_owned(),
+            system: line(Path::new("uname"), &["-sr"]),
+            load_average: fs::read_to_string("/proc/loadavg").unwrap_or_default(),
+            host: match programs.host {
+                Host::Spin => line(&programs.host_program, &["--version"]),
+                Host::Devhost => "the development host".to_owned(),
+            },
+            commit: line(Path::new("git"), &["describe", "--always", "--dirty"]),
+        }
+    }
+}
+
+impl fmt::Display for Machine {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            formatter,
+            "{}: {}, on {} processors {}, {}; commit {}",
+            self.time, self.host, self.processors, self.processor, self.system, self.commit
+        )
+    }
 }

@@ -392,7 +392,7 @@ impl Turn<'_> {
             .collect()
     }
 
-    /// Processor seconds of each part since then. A part that was started anew counts from its start.
+    /// Processor seconds of each part since then. One that did not run then counts from its start.
     fn used_since(&self, before: &Usages) -> Vec<(&'static str, f64)> {
         let now = self.usages();
         self.parts
@@ -400,7 +400,7 @@ impl Turn<'_> {
             .filter_map(|(name, _)| {
                 let before = before.get(name).map_or(0.0, |usage| usage.cpu_seconds);
                 let now = now.get(name)?.cpu_seconds;
-                Some((*name, if now >= before { now - before } else { now }))
+                Some((*name, now - before))
             })
             .collect()
     }

@@ -10,7 +10,7 @@ use crate::{BenchArguments, MeasureName};
 pub fn run(arguments: BenchArguments, report: Report) -> Result<()> {
     let label = arguments.against_label;
     let schema = arguments.against_schema;
-    let table = bench::run(
+    bench::run(
         &Options {
             host: arguments.host.map(Into::into),
             clients: arguments.clients,
@@ -29,9 +29,7 @@ pub fn run(arguments: BenchArguments, report: Report) -> Result<()> {
             database_url: database_url(),
         },
         report,
-    )?;
-    report.say(format!("\n{table}"));
-    Ok(())
+    )
 }
 
 impl From<MeasureName> for Measure {
