@@ -28,6 +28,8 @@ enum Task {
     Demo(DemoArguments),
     /// Check formatting and lints, and run all tests
     Test(TestArguments),
+    /// Measure the service, and another server beside it
+    Bench(BenchArguments),
     /// Print a bearer token for a user of the running service
     Token {
         /// The user, for example demo
@@ -127,6 +129,65 @@ struct TestArguments {
     filter: Option<String>,
 }
 
+#[derive(Args)]
+struct BenchArguments {
+    /// What serves the app [default: spin where it is installed]
+    #[arg(long)]
+    host: Option<HostName>,
+    /// Numbers of clients that create at once; the mixed load takes the largest
+    #[arg(long, value_delimiter = ',', default_values_t = [1, 16], value_name = "N,…")]
+    clients: Vec<usize>,
+    /// How long each load lasts
+    #[arg(long, default_value_t = 20.0, value_name = "S")]
+    seconds: f64,
+    /// How many turns each server has; the table shows medians
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    rounds: usize,
+    /// Tasks that each of the 100 users has before the mixed load
+    #[arg(long, default_value_t = 200, value_name = "N")]
+    preload: u64,
+    /// How often completion to next instance and create to event are measured
+    #[arg(long, default_value_t = 100, value_name = "N")]
+    samples: usize,
+    /// Creates while the sidecar is away
+    #[arg(long, default_value_t = 2000, value_name = "N")]
+    backlog: u64,
+    /// Measure nothing else than these
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "MEASURE,…")]
+    only: Vec<MeasureName>,
+    /// Measure this server too, in turns; a command for the shell
+    #[arg(long, value_name = "COMMAND")]
+    against: Option<String>,
+    /// Apply this SQL to the other server's database
+    #[arg(long, value_name = "FILE", requires = "against")]
+    against_schema: Option<PathBuf>,
+    /// What to call the other server
+    #[arg(
+        long,
+        default_value = "other",
+        value_name = "NAME",
+        requires = "against"
+    )]
+    against_label: String,
+    /// Write all results to this file, a line of JSON for each
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum MeasureName {
+    /// Creates, without and with due dates
+    Create,
+    /// Lists, creates, patches, completions and deletes, and the memory after them
+    Mixed,
+    /// Completion to next instance, create to event, and a while of nothing
+    Probes,
+    /// What piled up while the sidecar was away; of this service only
+    Drain,
+    /// From the app's start until it is ready
+    Start,
+}
+
 #[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
 enum BrokerName {
     /// A small one without access control, which needs nothing
@@ -175,6 +236,7 @@ fn run(arguments: Arguments) -> Result<()> {
         }
         Task::Demo(arguments) => commands::demo::run(arguments, report),
         Task::Test(arguments) => commands::test::run(&arguments, report),
+        Task::Bench(arguments) => commands::bench::run(arguments, report),
         Task::Token { user } => commands::token::run(&user),
         Task::Replay(arguments) => commands::replay::run(&arguments, report),
         Task::DeadLetters(task) => commands::dead_letters::run(&task, report),
