@@ -52,7 +52,9 @@ pub struct Host {
 /// What was answered.
 #[derive(Debug)]
 pub struct Answer {
+    /// The status code.
     pub status: u16,
+    /// The body.
     pub body: String,
 }
 
