@@ -5,3 +5,4 @@ mod functions;
 mod hammer;
 mod partitions;
 mod scratch_database;
+mod size;
