@@ -22,7 +22,6 @@ use platform::database::Database;
 use platform::http::{Request, Response};
 use platform::log::{self, Level};
 use platform::problem::Problem;
-use platform::publisher::ANSWER_TIME;
 use platform::reminders::Reminders;
 use platform::sidecar::Sidecar;
 use serde_json::{Value, json};
@@ -81,7 +80,7 @@ async fn refuse(problem: &Problem, out: ResponseOutparam) {
 /// One run; tells what it did, if it did anything.
 async fn relay(start: Instant) -> Result<Option<Value>, ConfigurationError> {
     let database = Database::from_configuration()?;
-    let sidecar = Sidecar::from_configuration()?.with_first_byte_timeout(ANSWER_TIME);
+    let sidecar = Sidecar::from_configuration()?;
     let reminders = Reminders {
         database: &database,
         sidecar: &sidecar,

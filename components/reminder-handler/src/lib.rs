@@ -69,11 +69,13 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
         Err(delivery) => (delivery, Rest::default()),
     };
     delivery.send(out, COMPONENT, fields, start).await;
-    // The alarm first: a publisher may go on for a while.
-    if let Some(alarm) = rest.alarm {
-        set(&alarm).await;
-    }
-    publish(COMPONENT, rest.publishing).await;
+    // At the same time: neither may wait for a scheduler or a broker that hangs.
+    let alarm = async {
+        if let Some(alarm) = rest.alarm {
+            set(&alarm).await;
+        }
+    };
+    futures::future::join(alarm, publish(COMPONENT, rest.publishing)).await;
 }
 
 fn route(request: &Request) -> Result<Route, Problem> {

@@ -25,9 +25,6 @@ const MOST_LANES: u32 = 100;
 /// How long a publisher without events waits before it asks again: somebody is about to commit.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// How long the sidecar may take to answer: shorter than a lane and a publisher are held for.
-pub const ANSWER_TIME: Duration = Duration::from_millis(1500);
-
 /// Publishes for one component.
 pub struct Publisher<'a> {
     /// Where the events are.
@@ -61,7 +58,7 @@ pub async fn publish(component: &'static str, publishing: Option<Publishing>) {
         (Ok(database), Ok(sidecar)) => {
             let publisher = Publisher {
                 database: &database,
-                sidecar: &sidecar.with_first_byte_timeout(ANSWER_TIME),
+                sidecar: &sidecar,
                 component,
             };
             publisher.publish(publishing, None).await;

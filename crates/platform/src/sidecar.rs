@@ -17,8 +17,8 @@ use spin_sdk::wit::wasi::http0_2_0::types::RequestOptions;
 use crate::configuration::{self, ConfigurationError};
 use crate::outbox::{OutboundEvent, Topic};
 
-/// The longest that a call takes: connecting, then waiting for the answer to begin.
-pub const CALL_TIMEOUT: Duration = Duration::from_secs(6);
+/// How long the sidecar may take to begin its answer: shorter than a lane and a publisher are held for.
+const ANSWER_TIME: Duration = Duration::from_millis(1500);
 
 /// How long connecting may take.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
@@ -57,7 +57,6 @@ pub struct Sidecar {
     pubsub: String,
     tasks_topic: String,
     reminders_topic: String,
-    first_byte_timeout: Duration,
 }
 
 /// Why a call failed.
@@ -103,15 +102,7 @@ impl Sidecar {
             pubsub: configuration::text("pubsub_name")?,
             tasks_topic: configuration::text("tasks_topic")?,
             reminders_topic: configuration::text("reminders_topic")?,
-            first_byte_timeout: CALL_TIMEOUT - CONNECT_TIMEOUT,
         })
-    }
-
-    /// The same sidecar, with a shorter wait for an answer to begin.
-    #[must_use]
-    pub fn with_first_byte_timeout(mut self, timeout: Duration) -> Self {
-        self.first_byte_timeout = timeout;
-        self
     }
 
     /// The sidecar's name, which its publisher and its breakers are kept under.
@@ -242,8 +233,8 @@ impl Sidecar {
         let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).ok();
         options
             .set_connect_timeout(nanoseconds(CONNECT_TIMEOUT))
-            .and_then(|()| options.set_first_byte_timeout(nanoseconds(self.first_byte_timeout)))
-            .and_then(|()| options.set_between_bytes_timeout(nanoseconds(self.first_byte_timeout)))
+            .and_then(|()| options.set_first_byte_timeout(nanoseconds(ANSWER_TIME)))
+            .and_then(|()| options.set_between_bytes_timeout(nanoseconds(ANSWER_TIME)))
             .map_err(|()| failed("this host does not support time-outs"))?;
         let mut sink = request.take_body();
         let future =
