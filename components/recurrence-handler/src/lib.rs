@@ -5,7 +5,7 @@ mod statement;
 use std::time::Instant;
 
 use domain::event::{EventType, MalformedEvent, ReceivedEvent};
-use domain::recurrence::CompletedTask;
+use domain::recurrence::{CompletedTask, Next};
 use platform::app_token;
 use platform::calendar::Calendar;
 use platform::configuration;
@@ -68,8 +68,8 @@ fn handle_event(
     create_successor(event.id, event.data()?, traceparent)
 }
 
-/// Claims the event and creates the successor in one statement, unless it exists, the event was handled before, or the
-/// completed task is gone.
+/// Claims the event and creates the successor in one statement, unless it exists, the event was handled before, the
+/// completed task is gone, or the calendar ends.
 fn create_successor(
     event: Uuid,
     completed: CompletedTask,
@@ -84,8 +84,15 @@ fn create_successor(
         completed.user_id.clone(),
         completed.occurrence,
     );
-    let Some(successor) = completed.successor(&Calendar)? else {
-        return Ok(None);
+    let successor = match completed.successor(&Calendar)? {
+        Next::Successor(successor) => successor,
+        Next::Nothing => return Ok(None),
+        // Claimed all the same: the relay takes what is not claimed for not delivered.
+        Next::EndOfTime => {
+            let database = Database::from_configuration()?;
+            let () = database.query_patiently(statement::CLAIM, &[text(event)])?;
+            return Ok(None);
+        }
     };
     let fields = serde_json::to_string(&successor)
         .map_err(|error| MalformedEvent::new(error.to_string()))?;

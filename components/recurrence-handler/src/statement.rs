@@ -1,6 +1,14 @@
-//! The SQL of this component: one statement, a transaction of its own.
+//! The SQL of this component: statements, each a transaction of its own.
 
 use platform::outbox::EMITTED;
+
+/// Claims an event that no successor follows: `$1` event.
+pub(crate) const CLAIM: &str = "
+WITH claim AS (
+    INSERT INTO processed_events (handler, event_id) VALUES ('recurrence', $1::text::uuid)
+    ON CONFLICT DO NOTHING
+)
+SELECT 'null'";
 
 /// Creates a successor: `$6` user, `$7` completed task, `$8` event, `$9` the successor's id, `$10` the completed task's
 /// number in its series, `$11` the successor's fields.

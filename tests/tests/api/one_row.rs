@@ -98,6 +98,9 @@ fn each_statement_returns_one_row_on_any_state() {
             value(&fields),
         ];
         one_row("successor", &recurrence::create_successor(), emitting(own));
+        let event = value(Uuid::now_v7());
+        one_row("claim", recurrence::CLAIM, vec![event.clone()]);
+        one_row("claim again", recurrence::CLAIM, vec![event]);
         one_row(
             "mark read",
             notifications::MARK_READ,
