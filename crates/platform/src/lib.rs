@@ -10,6 +10,7 @@ pub mod calendar;
 pub mod configuration;
 pub mod database;
 pub mod delivery;
+mod hs256;
 pub mod http;
 pub mod log;
 pub mod outbox;
