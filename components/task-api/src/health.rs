@@ -12,12 +12,13 @@ pub(crate) fn live() -> Answer {
 }
 
 /// Whether the database takes writes. A standby and a database set to read-only answer queries all the same.
-const WRITABLE: &str = "NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
+const WRITABLE: &str =
+    "NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
 
 /// `GET /readyz`: the database answers, and takes writes.
 pub(crate) fn ready() -> Result<Answer, Problem> {
     let statement = format!("SELECT ({WRITABLE})::text");
-    match Database::from_configuration()?.query(&statement, &[]) {
+    match Database::for_probes()?.query(&statement, &[]) {
         Ok(true) => Ok(live()),
         Ok(false) => Err(Problem::unavailable("the database is read-only")),
         Err(error) => Err(Problem::unavailable(error.to_string())),
@@ -35,7 +36,7 @@ pub(crate) fn ready_for_deliveries() -> Result<Answer, Problem> {
             OR EXISTS (SELECT FROM delivery_watch WHERE pause_until > clock_timestamp())
         )::text"
     );
-    let pause: bool = Database::from_configuration()?.query(&statement, &[])?;
+    let pause: bool = Database::for_probes()?.query(&statement, &[])?;
     if pause {
         return Err(Problem::unavailable("deliveries pause"));
     }

@@ -20,6 +20,10 @@ const ATTEMPTS: u32 = 5;
 /// How long a handler keeps trying to reach PostgreSQL; within the sidecar's time-out for a delivery.
 pub const PATIENCE: Duration = Duration::from_secs(8);
 
+/// What is added to an address. Spin hands it to tokio-postgres, which counts in seconds, `tcp_user_timeout` too: a peer
+/// that vanished without a word is given up after some of them, not after minutes or hours.
+const TIME_LIMITS: &str = "connect_timeout=3&tcp_user_timeout=10&keepalives_idle=15&keepalives_interval=5&keepalives_retries=3";
+
 /// Where the database is. Holds no connection.
 pub struct Database {
     address: String,
@@ -69,14 +73,30 @@ impl DatabaseError {
 }
 
 impl Database {
-    /// The database of the variable `database_url`.
+    /// The database of the variable `database_url`, over connections of the component's own, which are named after the
+    /// variable `application_name`.
     ///
     /// # Errors
     ///
-    /// When the variable is not set.
+    /// When a variable is not set.
     pub fn from_configuration() -> Result<Self, ConfigurationError> {
+        Self::named(&configuration::text("application_name")?)
+    }
+
+    /// The same over connections for health checks alone, which must not wait behind those of clients.
+    ///
+    /// # Errors
+    ///
+    /// When a variable is not set.
+    pub fn for_probes() -> Result<Self, ConfigurationError> {
+        let name = configuration::text("application_name")?;
+        Self::named(&format!("{name}-probe"))
+    }
+
+    fn named(name: &str) -> Result<Self, ConfigurationError> {
+        let url = configuration::text("database_url")?;
         Ok(Self {
-            address: configuration::text("database_url")?,
+            address: address(&url, name),
         })
     }
 
@@ -151,6 +171,18 @@ impl Database {
             Some(_) => Err(DatabaseError::UnexpectedAnswer("not one column".to_owned())),
             None => Err(DatabaseError::UnexpectedAnswer("no row".to_owned())),
         }
+    }
+}
+
+/// An address with a name and time limits. Spin keeps a pool of connections for each address string, so another name is
+/// another pool. What the operator's address sets comes last and wins.
+fn address(url: &str, name: &str) -> String {
+    let (server, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let address = format!("{server}?application_name={name}&{TIME_LIMITS}");
+    if parameters.is_empty() {
+        address
+    } else {
+        format!("{address}&{parameters}")
     }
 }
 
@@ -268,11 +300,30 @@ pub fn number(value: i64) -> ParameterValue {
 
 #[cfg(test)]
 mod tests {
-    use super::{DatabaseError, classify_text, is_outage};
+    use std::time::Duration;
+
+    use super::{DatabaseError, TIME_LIMITS, address, classify_text, is_outage};
 
     /// As Spin 3.6 and 4.0 put it.
     fn answered(answer: &str) -> String {
         format!("db error\n\nCaused by:\n    {answer}\n\nStack backtrace:\n   0: <unknown>")
+    }
+
+    #[test]
+    fn an_address_has_a_name_and_limits_that_the_operators_settings_override() {
+        assert_eq!(
+            address("postgres://u:p%3F@h:5432/todo", "task-api"),
+            format!("postgres://u:p%3F@h:5432/todo?application_name=task-api&{TIME_LIMITS}")
+        );
+        let config = |url: &str| -> tokio_postgres::Config { address(url, "x").parse().unwrap() };
+        let ours = config("postgres://u:p@h/todo?sslmode=disable");
+        assert_eq!(ours.get_application_name(), Some("x"));
+        assert_eq!(ours.get_connect_timeout(), Some(&Duration::from_secs(3)));
+        assert_eq!(ours.get_tcp_user_timeout(), Some(&Duration::from_secs(10)));
+        assert_eq!(ours.get_keepalives_idle(), Duration::from_secs(15));
+        let theirs = config("postgres://u:p@h/todo?connect_timeout=7&application_name=y");
+        assert_eq!(theirs.get_application_name(), Some("y"));
+        assert_eq!(theirs.get_connect_timeout(), Some(&Duration::from_secs(7)));
     }
 
     #[test]
