@@ -37,6 +37,7 @@ const ANSWER_TIME: Duration = Duration::from_millis(1500);
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
+    let _lines = log::collect();
     let start = Instant::now();
     let request = Request::new(incoming);
     if let Err(problem) = app_token::authorize(&request) {

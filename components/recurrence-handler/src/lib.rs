@@ -29,6 +29,7 @@ const SOURCE: &str = "/todo/recurrence-handler";
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
+    let _lines = log::collect();
     let start = Instant::now();
     let request = Request::new(incoming);
     if let Err(problem) = app_token::authorize(&request) {

@@ -275,7 +275,7 @@ impl Publisher<'_> {
             return;
         };
         let (level, outcome) = match result {
-            Ok(()) => (Level::Info, "published"),
+            Ok(()) => (Level::Debug, "published"),
             Err(SidecarError::Failed(_)) => (Level::Warn, "left_to_relay"),
             Err(SidecarError::Rejected(_)) => (Level::Error, "blocked"),
         };

@@ -152,7 +152,7 @@ impl Reminders<'_> {
             (Ok(()), Ok(())) => None,
         };
         let (level, outcome) = match &result {
-            Ok(()) => (Level::Info, "set"),
+            Ok(()) => (Level::Debug, "set"),
             Err(SidecarError::Failed(_)) => (Level::Warn, "left_to_sweep"),
             Err(SidecarError::Rejected(_)) => (Level::Error, "rejected"),
         };

@@ -129,6 +129,7 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     for (number, suite) in suites(arguments).iter().enumerate() {
         let mut options = StackOptions::new(programs.clone())
             .state_dir(&workspace::state_dir().join("test"))
+            .variable("log_level", "debug")
             .report(report);
         if let Some(url) = &database_url {
             options = options.postgres(url);
