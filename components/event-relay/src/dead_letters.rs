@@ -22,24 +22,26 @@ use crate::COMPONENT;
 /// The largest delivery that is read, in bytes: a record of Kafka's default maximum, in base64, fits well.
 const LIMIT: usize = 4 * 1024 * 1024;
 
-/// Stores a dead letter: `$1` id, `$2` topic, `$3` partition, `$4` offset, `$5` payload, `$6` event's id, `$7` type, `$8`
-/// user. One row for each position in the topic that the record came from, however often it gets here.
+/// Stores a dead letter: one row for each record, by its position in the topic that it came from and what it holds,
+/// however often it gets here.
 const RECORD: &str = "
-WITH recorded AS (
-    INSERT INTO dead_letters AS letter
-        (id, topic, kafka_partition, kafka_offset, payload, event_id, event_type, user_id)
-    VALUES ($1::text::uuid, $2, $3::bigint::integer, $4::bigint, $5, $6, $7, $8)
-    ON CONFLICT (topic, kafka_partition, kafka_offset) DO UPDATE SET
-        deliveries = letter.deliveries + 1,
-        last_received_at = clock_timestamp()
-    RETURNING id, deliveries
-)
-SELECT jsonb_build_object('id', id, 'deliveries', deliveries)::text FROM recorded";
+SELECT record_dead_letter(
+    id => $1::text::uuid,
+    topic => $2,
+    kafka_partition => $3::bigint::integer,
+    kafka_offset => $4::bigint,
+    payload => $5,
+    event_id => $6,
+    event_type => $7,
+    user_id => $8
+)::text";
 
 #[derive(Deserialize)]
 struct Recorded {
     id: Uuid,
     deliveries: i64,
+    /// It is new, or came again after somebody had dealt with it.
+    opened: bool,
 }
 
 /// Where a record was in the topic that it came from; Dapr keeps it in these headers.
@@ -75,7 +77,8 @@ impl Origin {
     }
 }
 
-/// Records a dead letter and writes the line that alerts to it: one at `error`, whatever is delivered again later.
+/// Records a dead letter and logs the line that alerts to it, at `error`: once, and once more if it comes again after
+/// somebody has dealt with it.
 pub(crate) async fn record(request: Request, out: ResponseOutparam, start: Instant) {
     let origin = Origin::of(&request);
     let key = request.header("__key").map(|key| unescaped(&key));
@@ -134,7 +137,7 @@ fn store(
         "offset": origin.offset,
         "deliveries": recorded.deliveries,
     });
-    if recorded.deliveries == 1 {
+    if recorded.opened {
         log::line(Level::Error, COMPONENT, "dead letter", fields.clone());
     }
     Ok(Delivery::Done)
