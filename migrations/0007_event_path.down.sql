@@ -1,3 +1,6 @@
+SET lock_timeout = '2s';
+SET statement_timeout = 0;
+
 DROP VIEW breaker_gauges;
 DROP VIEW service_gauges;
 DROP FUNCTION expire_rows;

@@ -1,7 +1,8 @@
 -- The event path, rebuilt: events and claims by partitions of time, lanes in a queue, one publisher for each sidecar, and
 -- one function for each statement that changes something. What follows the tables is the text of `functions/`.
 
-SET lock_timeout = '5s';
+SET lock_timeout = '2s';
+SET statement_timeout = 0;
 
 -- What depends on the tables as they were.
 DROP VIEW service_gauges;

@@ -12,7 +12,11 @@ pub struct Database {
 impl Database {
     /// Connects to the database of a stack.
     pub fn of(stack: &Endpoints) -> Self {
-        match Client::connect(&stack.database_url, NoTls) {
+        // The service's limits are not a test's.
+        let unlimited = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+        let connected = Client::connect(&stack.database_url, NoTls)
+            .and_then(|mut client| client.batch_execute(unlimited).map(|()| client));
+        match connected {
             Ok(client) => Self { client },
             Err(error) => panic!("cannot connect to the database: {error}"),
         }

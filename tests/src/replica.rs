@@ -60,6 +60,7 @@ impl Replica {
             ("app_api_token", &stack.secrets.app_token),
             ("jwt_secret", &stack.secrets.jwt_secret),
             ("sidecar_name", &name),
+            ("log_level", "debug"),
         ];
         // Of two values of a variable, the last counts.
         for (name, value) in own.iter().chain(variables) {

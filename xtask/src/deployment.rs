@@ -81,7 +81,11 @@ impl Deployment {
     /// When it does not answer.
     pub fn connect(&self) -> Result<Client> {
         // Not the address: it holds a password.
-        Client::connect(&self.database_url, NoTls).context("the service's database does not answer")
+        let mut client = Client::connect(&self.database_url, NoTls)
+            .context("the service's database does not answer")?;
+        // An operator can wait longer than a client of the service.
+        client.batch_execute("SET statement_timeout = 0")?;
+        Ok(client)
     }
 
     /// Publishes to a topic through the sidecar and waits until the broker has acknowledged it.

@@ -16,8 +16,17 @@ use crate::service::{Launch, Service};
 use crate::{ports, process};
 
 const SUPERUSER: &str = "postgres";
-/// Hosts keep a pool of 64 connections each, and tests run several stacks on one server.
-const MAX_CONNECTIONS: u16 = 400;
+/// A host keeps up to five pools of 64 connections each, and tests run several stacks on one server.
+const MAX_CONNECTIONS: u16 = 800;
+
+/// What the service's database has, so that no statement holds a connection for long and no user's list takes several
+/// processors. On Kubernetes the role has the same: `k8s/postgres/cluster.yaml`.
+pub const DATABASE_SETTINGS: [(&str, &str); 4] = [
+    ("statement_timeout", "5s"),
+    ("lock_timeout", "3s"),
+    ("idle_in_transaction_session_timeout", "10s"),
+    ("max_parallel_workers_per_gather", "0"),
+];
 
 /// A server that a stack starts for itself.
 pub(crate) struct Server {
@@ -153,6 +162,13 @@ pub(crate) fn create_database(server_url: &str, name: &str) -> Result<()> {
         client
             .batch_execute(&format!("CREATE DATABASE \"{name}\""))
             .with_context(|| format!("cannot create database {name}"))?;
+    }
+    for (setting, value) in DATABASE_SETTINGS {
+        client
+            .batch_execute(&format!(
+                "ALTER DATABASE \"{name}\" SET {setting} = '{value}'"
+            ))
+            .with_context(|| format!("cannot set {setting} of database {name}"))?;
     }
     Ok(())
 }

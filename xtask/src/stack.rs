@@ -20,6 +20,8 @@ mod options;
 pub(crate) use folders::Folders;
 pub use options::StackOptions;
 
+pub use crate::postgres_server::DATABASE_SETTINGS;
+
 /// A running stack. Dropped, it stops; killed, its services end with it.
 #[derive(Debug)]
 pub struct Stack {

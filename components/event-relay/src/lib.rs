@@ -42,6 +42,7 @@ const PUBLISHING: Duration = Duration::from_millis(1000);
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
+    let _lines = log::collect();
     let start = Instant::now();
     let request = Request::new(incoming);
     if let Err(problem) = app_token::authorize(&request) {

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use domain::event::{EventType, MalformedEvent, ReceivedEvent};
-use domain::recurrence::CompletedTask;
+use domain::recurrence::{CompletedTask, Next};
 use platform::app_token;
 use platform::calendar::Calendar;
 use platform::call::Call;
@@ -25,6 +25,7 @@ const COMPONENT: &str = "recurrence-handler";
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
+    let _lines = log::collect();
     let start = Instant::now();
     let request = Request::new(incoming);
     if let Err(problem) = app_token::authorize(&request) {
@@ -62,8 +63,8 @@ fn handle_event(
     create_successor(event.id, event.data()?, traceparent)
 }
 
-/// Claims the event and creates the successor in one statement, unless it exists, the event was handled before, or the
-/// completed task is gone.
+/// Claims the event and creates the successor in one statement, unless it exists, the event was handled before, the
+/// completed task is gone, or the calendar ends.
 fn create_successor(
     event: Uuid,
     completed: CompletedTask,
@@ -78,8 +79,17 @@ fn create_successor(
         completed.user_id.clone(),
         completed.occurrence,
     );
-    let Some(successor) = completed.successor(&Calendar)? else {
-        return Ok(None);
+    let successor = match completed.successor(&Calendar)? {
+        Next::Successor(successor) => successor,
+        Next::Nothing => return Ok(None),
+        // Claimed all the same: the relay takes what is not claimed for not delivered.
+        Next::EndOfTime => {
+            let call = Call::of("claim_event")
+                .text("handler", "recurrence")
+                .uuid("event_id", event);
+            let _first: bool = Database::from_configuration()?.call_patiently(call)?;
+            return Ok(None);
+        }
     };
     let fields = serde_json::to_string(&successor)
         .map_err(|error| MalformedEvent::new(error.to_string()))?;

@@ -43,6 +43,7 @@ enum Route {
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
+    let _lines = log::collect();
     let start = Instant::now();
     let request = Request::new(incoming);
     let route = match app_token::authorize(&request).and_then(|()| route(&request)) {

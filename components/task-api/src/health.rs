@@ -11,26 +11,32 @@ pub(crate) fn live() -> Answer {
     Response::json(200, r#"{"status":"ok"}"#).into()
 }
 
-/// `GET /readyz`: the database answers.
+/// Whether the database takes writes. A standby and a database set to read-only answer queries all the same.
+const WRITABLE: &str =
+    "NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
+
+/// `GET /readyz`: the database answers, and takes writes.
 pub(crate) fn ready() -> Result<Answer, Problem> {
-    let answer: Result<i64, _> = Database::from_configuration()?.query("SELECT '1'", &[]);
-    match answer {
-        Ok(_) => Ok(live()),
+    let statement = format!("SELECT ({WRITABLE})::text");
+    match Database::for_probes()?.query(&statement, &[]) {
+        Ok(true) => Ok(live()),
+        Ok(false) => Err(Problem::unavailable("the database is read-only")),
         Err(error) => Err(Problem::unavailable(error.to_string())),
     }
 }
 
-/// `GET /readyz/deliveries`, the sidecar's health check of the app: deliveries pause while the database does not answer,
-/// in the first 2 s of its life, and while the relay makes them pause. A sidecar that subscribes anew within a moment of
+/// `GET /readyz/deliveries`, the sidecar's health check of the app: deliveries pause while the database does not answer or
+/// take writes, in the first 2 s of its life, and while the relay makes them pause. A sidecar that subscribes anew within a moment of
 /// ending its subscriptions can lose them.
 pub(crate) fn ready_for_deliveries() -> Result<Answer, Problem> {
-    let pause: bool = Database::from_configuration()?.query(
+    let statement = format!(
         "SELECT (
-            pg_postmaster_start_time() > clock_timestamp() - interval '2 seconds'
+            NOT ({WRITABLE})
+            OR pg_postmaster_start_time() > clock_timestamp() - interval '2 seconds'
             OR EXISTS (SELECT FROM delivery_watch WHERE pause_until > clock_timestamp())
-        )::text",
-        &[],
-    )?;
+        )::text"
+    );
+    let pause: bool = Database::for_probes()?.query(&statement, &[])?;
     if pause {
         return Err(Problem::unavailable("deliveries pause"));
     }

@@ -47,6 +47,7 @@ impl From<Response> for Answer {
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
+    let _lines = log::collect();
     let start = Instant::now();
     let request = Request::new(incoming);
     let method = method_name(request.method());
@@ -67,7 +68,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     let level = match (&cause, status) {
         (Some(_), 503) => Level::Warn,
         (Some(_), _) => Level::Error,
-        (None, _) => Level::Info,
+        (None, _) => Level::Debug,
     };
     if let Some(cause) = cause {
         fields["error"] = json!(cause);

@@ -5,6 +5,9 @@ pub fn entity_tag(version: i64) -> String {
     format!("\"{version}\"")
 }
 
+/// How many of a list's tags are looked at.
+const MOST_TAGS: usize = 100;
+
 /// What a request requires of the task's current version.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Precondition {
@@ -15,7 +18,7 @@ pub enum Precondition {
 }
 
 impl Precondition {
-    /// Reads the value of `If-Match`: `*`, or a list of entity tags. Weak tags never match (strong comparison).
+    /// Reads the value of `If-Match`: `*`, or a list of entity tags, of which the first 100 count. Weak tags never match (strong comparison).
     pub fn parse(value: &str) -> Self {
         if value.trim() == "*" {
             return Self::Any;
@@ -25,13 +28,27 @@ impl Precondition {
             let version = opaque.parse().ok()?;
             (entity_tag(version) == tag.trim()).then_some(version)
         };
-        Self::OneOf(value.split(',').filter_map(version).collect())
+        Self::OneOf(
+            value
+                .split(',')
+                .take(MOST_TAGS)
+                .filter_map(version)
+                .collect(),
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_long_list_is_cut() {
+        let Precondition::OneOf(versions) = Precondition::parse(&"\"1\",".repeat(10_000)) else {
+            panic!("not a list");
+        };
+        assert_eq!(versions.len(), MOST_TAGS);
+    }
 
     #[test]
     fn strong_tags_match_and_nothing_else() {

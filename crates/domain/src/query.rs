@@ -2,7 +2,7 @@
 
 use percent_encoding::percent_decode;
 
-use crate::violation::Violation;
+use crate::violation::{MOST_VIOLATIONS, Violation};
 
 /// The parameters of a query string, each at most once.
 #[derive(Debug, Default)]
@@ -15,11 +15,15 @@ impl Query {
     ///
     /// # Errors
     ///
-    /// A parameter that is unknown (not in `known`), given twice, not UTF-8 or that contains NUL.
+    /// A parameter that is unknown (not in `known`), given twice, not UTF-8 or that contains NUL; the first
+    /// [`MOST_VIOLATIONS`] of these.
     pub fn parse(query: &str, known: &[&str]) -> Result<Self, Vec<Violation>> {
         let mut parameters: Vec<(String, String)> = Vec::new();
         let mut violations = Vec::new();
         for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+            if violations.len() == MOST_VIOLATIONS {
+                break;
+            }
             let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
             match (decode(name), decode(value)) {
                 (Some(name), _) if !known.contains(&name.as_str()) => {
@@ -76,6 +80,15 @@ mod tests {
     fn what_cannot_be_read_is_named() {
         for query in ["q=%ff", "q=%00", "%ff=1", "other=1", "q=1&q=2"] {
             assert_eq!(Query::parse(query, &["q"]).unwrap_err().len(), 1, "{query}");
+        }
+    }
+
+    #[test]
+    fn a_long_query_is_told_of_in_short() {
+        for pair in ["a&", "%ff&", "q&"] {
+            let query = pair.repeat(30_000);
+            let violations = Query::parse(&query, &["q"]).unwrap_err();
+            assert_eq!(violations.len(), MOST_VIOLATIONS, "{pair}");
         }
     }
 }

@@ -68,30 +68,42 @@ pub struct Successor {
     pub anchor_day: u8,
 }
 
+/// What follows a completed task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: it does not recur.
+    Nothing,
+    /// Nothing any more: the next instance would be after the last year that is counted.
+    EndOfTime,
+    /// This task.
+    Successor(Successor),
+}
+
 /// What the rules need to know about dates in time zones. Instants are in microseconds since the Unix epoch.
 pub trait Calendar {
     /// The day of the month, 1 to 31, of an instant in a zone; a reason where there is none.
     fn day_of_month(&self, instant: i64, time_zone: &str) -> Result<u8, String>;
 
-    /// The instant one interval after `due` in a zone; a reason where there is none.
+    /// The instant one interval after `due` in a zone, or none where that is after the end of the calendar; a reason
+    /// where the question makes no sense.
     fn next(
         &self,
         due: i64,
         interval: Interval,
         time_zone: &str,
         anchor_day: u8,
-    ) -> Result<i64, String>;
+    ) -> Result<Option<i64>, String>;
 }
 
 impl CompletedTask {
-    /// The task that follows this one, or none where it does not recur.
+    /// The task that follows this one. A series that reaches the end of the calendar ends there.
     ///
     /// # Errors
     ///
-    /// When the event contradicts itself or its dates lead out of the calendar.
-    pub fn successor(self, calendar: &impl Calendar) -> Result<Option<Successor>, MalformedEvent> {
+    /// When the event contradicts itself.
+    pub fn successor(self, calendar: &impl Calendar) -> Result<Next, MalformedEvent> {
         if !self.is_recurring {
-            return Ok(None);
+            return Ok(Next::Nothing);
         }
         let malformed = |reason: String| MalformedEvent::new(reason);
         let interval = self
@@ -105,14 +117,17 @@ impl CompletedTask {
         };
         let next = calendar
             .next(base, interval, zone, anchor_day)
-            .map_err(malformed)?;
+            .map_err(malformed)?
+            .and_then(|next| Timestamp::from_unix_micros(next).ok());
+        let Some(due_date) = next else {
+            return Ok(Next::EndOfTime);
+        };
         let occurrence = self
             .occurrence
             .checked_add(1)
             .ok_or_else(|| MalformedEvent::new("the series has no next number"))?;
-        Ok(Some(Successor {
-            due_date: Timestamp::from_unix_micros(next)
-                .map_err(|error| MalformedEvent::new(format!("the next due date {error}")))?,
+        Ok(Next::Successor(Successor {
+            due_date,
             title: self.title,
             description: self.description,
             priority: self.priority,
@@ -133,6 +148,9 @@ mod tests {
 
     use super::*;
 
+    /// 9998-12-31T12:00:00Z.
+    const END_OF_DAYS: i64 = 253_370_721_600_000_000;
+
     /// Adds whole days and remembers the anchor it was asked for.
     struct Days;
 
@@ -151,13 +169,16 @@ mod tests {
             interval: Interval,
             _: &str,
             anchor_day: u8,
-        ) -> Result<i64, String> {
+        ) -> Result<Option<i64>, String> {
+            if due >= END_OF_DAYS {
+                return Ok(None);
+            }
             let days = match interval {
                 Interval::Daily => 1,
                 Interval::Weekly => 7,
                 Interval::Monthly => i64::from(anchor_day),
             };
-            Ok(due + days * 86_400_000_000)
+            Ok(Some(due + days * 86_400_000_000))
         }
     }
 
@@ -174,9 +195,16 @@ mod tests {
         serde_json::from_value(task).unwrap()
     }
 
+    fn successor(task: CompletedTask) -> Successor {
+        match task.successor(&Days) {
+            Ok(Next::Successor(successor)) => successor,
+            other => panic!("{other:?}"),
+        }
+    }
+
     #[test]
     fn the_successor_keeps_what_the_task_was_and_moves_its_date() {
-        let next = completed(json!({})).successor(&Days).unwrap().unwrap();
+        let next = successor(completed(json!({})));
         assert_eq!(
             serde_json::to_value(next).unwrap(),
             json!({
@@ -189,13 +217,8 @@ mod tests {
 
     #[test]
     fn one_interval_on_even_if_that_is_past() {
-        let next = completed(json!({"due_date": "2020-01-01T00:00:00Z"}))
-            .successor(&Days)
-            .unwrap();
-        assert_eq!(
-            next.unwrap().due_date.to_string(),
-            "2020-01-02T00:00:00.000000Z"
-        );
+        let next = successor(completed(json!({"due_date": "2020-01-01T00:00:00Z"})));
+        assert_eq!(next.due_date.to_string(), "2020-01-02T00:00:00.000000Z");
     }
 
     #[test]
@@ -203,7 +226,7 @@ mod tests {
         let task = completed(
             json!({"due_date": null, "anchor_day": null, "recurring_interval": "weekly"}),
         );
-        let next = task.successor(&Days).unwrap().unwrap();
+        let next = successor(task);
         assert_eq!(next.due_date.to_string(), "2026-02-12T12:00:00.000000Z");
         assert_eq!(next.anchor_day, 17);
     }
@@ -211,7 +234,19 @@ mod tests {
     #[test]
     fn a_task_that_does_not_recur_has_no_successor() {
         let task = completed(json!({"is_recurring": false, "recurring_interval": null}));
-        assert_eq!(task.successor(&Days), Ok(None));
+        assert_eq!(task.successor(&Days), Ok(Next::Nothing));
+    }
+
+    #[test]
+    fn a_series_ends_with_the_calendar() {
+        // By the calendar's own word, and where its answer is no timestamp any more.
+        for changes in [
+            json!({"due_date": "9998-12-31T12:00:00Z"}),
+            json!({"due_date": "9998-12-31T00:00:00Z", "recurring_interval": "weekly"}),
+        ] {
+            let next = completed(changes.clone()).successor(&Days);
+            assert_eq!(next, Ok(Next::EndOfTime), "{changes}");
+        }
     }
 
     #[test]
@@ -220,7 +255,6 @@ mod tests {
             json!({"recurring_interval": null}),
             json!({"occurrence": i32::MAX}),
             json!({"due_date": null, "timezone": "Mars/Olympus"}),
-            json!({"due_date": "9998-12-31T00:00:00Z", "recurring_interval": "weekly"}),
         ] {
             assert!(
                 completed(changes.clone()).successor(&Days).is_err(),

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use crate::task::{Description, Interval, Priority, Tags, TimeZoneName, Title};
 use crate::timestamp::Timestamp;
-use crate::violation::Violation;
+use crate::violation::{MOST_VIOLATIONS, Violation};
 
 /// The fields that a client may set.
 pub const WRITABLE: [&str; 8] = [
@@ -274,7 +274,8 @@ fn parse_fields(
         ));
         fields.timezone = Change::Absent;
     }
-    for name in members.keys() {
+    let room = MOST_VIOLATIONS.saturating_sub(violations.len());
+    for name in members.keys().take(room) {
         violations.push(if READ_ONLY.contains(&name.as_str()) {
             Violation::field(name, "is read-only")
         } else {

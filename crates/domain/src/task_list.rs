@@ -130,7 +130,9 @@ impl TaskQuery {
             priority
         });
         let tags = query.get("tags").map(|csv| {
-            let tags: Vec<String> = csv.split(',').map(|tag| tag.trim().to_owned()).collect();
+            // One more than the most tells that there are too many.
+            let tags = csv.split(',').take(MOST_TAGS + 1);
+            let tags: Vec<String> = tags.map(|tag| tag.trim().to_owned()).collect();
             if tags.len() > MOST_TAGS || tags.iter().any(String::is_empty) {
                 let rule = format!("must be 1 to {MOST_TAGS} tags, separated by commas");
                 invalid("tags", &rule);

@@ -2,6 +2,9 @@
 
 use std::fmt;
 
+/// How many violations of one kind are told at most: a body or query of 64 KiB can hold thousands.
+pub const MOST_VIOLATIONS: usize = 20;
+
 /// Where in a request an invalid value stands.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Location {

@@ -1,8 +1,19 @@
 //! Who a client is: JSON Web Tokens in the `Authorization` header (RFC 6750, RFC 7519).
 
 use domain::user_id::UserId;
-use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode};
+use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, get_current_timestamp};
 use serde::Deserialize;
+
+use crate::hs256;
+
+/// How far an issuer's clock may be ahead of this one, in seconds: a token may begin to hold that much later than now.
+const NOT_BEFORE_LEEWAY: u64 = 30;
+
+/// How long after its end a token is still taken, in seconds.
+const EXPIRY_LEEWAY: u64 = 5;
+
+/// The shortest key that is trusted, in bytes.
+pub const SHORTEST_KEY: usize = 32;
 
 /// Why a client is not known. Carries nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -17,19 +28,20 @@ pub enum Unauthenticated {
 
 #[derive(Deserialize)]
 struct Claims {
+    exp: f64,
     sub: Option<String>,
     user_id: Option<String>,
 }
 
 /// The user named by the value of an `Authorization` header: the claim `sub`, or else `user_id`.
 ///
-/// Accepts HS256 only and requires `exp`, without leeway.
+/// Accepts HS256 only and requires `exp`.
 ///
 /// # Errors
 ///
 /// When there is no token that `key` vouches for.
 pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, Unauthenticated> {
-    if key.len() < 32 {
+    if key.len() < SHORTEST_KEY {
         return Err(Unauthenticated::WeakKey);
     }
     let (scheme, token) = authorization
@@ -38,12 +50,17 @@ pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, U
     if !scheme.eq_ignore_ascii_case("bearer") {
         return Err(Unauthenticated::Missing);
     }
+    hs256::install();
     let mut validation = Validation::new(Algorithm::HS256);
-    validation.leeway = 0;
+    // One leeway for both ends: what it leaves too long of the other is checked below.
+    validation.leeway = NOT_BEFORE_LEEWAY;
     validation.validate_nbf = true;
     validation.validate_aud = false;
     let token = decode::<Claims>(token.trim(), &DecodingKey::from_secret(key), &validation)
         .map_err(|_| Unauthenticated::Invalid)?;
+    if token.claims.exp + (EXPIRY_LEEWAY as f64) < get_current_timestamp() as f64 {
+        return Err(Unauthenticated::Invalid);
+    }
     let user = token
         .claims
         .sub
@@ -56,24 +73,39 @@ pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, U
 mod tests {
     use base64::Engine;
     use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-    use jsonwebtoken::{EncodingKey, Header, encode, get_current_timestamp};
+    use hmac::{Hmac, Mac};
     use serde_json::{Value, json};
+    use sha2::{Sha256, Sha384};
 
     use super::*;
 
     const KEY: &[u8] = b"0123456789abcdef0123456789abcdef";
 
-    fn signed(algorithm: Algorithm, claims: &Value, key: &[u8]) -> String {
-        encode(
-            &Header::new(algorithm),
-            claims,
-            &EncodingKey::from_secret(key),
-        )
-        .unwrap()
+    fn signed(algorithm: &str, claims: &Value, key: &[u8]) -> String {
+        let header = json!({"alg": algorithm, "typ": "JWT"});
+        let [header, claims] =
+            [&header, claims].map(|part| URL_SAFE_NO_PAD.encode(part.to_string()));
+        let message = format!("{header}.{claims}");
+        let signature = match algorithm {
+            "HS256" => Hmac::<Sha256>::new_from_slice(key)
+                .unwrap()
+                .chain_update(&message)
+                .finalize()
+                .into_bytes()
+                .to_vec(),
+            "HS384" => Hmac::<Sha384>::new_from_slice(key)
+                .unwrap()
+                .chain_update(&message)
+                .finalize()
+                .into_bytes()
+                .to_vec(),
+            _ => Vec::new(),
+        };
+        format!("{message}.{}", URL_SAFE_NO_PAD.encode(signature))
     }
 
     fn bearer(claims: Value) -> String {
-        format!("Bearer {}", signed(Algorithm::HS256, &claims, KEY))
+        format!("Bearer {}", signed("HS256", &claims, KEY))
     }
 
     fn user(authorization: &str) -> Result<String, Unauthenticated> {
@@ -99,20 +131,17 @@ mod tests {
     fn a_token_that_proves_nothing_is_refused() {
         let exp = get_current_timestamp() + 60;
         let good = json!({"sub": "alice", "exp": exp});
-        let unsigned = format!(
-            "Bearer {}.{}.",
-            URL_SAFE_NO_PAD.encode(r#"{"alg":"none","typ":"JWT"}"#),
-            URL_SAFE_NO_PAD.encode(good.to_string())
-        );
         for authorization in [
-            unsigned,
+            format!("Bearer {}", signed("none", &good, KEY)),
+            format!("Bearer {}", signed("RS256", &good, KEY)),
             format!(
                 "Bearer {}",
-                signed(Algorithm::HS256, &good, b"another key of thirty-two bytes!")
+                signed("HS256", &good, b"another key of thirty-two bytes!")
             ),
-            format!("Bearer {}", signed(Algorithm::HS384, &good, KEY)),
+            format!("Bearer {}", signed("HS384", &good, KEY)),
             bearer(json!({"sub": "alice"})),
-            bearer(json!({"sub": "alice", "exp": get_current_timestamp() - 1})),
+            bearer(json!({"sub": "alice", "exp": get_current_timestamp() - 8})),
+            bearer(json!({"sub": "alice", "exp": "soon"})),
             bearer(json!({"sub": "alice", "exp": exp, "nbf": exp})),
             bearer(json!({"sub": "a b", "exp": exp})),
             bearer(json!({"exp": exp})),
@@ -124,6 +153,22 @@ mod tests {
                 user(&authorization),
                 Err(Unauthenticated::Invalid),
                 "{authorization}"
+            );
+        }
+    }
+
+    #[test]
+    fn clocks_may_differ_a_little() {
+        let now = get_current_timestamp();
+        for claims in [
+            json!({"sub": "alice", "exp": now + 60, "nbf": now + 20}),
+            json!({"sub": "alice", "exp": now - 2}),
+            json!({"sub": "alice", "exp": now as f64 + 0.5}),
+        ] {
+            assert_eq!(
+                user(&bearer(claims.clone())),
+                Ok("alice".into()),
+                "{claims}"
             );
         }
     }

@@ -40,13 +40,17 @@ impl recurrence::Calendar for Calendar {
         interval: Interval,
         time_zone: &str,
         anchor_day: u8,
-    ) -> Result<i64, String> {
+    ) -> Result<Option<i64>, String> {
         let interval = match interval {
             Interval::Daily => calendar::Interval::Daily,
             Interval::Weekly => calendar::Interval::Weekly,
             Interval::Monthly => calendar::Interval::Monthly,
         };
-        calendar::next(due, interval, time_zone, anchor_day).map_err(reason)
+        match calendar::next(due, interval, time_zone, anchor_day) {
+            Ok(next) => Ok(Some(next)),
+            Err(calendar::Error::OutOfRange) => Ok(None),
+            Err(error) => Err(reason(error)),
+        }
     }
 }
 

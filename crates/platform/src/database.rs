@@ -21,6 +21,10 @@ const ATTEMPTS: u32 = 5;
 /// How long a handler keeps trying to reach PostgreSQL; within the sidecar's time-out for a delivery.
 pub const PATIENCE: Duration = Duration::from_secs(8);
 
+/// What is added to an address. Spin hands it to tokio-postgres, which counts in seconds, `tcp_user_timeout` too: a peer
+/// that vanished without a word is given up after some of them, not after minutes or hours.
+const TIME_LIMITS: &str = "connect_timeout=3&tcp_user_timeout=10&keepalives_idle=15&keepalives_interval=5&keepalives_retries=3";
+
 /// Where the database is. Holds no connection.
 pub struct Database {
     address: String,
@@ -29,7 +33,8 @@ pub struct Database {
 /// Why a statement gave no answer.
 #[derive(Debug)]
 pub enum DatabaseError {
-    /// PostgreSQL cannot be reached, is starting or stopping, or broke off. What the statement did is unknown.
+    /// PostgreSQL cannot be reached, is starting or stopping, broke off, or cannot write for now: it is read-only, full or
+    /// no longer the primary. What the statement did is unknown.
     Unavailable(String),
     /// PostgreSQL refused the statement and rolled it back.
     Refused {
@@ -56,15 +61,43 @@ impl fmt::Display for DatabaseError {
 
 impl std::error::Error for DatabaseError {}
 
+impl DatabaseError {
+    /// Whether the same statement may succeed some seconds later. A refusal does not pass where the values themselves
+    /// are at fault (classes 22 and 23); any other may be an outage that this does not know.
+    fn may_pass(&self) -> bool {
+        match self {
+            Self::Unavailable(_) => true,
+            Self::Refused { code, .. } => !["22", "23"].iter().any(|class| code.starts_with(class)),
+            Self::UnexpectedAnswer(_) => false,
+        }
+    }
+}
+
 impl Database {
-    /// The database of the variable `database_url`.
+    /// The database of the variable `database_url`, over connections of the component's own, which are named after the
+    /// variable `application_name`.
     ///
     /// # Errors
     ///
-    /// When the variable is not set.
+    /// When a variable is not set.
     pub fn from_configuration() -> Result<Self, ConfigurationError> {
+        Self::named(&configuration::text("application_name")?)
+    }
+
+    /// The same over connections for health checks alone, which must not wait behind those of clients.
+    ///
+    /// # Errors
+    ///
+    /// When a variable is not set.
+    pub fn for_probes() -> Result<Self, ConfigurationError> {
+        let name = configuration::text("application_name")?;
+        Self::named(&format!("{name}-probe"))
+    }
+
+    fn named(name: &str) -> Result<Self, ConfigurationError> {
+        let url = configuration::text("database_url")?;
         Ok(Self {
-            address: configuration::text("database_url")?,
+            address: address(&url, name),
         })
     }
 
@@ -93,8 +126,9 @@ impl Database {
         }
     }
 
-    /// Like [`Database::query`], but keeps trying for up to [`PATIENCE`] while PostgreSQL cannot be reached. Only for
-    /// statements that do no harm when an attempt whose answer was lost had its effect.
+    /// Like [`Database::query`], but keeps trying for up to [`PATIENCE`] while PostgreSQL cannot be reached, and after a
+    /// refusal that may pass: a handler that takes an outage for a refusal makes a dead letter. Only for statements that
+    /// do no harm when an attempt whose answer was lost had its effect.
     ///
     /// # Errors
     ///
@@ -108,7 +142,7 @@ impl Database {
         let mut pause = Duration::from_millis(50);
         loop {
             match self.query(statement, parameters) {
-                Err(DatabaseError::Unavailable(_)) if start.elapsed() + pause < PATIENCE => {
+                Err(error) if error.may_pass() && start.elapsed() + pause < PATIENCE => {
                     thread::sleep(pause);
                     pause = (pause * 2).min(Duration::from_millis(500));
                 }
@@ -161,15 +195,22 @@ impl Database {
     }
 }
 
+/// An address with a name and time limits. Spin keeps a pool of connections for each address string, so another name is
+/// another pool. What the operator's address sets comes last and wins.
+fn address(url: &str, name: &str) -> String {
+    let (server, parameters) = url.split_once('?').unwrap_or((url, ""));
+    let address = format!("{server}?application_name={name}&{TIME_LIMITS}");
+    if parameters.is_empty() {
+        address
+    } else {
+        format!("{address}&{parameters}")
+    }
+}
+
 fn classify(error: PgError) -> DatabaseError {
     match error {
         PgError::QueryFailed(QueryError::DbError(error)) => {
-            // Class 08: connection exceptions; 53: insufficient resources; 57: operator intervention (PostgreSQL is
-            // starting, stopping, or the session was ended).
-            let outage = ["08", "53", "57"]
-                .iter()
-                .any(|class| error.code.starts_with(class));
-            if outage {
+            if is_outage(&error.code) {
                 DatabaseError::Unavailable(error.message)
             } else {
                 DatabaseError::Refused {
@@ -185,6 +226,44 @@ fn classify(error: PgError) -> DatabaseError {
         | PgError::ValueConversionFailed(reason)
         | PgError::Other(reason) => DatabaseError::UnexpectedAnswer(reason),
     }
+}
+
+/// Whether a SQLSTATE tells that PostgreSQL cannot do its work for now. Class 08: connection exceptions; 53: insufficient
+/// resources, such as a full disk; 57: operator intervention (PostgreSQL is starting, stopping, or the session was
+/// ended); 58: errors of its system. 25006: it is read-only, as a standby is; 55P03: a lock was not had in time.
+fn is_outage(code: &str) -> bool {
+    ["08", "53", "57", "58", "25006", "55P03"]
+        .iter()
+        .any(|start| code.starts_with(start))
+}
+
+/// The same by the message alone. Messages in another language than English are not known; see
+/// [`DatabaseError::may_pass`].
+fn says_outage(message: &str) -> bool {
+    let begins = [
+        "canceling statement",
+        "could not obtain lock",
+        "could not extend file",
+        "could not open file",
+        "could not read block",
+        "could not write",
+        "could not fsync file",
+        "could not access status of transaction",
+        "out of memory",
+        "out of shared memory",
+        "the database system is",
+    ];
+    let contains = [
+        "in a read-only transaction",
+        "during recovery",
+        "while recovery is in progress",
+        "No space left on device",
+        "Disk quota exceeded",
+        "Input/output error",
+        "Read-only file system",
+    ];
+    begins.iter().any(|text| message.starts_with(text))
+        || contains.iter().any(|text| message.contains(text))
 }
 
 /// What goes wrong after a statement has begun to run, Spin tells as text alone: the chain of errors, of which the
@@ -205,13 +284,15 @@ fn classify_text(reason: &str) -> DatabaseError {
     let answer = answer.unwrap_or(first);
     let (severity, message) = answer.split_once(": ").unwrap_or(("", answer));
     let says = |text: &str| message.starts_with(text);
-    if matches!(severity, "FATAL" | "PANIC") || says("canceling statement") {
+    if matches!(severity, "FATAL" | "PANIC") || says_outage(message) {
         return DatabaseError::Unavailable(message.to_owned());
     }
     let code = if says("deadlock detected") {
         "40P01"
     } else if says("could not serialize access") {
         "40001"
+    } else if message.contains(" violates ") {
+        "23000"
     } else {
         ""
     };
@@ -240,11 +321,30 @@ pub fn number(value: i64) -> ParameterValue {
 
 #[cfg(test)]
 mod tests {
-    use super::{DatabaseError, classify_text};
+    use std::time::Duration;
+
+    use super::{DatabaseError, TIME_LIMITS, address, classify_text, is_outage};
 
     /// As Spin 3.6 and 4.0 put it.
     fn answered(answer: &str) -> String {
         format!("db error\n\nCaused by:\n    {answer}\n\nStack backtrace:\n   0: <unknown>")
+    }
+
+    #[test]
+    fn an_address_has_a_name_and_limits_that_the_operators_settings_override() {
+        assert_eq!(
+            address("postgres://u:p%3F@h:5432/todo", "task-api"),
+            format!("postgres://u:p%3F@h:5432/todo?application_name=task-api&{TIME_LIMITS}")
+        );
+        let config = |url: &str| -> tokio_postgres::Config { address(url, "x").parse().unwrap() };
+        let ours = config("postgres://u:p@h/todo?sslmode=disable");
+        assert_eq!(ours.get_application_name(), Some("x"));
+        assert_eq!(ours.get_connect_timeout(), Some(&Duration::from_secs(3)));
+        assert_eq!(ours.get_tcp_user_timeout(), Some(&Duration::from_secs(10)));
+        assert_eq!(ours.get_keepalives_idle(), Duration::from_secs(15));
+        let theirs = config("postgres://u:p@h/todo?connect_timeout=7&application_name=y");
+        assert_eq!(theirs.get_application_name(), Some("y"));
+        assert_eq!(theirs.get_connect_timeout(), Some(&Duration::from_secs(7)));
     }
 
     #[test]
@@ -256,6 +356,10 @@ mod tests {
                 "40001",
             ),
             ("ERROR: division by zero", ""),
+            (
+                "ERROR: duplicate key value violates unique constraint \"tasks_pkey\"",
+                "23000",
+            ),
         ] {
             match classify_text(&answered(answer)) {
                 DatabaseError::Refused { code, message } => {
@@ -268,6 +372,15 @@ mod tests {
         for reason in [
             answered("FATAL: terminating connection due to administrator command"),
             answered("ERROR: canceling statement due to user request"),
+            answered("ERROR: canceling statement due to lock timeout"),
+            answered("ERROR: cannot execute INSERT in a read-only transaction"),
+            answered("ERROR: cannot execute nextval() in a read-only transaction"),
+            answered("ERROR: cannot assign TransactionIds during recovery"),
+            answered(
+                "ERROR: could not extend file \"base/5/16397\": No space left on device\n    HINT: Check free disk space.",
+            ),
+            answered("ERROR: could not fsync file \"base/5/16397\": Input/output error"),
+            answered("ERROR: out of shared memory"),
             "connection closed\n\nStack backtrace:\n   0: <unknown>".to_owned(),
             "error communicating with the server\n\nCaused by:\n    Broken pipe (os error 32)"
                 .to_owned(),
@@ -277,6 +390,42 @@ mod tests {
                 DatabaseError::Unavailable(told) => assert!(!told.contains("backtrace"), "{told}"),
                 other => panic!("{reason}: {other}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_database_that_cannot_write_is_an_outage() {
+        for code in [
+            "25006", "55P03", "58030", "53100", "53200", "57P03", "08006",
+        ] {
+            assert!(is_outage(code), "{code}");
+        }
+        for code in ["", "22012", "23505", "25001", "40P01", "42883", "55000"] {
+            assert!(!is_outage(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn patience_is_for_all_that_may_pass() {
+        let refused = |code: &str| DatabaseError::Refused {
+            code: code.to_owned(),
+            message: String::new(),
+        };
+        // An unknown function may come with a migration; an unknown refusal may be an outage.
+        for error in [
+            refused(""),
+            refused("42883"),
+            refused("40P01"),
+            DatabaseError::Unavailable(String::new()),
+        ] {
+            assert!(error.may_pass(), "{error}");
+        }
+        for error in [
+            refused("23000"),
+            refused("22P02"),
+            DatabaseError::UnexpectedAnswer(String::new()),
+        ] {
+            assert!(!error.may_pass(), "{error}");
         }
     }
 

@@ -33,7 +33,7 @@ impl Delivery {
         }
     }
 
-    /// Answers the sidecar, then writes the line that tells how the delivery went; `fields` say what it was.
+    /// Answers the sidecar, then logs the line that tells how the delivery went; `fields` say what it was.
     pub async fn send(
         &self,
         out: ResponseOutparam,
@@ -43,7 +43,7 @@ impl Delivery {
     ) {
         self.response().send(out).await;
         let (level, outcome, reason) = match self {
-            Self::Done => (Level::Info, "done", None),
+            Self::Done => (Level::Debug, "done", None),
             Self::Drop(reason) => (Level::Warn, "dropped", Some(reason)),
             Self::Retry(reason) => (Level::Warn, "retried", Some(reason)),
         };

@@ -1,14 +1,28 @@
 //! Requests that arrive and the responses to them.
 
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::task::Poll;
+use std::time::{Duration, Instant};
+
 use futures::TryStreamExt;
 use percent_encoding::percent_decode_str;
+use spin_executor::{CancelOnDropToken, push_waker_and_get_token};
 use spin_sdk::http::{Fields, IncomingRequest, Method, OutgoingResponse, ResponseOutparam};
+
+use wasi::clocks::monotonic_clock;
 
 use crate::problem::Problem;
 use crate::trace_context::traceparent;
 
 /// The largest body of a client or of an event, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
+
+/// How long a body may take to arrive. The host has no limit, and no more than so many places for requests.
+pub const BODY_TIME: Duration = Duration::from_secs(10);
+
+/// How long a client may take to take its answer.
+const SEND_TIME: Duration = Duration::from_secs(10);
 
 /// A request whose body is not yet read.
 pub struct Request {
@@ -87,12 +101,13 @@ impl Request {
         traceparent(&value).map(str::to_owned)
     }
 
-    /// Reads the body as a stream, up to `limit` bytes.
+    /// Reads the body as a stream, up to `limit` bytes and for up to [`BODY_TIME`].
     ///
     /// # Errors
     ///
-    /// 413 as soon as more arrives or is announced, 400 when the client breaks off.
+    /// 413 as soon as more arrives or is announced, 408 when the time is over, 400 when the client breaks off.
     pub async fn body(self, limit: usize) -> Result<Vec<u8>, Problem> {
+        let deadline = Instant::now() + BODY_TIME;
         let too_large = || Problem::content_too_large(limit);
         let announced = self
             .header("content-length")
@@ -104,16 +119,40 @@ impl Request {
         let mut body = Vec::new();
         let mut stream = Box::pin(self.incoming.into_body_stream());
         loop {
-            match stream.try_next().await {
-                Ok(Some(chunk)) => body.extend(chunk),
-                Ok(None) => return Ok(body),
-                Err(_) => return Err(Problem::bad_request("The body ended early.")),
+            match within(deadline, stream.try_next()).await {
+                None => return Err(Problem::request_timeout(BODY_TIME)),
+                Some(Ok(Some(chunk))) => body.extend(chunk),
+                Some(Ok(None)) => return Ok(body),
+                Some(Err(_)) => return Err(Problem::bad_request("The body ended early.")),
             }
             if body.len() > limit {
                 return Err(too_large());
             }
         }
     }
+}
+
+/// What a future gives, if it does so before `deadline`.
+async fn within<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
+    let mut future = pin!(future);
+    let mut timer = None;
+    let outcome = poll_fn(|context| {
+        if let Poll::Ready(output) = future.as_mut().poll(context) {
+            return Poll::Ready(Some(output));
+        }
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Poll::Ready(None);
+        }
+        let nanoseconds = u64::try_from(left.as_nanos()).unwrap_or(u64::MAX);
+        let clock = monotonic_clock::subscribe_duration(nanoseconds);
+        let token = push_waker_and_get_token(clock, context.waker().clone());
+        timer = Some(CancelOnDropToken::from(token));
+        Poll::Pending
+    })
+    .await;
+    drop(timer);
+    outcome
 }
 
 /// The name of a method, for logs.
@@ -175,7 +214,8 @@ impl Response {
         &self.body
     }
 
-    /// Sends the response. When this returns the client has it, or is gone; the caller may go on working.
+    /// Sends the response. When this returns the client has it, or is gone, or has not taken it within 10 s; the caller
+    /// may go on working.
     pub async fn send(self, out: ResponseOutparam) {
         let length = (
             "content-length".to_owned(),
@@ -193,7 +233,8 @@ impl Response {
         let fields = Fields::from_list(&headers).unwrap_or_else(|_| Fields::new());
         let response = OutgoingResponse::new(fields);
         let _ = response.set_status_code(self.status);
+        let sending = out.set_with_body(response, self.body.into_bytes());
         // An error means that the client is gone.
-        let _ = out.set_with_body(response, self.body.into_bytes()).await;
+        let _ = within(Instant::now() + SEND_TIME, sending).await;
     }
 }

@@ -1,16 +1,27 @@
 //! Structured logs: one JSON object a line on standard output.
 //!
 //! Secrets, tokens, bodies and header values are never logged; ids are.
+//!
+//! Lines are written all at once when the instance has done its work: a write costs the host more than a small request
+//! does. One at `error` is written when it is told, with those before it, so that no end of the instance loses it.
 
 use std::io::Write;
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::timestamp::Timestamp;
 use serde_json::{Value, json};
 
+use crate::configuration;
+
+/// What is not written yet.
+static LINES: Mutex<String> = Mutex::new(String::new());
+
 /// How much attention a line asks for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Level {
+    /// A request, a delivery or an event where all is well: written where the variable `log_level` is `debug`.
+    Debug,
     /// Part of normal work.
     Info,
     /// Unusual, dealt with by the service itself.
@@ -19,21 +30,79 @@ pub enum Level {
     Error,
 }
 
-/// Writes a line with `fields`, an object, to which the time, the level and the component are added.
+/// Writes what is logged until it is dropped.
+pub struct Lines(());
+
+/// To be held by the entry of a component for as long as it works.
+#[must_use]
+pub fn collect() -> Lines {
+    Lines(())
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        write();
+    }
+}
+
+fn write() {
+    let lines = std::mem::take(&mut *LINES.lock().unwrap_or_else(PoisonError::into_inner));
+    if !lines.is_empty() {
+        // A log that cannot be written must not stop the work it tells of.
+        let _ = std::io::stdout().write_all(lines.as_bytes());
+    }
+}
+
+/// Whether lines at `debug` are wanted.
+fn is_verbose() -> bool {
+    static VERBOSE: OnceLock<bool> = OnceLock::new();
+    *VERBOSE.get_or_init(|| configuration::text("log_level").is_ok_and(|level| level == "debug"))
+}
+
+/// Logs a line with `fields`, an object, to which the time, the level and the component are added.
 pub fn line(level: Level, component: &str, message: &str, mut fields: Value) {
+    if level == Level::Debug && !is_verbose() {
+        return;
+    }
     fields["timestamp"] = json!(now().map(|now| now.to_string()));
     fields["level"] = json!(match level {
+        Level::Debug => "debug",
         Level::Info => "info",
         Level::Warn => "warn",
         Level::Error => "error",
     });
     fields["component"] = json!(component);
     fields["message"] = json!(message);
-    // A log that cannot be written must not stop the work it tells of.
-    let _ = writeln!(std::io::stdout(), "{fields}");
+    let mut lines = LINES.lock().unwrap_or_else(PoisonError::into_inner);
+    lines.push_str(&fields.to_string());
+    lines.push('\n');
+    drop(lines);
+    if level == Level::Error {
+        write();
+    }
 }
 
 fn now() -> Option<Timestamp> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     Timestamp::from_unix_micros(i64::try_from(since_epoch.as_micros()).ok()?).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_wait_for_the_end_of_the_work() {
+        let waiting = || LINES.lock().unwrap().lines().count();
+        let lines = collect();
+        line(Level::Info, "test", "one", json!({}));
+        line(Level::Warn, "test", "two", json!({}));
+        assert_eq!(waiting(), 2);
+        line(Level::Error, "test", "at once", json!({}));
+        assert_eq!(waiting(), 0);
+        line(Level::Info, "test", "three", json!({}));
+        assert_eq!(waiting(), 1);
+        drop(lines);
+        assert_eq!(waiting(), 0);
+    }
 }

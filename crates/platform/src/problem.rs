@@ -1,6 +1,7 @@
 //! Errors as clients see them: problem details (RFC 9457).
 
 use std::borrow::Cow;
+use std::time::Duration;
 
 use domain::violation::{Location, Violation};
 use serde_json::{Value, json};
@@ -44,6 +45,7 @@ static UNAUTHENTICATED: Kind = Kind::new(401, "unauthenticated", "Unauthenticate
 static FORBIDDEN: Kind = Kind::new(403, "forbidden", "Forbidden");
 static NOT_FOUND: Kind = Kind::new(404, "not-found", "Not found");
 static METHOD_NOT_ALLOWED: Kind = Kind::new(405, "method-not-allowed", "Method not allowed");
+static REQUEST_TIMEOUT: Kind = Kind::new(408, "request-timeout", "Request timeout");
 static PRECONDITION_FAILED: Kind = Kind::new(412, "precondition-failed", "Precondition failed");
 static CONTENT_TOO_LARGE: Kind = Kind::new(413, "content-too-large", "Content too large");
 static INVALID: Kind = Kind::new(422, "invalid", "Invalid request");
@@ -100,6 +102,12 @@ impl Problem {
         let mut problem = Self::new(&METHOD_NOT_ALLOWED, detail);
         problem.header = Some(("allow", allowed));
         problem
+    }
+
+    /// 408: the body took too long.
+    pub fn request_timeout(limit: Duration) -> Self {
+        let detail = format!("The body did not arrive within {} s.", limit.as_secs());
+        Self::new(&REQUEST_TIMEOUT, detail)
     }
 
     /// 412: the task is not at the version that `If-Match` names.

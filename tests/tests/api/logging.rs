@@ -1,6 +1,8 @@
-//! One JSON line for each request and each delivery, with who, what and how long.
+//! One JSON line for each request and each delivery, with who, what and how long; of what went well where it is asked for.
 
 use e2e::logs::{line_of, lines_of};
+use e2e::replica::Replica;
+use e2e::shared_stack;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
@@ -15,7 +17,7 @@ fn each_request_has_a_line() {
     assert!(text(&line, "timestamp").ends_with('Z'));
     assert!(line["duration_ms"].is_u64(), "{line}");
     for (field, value) in [
-        ("level", json!("info")),
+        ("level", json!("debug")),
         ("component", json!("task-api")),
         ("method", json!("POST")),
         ("route", json!("/api/{user_id}/tasks")),
@@ -32,6 +34,25 @@ fn each_request_has_a_line() {
     assert_eq!(line["outcome"], "refused", "{line}");
     assert_eq!(line["task_id"], task["id"], "{line}");
     assert_eq!(line["route"], "/api/{user_id}/tasks/{task_id}", "{line}");
+}
+
+/// By default what went well, or was the client's fault, leaves no line.
+#[test]
+fn without_debug_only_what_matters_has_a_line() {
+    let stack = shared_stack();
+    let replica = Replica::with(stack, &[("log_level", "info"), ("jwt_secret", "too short")]);
+    let todo = Todo::someone_on(replica.endpoints());
+    let unknown = todo.call("GET", "/unknown").send();
+    let fault = todo.call("GET", todo.tasks_path()).send();
+    fault.clone().problem(500, "internal");
+    let line = line_of(todo.stack(), "task-api", &fault.trace);
+    assert_eq!(line["level"], "error", "{line}");
+    // The line of the earlier request would be there by now.
+    let lines = lines_of(todo.stack(), "task-api", &unknown.trace);
+    assert!(
+        unknown.status == 404 && lines.is_empty(),
+        "{unknown:?} {lines:?}"
+    );
 }
 
 #[test]

@@ -1,5 +1,7 @@
 //! Bodies that are not what they should be: a clear 4xx, nothing changed, nothing of them in the logs.
 
+use std::time::{Duration, Instant};
+
 use e2e::logs;
 use e2e::raw_http::Connection;
 use e2e::todo::{Todo, text};
@@ -253,6 +255,21 @@ fn a_body_without_a_length_is_counted_as_it_comes() {
             .chunk(&padded(3_000_000))
             .answer()
             .problem(413, "content-too-large");
+    });
+}
+
+#[test]
+fn a_body_that_does_not_come_holds_its_place_for_ten_seconds() {
+    let todo = Todo::someone();
+    let authorization = format!("Bearer {}", todo.token());
+    let path = todo.tasks_path();
+    let headers = head(&authorization, ("content-length", "100"));
+    unchanged(&todo, || {
+        let began = Instant::now();
+        let connection = Connection::to(todo.stack()).head("POST", path.as_bytes(), &headers);
+        let answer = connection.bytes(b"{\"title\"").answer();
+        answer.problem(408, "request-timeout");
+        assert!(began.elapsed() >= Duration::from_secs(9), "{began:?}");
     });
 }
 

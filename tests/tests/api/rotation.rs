@@ -32,6 +32,22 @@ fn clients_with_an_old_or_a_new_token_are_served() {
     with_key("a-key-that-was-never-the-service's-own").problem(401, "unauthenticated");
 }
 
+/// A bad token is its sender's fault, not the service's.
+#[test]
+fn a_former_key_that_is_too_short_vouches_for_nobody() {
+    let replica = Replica::with(shared_stack(), &[("jwt_secret_previous", "short")]);
+    let todo = Todo::someone_on(replica.endpoints());
+    todo.list("").expect(200);
+    let claims = json!({"sub": todo.user(), "exp": seconds_from_now(60)});
+    for key in ["short", NEW_KEY] {
+        let token = format!("Bearer {}", signed(Algorithm::HS256, &claims, key));
+        let call = todo.call("GET", todo.tasks_path());
+        call.authorization(Some(&token))
+            .send()
+            .problem(401, "unauthenticated");
+    }
+}
+
 #[test]
 fn a_sidecar_with_an_old_or_a_new_token_is_heard() {
     let stack = shared_stack();

@@ -41,6 +41,18 @@ fn it_is_what_the_completed_one_was() {
     assert_eq!(original["completed"], true);
 }
 
+/// Nobody's fault: it is no dead letter, and the relay does not wait for it to be handled.
+#[test]
+fn a_series_ends_with_the_calendar() {
+    let todo = Todo::someone();
+    let task = recurring(&todo, "daily", "9998-12-31T12:00:00Z", "UTC");
+    todo.complete(text(&task, "id")).task(200);
+    quiet(&todo, Limit::DELIVERY);
+    assert_eq!(series(&todo, text(&task, "series_id")).len(), 1);
+    let dead = "SELECT count(*) FROM dead_letters WHERE user_id = $1";
+    assert_eq!(todo.database().json(dead, &[todo.user()]), json!(0));
+}
+
 /// What the event says counts: a change after the completion is none of the next instance's business.
 #[test]
 fn a_task_renamed_after_its_completion_passes_its_old_name_on() {

@@ -9,6 +9,7 @@ mod database_outage;
 mod gauges;
 mod killed_under_load;
 mod own_stack;
+mod read_only;
 mod sidecar_gone;
 mod stalled_holder;
 mod traces;

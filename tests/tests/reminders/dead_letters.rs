@@ -172,6 +172,57 @@ fn delivered_again_it_is_counted_and_alerts_no_more() {
     assert_eq!(alerts(&todo, &other).len(), 1);
 }
 
+/// Offsets begin anew when a topic is made anew.
+#[test]
+fn another_record_at_a_used_position_is_another_dead_letter() {
+    let todo = Todo::someone();
+    let topic = format!("topic-{}", Uuid::now_v7());
+    given_up(&todo, &topic, 7, b"first").expect(200);
+    let first = letter(&todo, &topic, 0, 7, 1);
+    resolve(&todo, &first);
+    given_up(&todo, &topic, 7, b"second").expect(200);
+    let kept = todo.database().json(
+        "SELECT jsonb_agg(jsonb_build_array(convert_from(payload, 'UTF8'), status, deliveries) ORDER BY id)
+        FROM dead_letters WHERE topic = $1",
+        &[&topic],
+    );
+    assert_eq!(
+        kept,
+        json!([["first", "discarded", 1], ["second", "open", 1]])
+    );
+}
+
+/// Marks a dead letter as dealt with.
+fn resolve(todo: &Todo, letter: &Value) {
+    let discarded = todo.database().client().execute(
+        "UPDATE dead_letters SET status = 'discarded', resolved_at = now() WHERE id::text = $1",
+        &[&text(letter, "id")],
+    );
+    assert_eq!(discarded.ok(), Some(1));
+}
+
+#[test]
+fn one_that_returns_after_it_was_dealt_with_is_open_again_and_alerts() {
+    let todo = Todo::someone();
+    let topic = format!("topic-{}", Uuid::now_v7());
+    given_up(&todo, &topic, 7, b"again").expect(200);
+    let kept = letter(&todo, &topic, 0, 7, 1);
+    resolve(&todo, &kept);
+    given_up(&todo, &topic, 7, b"again").expect(200);
+    let back = letter(&todo, &topic, 0, 7, 2);
+    assert_eq!(
+        (&back["id"], &back["status"]),
+        (&kept["id"], &json!("open"))
+    );
+    assert_eq!(back["resolved_at"], Value::Null);
+    until("a second alert", Limit::SOON, || {
+        match alerts(&todo, &kept).len() {
+            2 => Ok(()),
+            count => Err(count),
+        }
+    });
+}
+
 #[test]
 fn any_bytes_are_kept_as_they_are() {
     let todo = Todo::someone();

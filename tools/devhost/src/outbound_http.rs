@@ -19,8 +19,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, timeout};
 use tower_service::Service;
-use wasmtime_wasi_http::bindings::http::types::ErrorCode as Error;
 use wasmtime_wasi_http::bindings::http::types::DnsErrorPayload;
+use wasmtime_wasi_http::bindings::http::types::ErrorCode as Error;
 use wasmtime_wasi_http::body::HyperOutgoingBody as WasiBody;
 use wasmtime_wasi_http::types::{
     HostFutureIncomingResponse, IncomingResponse, OutgoingRequestConfig,
@@ -97,10 +97,7 @@ async fn send(
         let answer = server.answer_component_call(callee, request).await;
         return answer.map_err(|error| Error::InternalError(Some(format!("{error:#}"))));
     }
-    let response = CONNECT_TIMEOUT.scope(
-        options.connect_timeout,
-        server.http.0.request(request),
-    );
+    let response = CONNECT_TIMEOUT.scope(options.connect_timeout, server.http.0.request(request));
     let response = timeout(options.first_byte_timeout, response)
         .await
         .map_err(|_| Error::ConnectionReadTimeout)?;

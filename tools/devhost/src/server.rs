@@ -115,8 +115,9 @@ impl Server {
         request: Request<Incoming>,
         client: SocketAddr,
     ) -> Result<Response<WasiBody>> {
-        let mut request = request
-            .map(|body| TimedBody::new(body.map_err(hyper_request_error), DEFAULT_TIMEOUT).boxed_unsync());
+        let mut request = request.map(|body| {
+            TimedBody::new(body.map_err(hyper_request_error), DEFAULT_TIMEOUT).boxed_unsync()
+        });
         let host = request
             .headers()
             .get(HOST)

@@ -120,7 +120,14 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
         programs = programs.with_kafka(&report)?;
     }
     // Before the stack starts, so that it does not idle while the tests compile.
-    let mut compile = cargo.command(["test", "--package", "e2e", "--package", "conformance", "--no-run"]);
+    let mut compile = cargo.command([
+        "test",
+        "--package",
+        "e2e",
+        "--package",
+        "conformance",
+        "--no-run",
+    ]);
     Cargo::quieten(&mut compile);
     process::run(compile)?;
     let guests = build_guests(cargo, &report)?;
@@ -129,6 +136,7 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     for (number, suite) in suites(arguments).iter().enumerate() {
         let mut options = StackOptions::new(programs.clone())
             .state_dir(&workspace::state_dir().join("test"))
+            .variable("log_level", "debug")
             .report(report);
         if let Some(url) = &database_url {
             options = options.postgres(url);

@@ -51,12 +51,12 @@ impl StackOptions {
     }
 
     /// A further stack beside a running one, for a test: the same programs, Postgres server and kind
-    /// of broker, but a database, broker and everything else of its own.
+    /// of broker, but a database, broker and everything else of its own. It logs each request.
     #[must_use]
     pub fn beside(endpoints: &Endpoints) -> Self {
         let mut options = Self::new(endpoints.programs.clone()).postgres(&endpoints.postgres_url);
         options.apache_kafka = endpoints.kafka_secrets.is_some();
-        options
+        options.variable("log_level", "debug")
     }
 
     /// Uses a server by the address of one of its databases; one more is created in it for the

@@ -7,6 +7,7 @@ use xtask::endpoints::{DEAD_LETTERS_TOPIC, REMINDERS_TOPIC, TASKS_TOPIC};
 
 use crate::layer::{Layer, Object, scalar, text};
 use crate::settings::default;
+use crate::settings::pools;
 
 fn set<const N: usize>(names: [&str; N]) -> BTreeSet<String> {
     names.map(str::to_owned).into()
@@ -159,7 +160,7 @@ fn the_scaler_asks_about_all_groups_what_its_user_may_know() {
                 .beside("postgres")
                 .find("Pooler", "todo-events-db-pooler");
             let connections = pooler.number("/spec/pgbouncer/parameters/max_client_conn");
-            let most = 64 * scaled.number("/spec/maxReplicaCount");
+            let most = 64 * pools() * scaled.number("/spec/maxReplicaCount");
             assert!(
                 most <= connections,
                 "{}: {most} connections of Spin",

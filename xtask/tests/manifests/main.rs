@@ -3,6 +3,7 @@
 mod dapr;
 mod kafka;
 mod layer;
+mod migrations;
 mod network;
 mod routes;
 mod secrets;

@@ -132,7 +132,11 @@ fn each_check_of_the_app_lists_its_headers() {
         let spin_app = app.find("SpinApp", "todo-events");
         for check in ["liveness", "readiness"] {
             let headers = spin_app.at(&format!("/spec/checks/{check}/httpGet/httpHeaders"));
-            assert!(headers.is_array(), "{}: {check}: {headers}", spin_app.place());
+            assert!(
+                headers.is_array(),
+                "{}: {check}: {headers}",
+                spin_app.place()
+            );
         }
     }
 }

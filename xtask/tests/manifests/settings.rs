@@ -31,6 +31,56 @@ pub fn default(variable: &str) -> String {
     }
 }
 
+/// The pools of connections that one process has: of each component that connects to the database, and of the probes.
+pub fn pools() -> u64 {
+    let manifest = manifest();
+    let components = manifest["component"].as_table().cloned();
+    let mut pools = 1;
+    for (id, component) in components.into_iter().flatten() {
+        let variable = |name: &str| {
+            component["variables"]
+                .get(name)
+                .and_then(toml::Value::as_str)
+        };
+        if variable("database_url").is_some() {
+            // Two components of one name would share a pool.
+            assert_eq!(variable("application_name"), Some(id.as_str()));
+            pools += 1;
+        }
+    }
+    pools
+}
+
+#[test]
+fn no_statement_lasts_on_kubernetes_either() {
+    for layer in Layer::named("postgres") {
+        let cluster = layer.find("Cluster", "todo-events-db");
+        let owner = cluster.text("/spec/bootstrap/initdb/owner");
+        let statements = cluster
+            .list("/spec/bootstrap/initdb/postInitApplicationSQL")
+            .iter();
+        let statements: Vec<String> = statements.map(scalar).collect();
+        let document = text("docs/operations.md");
+        for (setting, value) in xtask::stack::DATABASE_SETTINGS {
+            let value = if value == "0" {
+                value.to_owned()
+            } else {
+                format!("'{value}'")
+            };
+            let statement = format!("ALTER ROLE {owner} SET {setting} = {value}");
+            assert!(
+                statements.contains(&statement),
+                "{}: {statement}",
+                cluster.place()
+            );
+            assert!(
+                document.contains(&statement),
+                "docs/operations.md: {statement}"
+            );
+        }
+    }
+}
+
 #[test]
 fn the_app_is_given_variables_that_it_knows_and_all_that_it_needs() {
     let known = variables();

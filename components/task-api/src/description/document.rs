@@ -98,6 +98,7 @@ fn describe(route: &Route, id: String, described: Described) -> Value {
         problems.push("NotFound");
     }
     if described.body.is_some() {
+        problems.push("RequestTimeout");
         problems.push("ContentTooLarge");
     }
     let mut members = Map::new();

@@ -172,3 +172,10 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn of_many_unknown_members_some_are_told() {
+    let members: Map<String, Value> = (0..9000).map(|n| (format!("m{n}"), json!(1))).collect();
+    let violations = parse_task_patch(Value::Object(members), |_| true).unwrap_err();
+    assert_eq!(violations.len(), MOST_VIOLATIONS);
+}

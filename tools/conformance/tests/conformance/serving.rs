@@ -215,7 +215,9 @@ fn sigterm_ends_the_host_at_once_and_cuts_off_what_runs() {
     let log = host.log_path("front_stdout.txt");
     let mut client = host.raw("GET /front/late?cut HTTP/1.1\r\nHost: h\r\n\r\n");
     eventually("the instance begins", || {
-        std::fs::read_to_string(&log).unwrap().contains("begun: cut")
+        std::fs::read_to_string(&log)
+            .unwrap()
+            .contains("begun: cut")
     });
     let folder = host.stop();
     let mut answer = Vec::new();

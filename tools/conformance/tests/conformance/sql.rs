@@ -103,7 +103,8 @@ fn what_a_statement_leaves_open_leaks_into_the_next() {
 #[ignore = "needs components and a database: cargo xtask test"]
 fn a_query_without_rows_is_not_to_be_relied_on() {
     let host = Host::with_database("");
-    let request = "GET /front/sql?SELECT+7+WHERE+false HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let request =
+        "GET /front/sql?SELECT+7+WHERE+false HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
     match Kind::of_host() {
         Kind::Devhost => {
             let answer = host.raw_answer(request);
@@ -121,7 +122,10 @@ fn each_address_has_connections_of_its_own() {
     let host = Host::with_database("");
     let pids = host.get("/front/sql-two-pools").body;
     let (one, other) = pids.split_once(' ').unwrap();
-    assert!(one.starts_with("[[DbValue::Int32(") && one != other, "{pids}");
+    assert!(
+        one.starts_with("[[DbValue::Int32(") && one != other,
+        "{pids}"
+    );
     let again = host.get("/front/sql-two-pools").body;
     assert_eq!(again, pids, "both are kept");
 }

@@ -1,7 +1,7 @@
 //! The problems that clients are told of, as the service writes them.
 
 use domain::violation::Violation;
-use platform::http::{BODY_LIMIT, Response};
+use platform::http::{BODY_LIMIT, BODY_TIME, Response};
 use platform::problem::Problem;
 use serde_json::{Map, Value, json};
 
@@ -33,6 +33,11 @@ fn named() -> Vec<(&'static str, &'static str, Vec<Problem>)> {
             "MethodNotAllowed",
             "The path has other methods. For methods that this document does not have.",
             vec![Problem::method_not_allowed("GET, POST")],
+        ),
+        (
+            "RequestTimeout",
+            "The body did not arrive within 10 s.",
+            vec![Problem::request_timeout(BODY_TIME)],
         ),
         (
             "PreconditionFailed",
