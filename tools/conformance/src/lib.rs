@@ -4,7 +4,7 @@
 //! differ a test says what each does ([`Kind`]).
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpStream;
+use std::net::{TcpListener, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -12,6 +12,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 const DEADLINE: Duration = Duration::from_secs(60);
+const REFUSAL_LIMIT: Duration = Duration::from_secs(20);
 
 /// What serves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -111,6 +112,10 @@ fn program() -> PathBuf {
 
 fn command(manifest: &str, arguments: &[&str]) -> (Command, TempDir) {
     let folder = tempfile::tempdir().unwrap();
+    // A free port, and not 0: Spin calls itself at the address it was told.
+    let free = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = free.local_addr().unwrap().to_string();
+    drop(free);
     std::fs::write(folder.path().join("spin.toml"), manifest).unwrap();
     let mut command = Command::new(program());
     command
@@ -120,7 +125,7 @@ fn command(manifest: &str, arguments: &[&str]) -> (Command, TempDir) {
             "--from",
             "spin.toml",
             "--listen",
-            "127.0.0.1:0",
+            &address,
             "--state-dir",
             "state",
         ])
@@ -133,7 +138,16 @@ fn command(manifest: &str, arguments: &[&str]) -> (Command, TempDir) {
 /// What the host says about a manifest that it does not serve.
 pub fn refusal(manifest: &str, arguments: &[&str]) -> String {
     let (mut command, _folder) = command(manifest, arguments);
-    let output = command.output().unwrap();
+    let mut child = command.spawn().unwrap();
+    let start = Instant::now();
+    while child.try_wait().unwrap().is_none() {
+        if start.elapsed() > REFUSAL_LIMIT {
+            let _already_ended = child.kill();
+            panic!("it is served: {manifest}");
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let output = child.wait_with_output().unwrap();
     assert!(!output.status.success());
     String::from_utf8(output.stderr).unwrap()
 }
@@ -225,7 +239,8 @@ impl Host {
 
     /// What a component has printed so far.
     pub fn log(&self, name: &str) -> String {
-        std::fs::read_to_string(self.log_path(name)).unwrap()
+        // Spin makes the file when there is something to write.
+        std::fs::read_to_string(self.log_path(name)).unwrap_or_default()
     }
 
     /// The file for what a component prints.

@@ -267,7 +267,7 @@ struct Denied;
 fn link_denied(linker: &mut Linker<Instance>, component: &Wasm) -> Result<()> {
     let engine = linker.engine().clone();
     for (interface, import) in component.component_type().imports(&engine) {
-        let ComponentItem::ComponentInstance(exports) = import.ty else {
+        let ComponentItem::ComponentInstance(exports) = import else {
             continue;
         };
         if !interface.starts_with(DENIED_PACKAGE) {
@@ -278,7 +278,7 @@ fn link_denied(linker: &mut Linker<Instance>, component: &Wasm) -> Result<()> {
             let message = format!(
                 "a dependency called {interface}#{name}, which its permissions do not include"
             );
-            match export.ty {
+            match export {
                 ComponentItem::ComponentFunc(_) => {
                     instance.func_new(name, move |_, _, _, _| {
                         Err(wasmtime::Error::msg(message.clone()))

@@ -22,6 +22,7 @@ use tower_service::Service;
 use wasmtime_wasi_http::bindings::http::types::DnsErrorPayload;
 use wasmtime_wasi_http::bindings::http::types::ErrorCode as Error;
 use wasmtime_wasi_http::body::HyperOutgoingBody as WasiBody;
+use wasmtime_wasi_http::hyper_response_error;
 use wasmtime_wasi_http::types::{
     HostFutureIncomingResponse, IncomingResponse, OutgoingRequestConfig,
 };

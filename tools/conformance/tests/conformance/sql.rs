@@ -36,7 +36,7 @@ fn errors_tell_what_the_database_said() {
     // What goes wrong after a statement has begun to run is told as text, without its code.
     let running = sql("SELECT 1/x FROM generate_series(0, 0) AS x");
     assert!(
-        running.starts_with("QueryFailed(QueryError::Text") && running.contains("division by zero"),
+        running.contains("QueryFailed(QueryError::Text") && running.contains("division by zero"),
         "{running}"
     );
     // Whatever the database refuses, the connection stays usable.
@@ -103,16 +103,15 @@ fn what_a_statement_leaves_open_leaks_into_the_next() {
 #[ignore = "needs components and a database: cargo xtask test"]
 fn a_query_without_rows_is_not_to_be_relied_on() {
     let host = Host::with_database("");
-    let request =
-        "GET /front/sql?SELECT+7+WHERE+false HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    let path = "/front/sql?SELECT+7+WHERE+false";
     match Kind::of_host() {
         Kind::Devhost => {
-            let answer = host.raw_answer(request);
+            let answer = host.get(path).body;
             assert!(answer.contains("a query without rows"), "{answer}");
         }
-        Kind::Spin3 => assert!(host.raw_answer(request).ends_with("[]")),
+        Kind::Spin3 => assert_eq!(host.get(path).body, "[]"),
         // It waits for ever.
-        Kind::Spin4 => host.stays_silent(request),
+        Kind::Spin4 => host.stays_silent(&format!("GET {path} HTTP/1.1\r\nHost: h\r\n\r\n")),
     }
 }
 
