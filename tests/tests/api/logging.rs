@@ -40,13 +40,19 @@ fn each_request_has_a_line() {
 #[test]
 fn without_debug_only_what_matters_has_a_line() {
     let stack = shared_stack();
-    let replica = Replica::with(stack, &[("log_level", "info"), ("jwt_secret", "too short")]);
+    let replica = Replica::with(
+        stack,
+        &[
+            ("log_level", "info"),
+            ("database_url", "postgres://nobody@127.0.0.1:1/nowhere"),
+        ],
+    );
     let todo = Todo::someone_on(replica.endpoints());
     let unknown = todo.call("GET", "/unknown").send();
     let fault = todo.call("GET", todo.tasks_path()).send();
-    fault.clone().problem(500, "internal");
+    fault.clone().problem(503, "unavailable");
     let line = line_of(todo.stack(), "task-api", &fault.trace);
-    assert_eq!(line["level"], "error", "{line}");
+    assert_eq!(line["level"], "warn", "{line}");
     // The line of the earlier request would be there by now.
     let lines = lines_of(todo.stack(), "task-api", &unknown.trace);
     assert!(

@@ -184,7 +184,7 @@ fn tests_on(
             .env("DATABASE_URL", &stack.endpoints().database_url);
         process::run(conformance)?;
     }
-    let mut tests = cargo.command(["test", "--package", "e2e"]);
+    let mut tests = cargo.command(["test", "--package", "e2e", "--no-fail-fast"]);
     if let Some(only) = only {
         tests.args(["--test", only]);
     }
