@@ -15,8 +15,8 @@ use xtask::stack::Stack;
 
 use crate::own_stack::{OwnStack, done};
 
-/// What a request may take that waits for nothing but the database; a call to the sidecar waits up to 6 s.
-const PROMPT: Duration = Duration::from_secs(2);
+/// What a request may take that waits for nothing but the database; a call to the sidecar waits up to 1.5 s.
+const PROMPT: Duration = Duration::from_millis(1400);
 
 #[test]
 fn stopped_it_fails_and_slows_nobody_and_gets_every_event_later() {

@@ -318,10 +318,10 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
     let todo = Todo::someone_on(stack.endpoints());
     let name = todo.user().replace('-', "_");
     let mut database = todo.database();
-    // Postgres refuses the reminders of this user.
+    // Postgres refuses the reminders of this user, in words that make no handler wait for better times.
     let broken = database.client().batch_execute(&format!(
         "CREATE FUNCTION refuse_{name}() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN RAISE EXCEPTION 'refused by a test'; END $$;
+            $$ BEGIN RAISE EXCEPTION 'the row violates a test'; END $$;
         CREATE TRIGGER refuse_{name} BEFORE INSERT ON reminders FOR EACH ROW
             WHEN (NEW.user_id = '{user}') EXECUTE FUNCTION refuse_{name}()",
         user = todo.user()

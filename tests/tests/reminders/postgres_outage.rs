@@ -120,8 +120,16 @@ fn twenty_seconds_without_it_lose_nothing_and_give_nothing_up() {
         }
         let followed = followed(todo);
         for task in &told.completed {
-            let expected = json!({"tasks": 2, "reminders": ["cancelled", "scheduled"]});
-            assert_eq!(followed[text(task, "series_id")], expected, "{task}");
+            // A task that was completed before its reminder was handled needs none.
+            let [cancelled, none] = [
+                json!({"tasks": 2, "reminders": ["cancelled", "scheduled"]}),
+                json!({"tasks": 2, "reminders": ["scheduled", null]}),
+            ];
+            let followed = &followed[text(task, "series_id")];
+            assert!(
+                *followed == cancelled || *followed == none,
+                "{task}: {followed}"
+            );
         }
     }
     assert_eq!(dead_letters(stack.endpoints()), json!([]));
