@@ -87,7 +87,7 @@ ALTER TABLE lanes
     ADD COLUMN lease_token uuid,
     ADD COLUMN leased_until timestamptz,
     ADD COLUMN blocked_until timestamptz,
-    ADD CHECK ((lease_token IS NULL) = (leased_until IS NULL));
+    ADD CHECK ((lease_token IS NULL) = (leased_until IS NULL)) NOT VALID;
 CREATE INDEX lanes_behind ON lanes (user_id) WHERE published < head;
 
 ALTER TABLE processed_events RENAME TO partitioned_claims;
