@@ -165,7 +165,15 @@ impl Sidecar {
             })
             .collect();
         let body = serde_json::to_vec(&entries).map_err(|error| error.to_string())?;
-        let headers = [("content-type", "application/json")];
+        // An event that goes alone is published in its own trace; a call has one header, and a batch many traces.
+        let trace = match places {
+            [place] => traceparent_of(&events[*place]),
+            _ => None,
+        };
+        let headers: Vec<_> = [("content-type", "application/json")]
+            .into_iter()
+            .chain(trace.as_deref().map(|trace| ("traceparent", trace)))
+            .collect();
         self.exchange(Method::Post, &path, &headers, &body).await
     }
 
@@ -302,6 +310,17 @@ struct Entry<'a> {
 #[serde(rename_all = "camelCase")]
 struct Metadata<'a> {
     partition_key: &'a str,
+}
+
+/// The trace that an event belongs to.
+fn traceparent_of(event: &OutboundEvent) -> Option<String> {
+    #[derive(Deserialize)]
+    struct Traced {
+        traceparent: Option<String>,
+    }
+    serde_json::from_str::<Traced>(event.event.get())
+        .ok()?
+        .traceparent
 }
 
 /// What the sidecar answered; the body is that of an error.

@@ -48,16 +48,63 @@ fn a_run_with_nothing_to_do_reads_next_to_nothing() {
     let mut client = database.connect();
     execute(&mut client, MANY);
     execute(&mut client, "SELECT pg_stat_force_next_flush()");
-    let read = || {
-        database.number(
-            "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_user_tables",
-        )
-    };
     for call in RUN {
-        let before = read();
+        let before = rows_read(&database);
         execute(&mut client, &format!("SELECT {call}"));
         execute(&mut client, "SELECT pg_stat_force_next_flush()");
-        let rows = read() - before;
+        let rows = rows_read(&database) - before;
         assert!(rows < 1000, "{call} read {rows} rows");
     }
+}
+
+/// Many lanes that wait, and one publisher.
+const WAITING: &str = "
+    INSERT INTO lanes (user_id, head, published) SELECT 'u' || n, 1, 0 FROM generate_series(1, 200000) AS n;
+    INSERT INTO events (user_id, sequence, time, id, type, topic, task_id, data)
+    SELECT 'u' || n, 1, now(), gen_random_uuid(), 'task.created', 'tasks', gen_random_uuid(), '{}'
+    FROM generate_series(1, 200000) AS n;
+    INSERT INTO publish_queue (user_id, turn_at, since)
+    SELECT user_id, now() - interval '1 minute', time FROM events;
+    ANALYZE;
+    SELECT become_publisher('s', '00000000-0000-0000-0000-000000000001')";
+
+#[test]
+fn a_turn_reads_only_the_lanes_it_takes_and_settles() {
+    let database = ScratchDatabase::create();
+    let mut client = database.connect();
+    execute(&mut client, WAITING);
+    let turn = |results: &str, most: u32| {
+        format!(
+            "SELECT publish_turn('s', '00000000-0000-0000-0000-000000000001', '{results}', {most})::text"
+        )
+    };
+    let mut answer = String::from(r#"{"events": []}"#);
+    for most in [1, 100, 100, 1] {
+        let taken: serde_json::Value = serde_json::from_str(&answer).unwrap_or_default();
+        let events = taken["events"].as_array().cloned().unwrap_or_default();
+        let results: serde_json::Value = events
+            .iter()
+            .map(|event| {
+                serde_json::json!({
+                    "user_id": event["user_id"], "sequence": event["sequence"], "outcome": "published",
+                })
+            })
+            .collect();
+        execute(&mut client, "SELECT pg_stat_force_next_flush()");
+        let before = rows_read(&database);
+        answer = match client.query_one(&turn(&results.to_string(), most), &[]) {
+            Ok(row) => row.get(0),
+            Err(error) => panic!("{error:?}"),
+        };
+        execute(&mut client, "SELECT pg_stat_force_next_flush()");
+        let rows = rows_read(&database) - before;
+        let lanes = i64::from(most) + i64::try_from(events.len()).unwrap_or_default();
+        assert!(rows < 100 + 20 * lanes, "{rows} rows for {lanes} lanes");
+    }
+}
+
+fn rows_read(database: &ScratchDatabase) -> i64 {
+    database.number(
+        "SELECT sum(coalesce(seq_tup_read, 0) + coalesce(idx_tup_fetch, 0))::bigint FROM pg_stat_user_tables",
+    )
 }
