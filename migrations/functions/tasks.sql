@@ -1,5 +1,6 @@
 -- Changes of tasks: one function for each operation of the API. Each locks the task, decides, changes it and appends the
--- event; what it returns is what the API answers from: {"outcome", "task", "emitted"}.
+-- event; what it returns is what the API answers from: {"outcome", "task", "emitted"}. `versions` is what the client requires
+-- the task's version to be one of; NULL is any.
 
 -- The answer of a change: what became of it, the task as it is now, and the event.
 CREATE OR REPLACE FUNCTION answer(outcome text, task tasks DEFAULT NULL, emitted jsonb DEFAULT NULL) RETURNS jsonb
@@ -108,7 +109,9 @@ BEGIN
     ));
 END $$;
 
-CREATE OR REPLACE FUNCTION complete_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION complete_task(
+    user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     task tasks;
 BEGIN
@@ -117,6 +120,8 @@ BEGIN
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN answer('not_found');
+    ELSIF task.version <> ALL (versions) THEN
+        RETURN answer('precondition_failed');
     ELSIF task.completed THEN
         RETURN answer('unchanged', task);
     END IF;
@@ -132,7 +137,9 @@ BEGIN
     ));
 END $$;
 
-CREATE OR REPLACE FUNCTION reopen_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION reopen_task(
+    user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     task tasks;
 BEGIN
@@ -141,6 +148,8 @@ BEGIN
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN answer('not_found');
+    ELSIF task.version <> ALL (versions) THEN
+        RETURN answer('precondition_failed');
     ELSIF NOT task.completed THEN
         RETURN answer('unchanged', task);
     END IF;
@@ -158,15 +167,25 @@ BEGIN
 END $$;
 
 -- Leaves no task to show.
-CREATE OR REPLACE FUNCTION delete_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION delete_task(
+    user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
+) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     task tasks;
 BEGIN
     DELETE FROM tasks AS gone
-    WHERE gone.id = delete_task.task_id AND gone.user_id = delete_task.user_id
+    WHERE gone.id = delete_task.task_id
+        AND gone.user_id = delete_task.user_id
+        AND coalesce(gone.version = ANY (versions), true)
     RETURNING * INTO task;
     IF NOT FOUND THEN
-        RETURN answer('not_found');
+        RETURN answer(CASE
+            WHEN EXISTS (
+                SELECT FROM tasks AS kept
+                WHERE kept.id = delete_task.task_id AND kept.user_id = delete_task.user_id
+            ) THEN 'precondition_failed'
+            ELSE 'not_found'
+        END);
     END IF;
     RETURN answer('changed', NULL, append_event(
         outbox, task.user_id, task.id, 'task.deleted', 'tasks',

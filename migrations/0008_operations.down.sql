@@ -1,0 +1,77 @@
+SET lock_timeout = '2s';
+SET statement_timeout = 0;
+
+DROP FUNCTION complete_task(text, uuid, jsonb, bigint[]);
+DROP FUNCTION reopen_task(text, uuid, jsonb, bigint[]);
+DROP FUNCTION delete_task(text, uuid, jsonb, bigint[]);
+
+CREATE OR REPLACE FUNCTION complete_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    task tasks;
+BEGIN
+    SELECT * INTO task FROM tasks AS pending
+    WHERE pending.id = complete_task.task_id AND pending.user_id = complete_task.user_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    ELSIF task.completed THEN
+        RETURN answer('unchanged', task);
+    END IF;
+    UPDATE tasks AS pending SET
+        completed = true,
+        completed_at = greatest(now(), pending.updated_at),
+        version = pending.version + 1,
+        updated_at = greatest(now(), pending.updated_at)
+    WHERE pending.id = complete_task.task_id
+    RETURNING * INTO task;
+    RETURN answer('changed', task, append_event(
+        outbox, task.user_id, task.id, 'task.completed', 'tasks', task_data(task)
+    ));
+END $$;
+
+CREATE OR REPLACE FUNCTION reopen_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    task tasks;
+BEGIN
+    SELECT * INTO task FROM tasks AS done
+    WHERE done.id = reopen_task.task_id AND done.user_id = reopen_task.user_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    ELSIF NOT task.completed THEN
+        RETURN answer('unchanged', task);
+    END IF;
+    UPDATE tasks AS done SET
+        completed = false,
+        completed_at = NULL,
+        version = done.version + 1,
+        updated_at = greatest(now(), done.updated_at)
+    WHERE done.id = reopen_task.task_id
+    RETURNING * INTO task;
+    RETURN answer('changed', task, append_event(
+        outbox, task.user_id, task.id, 'task.updated', 'tasks',
+        task_data(task) || jsonb_build_object('changed_fields', jsonb_build_array('completed', 'completed_at'))
+    ));
+END $$;
+
+CREATE OR REPLACE FUNCTION delete_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    task tasks;
+BEGIN
+    DELETE FROM tasks AS gone
+    WHERE gone.id = delete_task.task_id AND gone.user_id = delete_task.user_id
+    RETURNING * INTO task;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    END IF;
+    RETURN answer('changed', NULL, append_event(
+        outbox, task.user_id, task.id, 'task.deleted', 'tasks',
+        jsonb_build_object(
+            'task_id', task.id,
+            'user_id', task.user_id,
+            'title', task.title,
+            'due_date', rfc3339(task.due_date),
+            'was_completed', task.completed
+        )
+    ));
+END $$;
