@@ -1,6 +1,9 @@
 SET lock_timeout = '2s';
 SET statement_timeout = 0;
 
+DROP FUNCTION skip_event;
+DROP FUNCTION retry_lane;
+
 DROP FUNCTION complete_task(text, uuid, jsonb, bigint[]);
 DROP FUNCTION reopen_task(text, uuid, jsonb, bigint[]);
 DROP FUNCTION delete_task(text, uuid, jsonb, bigint[]);

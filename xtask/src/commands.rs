@@ -6,6 +6,8 @@ pub mod dead_letters;
 pub mod demo;
 pub mod demo_reminders;
 pub mod down;
+pub mod lanes;
+pub mod reconcile;
 pub mod replay;
 pub mod test;
 pub mod token;

@@ -3,6 +3,7 @@
 
 mod functions;
 mod hammer;
+mod lanes;
 mod partitions;
 mod scratch_database;
 mod size;

@@ -10,6 +10,7 @@ mod gauges;
 mod killed_under_load;
 mod own_stack;
 mod read_only;
+mod replay_all;
 mod sidecar_gone;
 mod stalled_holder;
 mod traces;
