@@ -14,3 +14,4 @@ mod replay_all;
 mod sidecar_gone;
 mod stalled_holder;
 mod traces;
+mod unready;
