@@ -1,6 +1,9 @@
 SET lock_timeout = '2s';
 SET statement_timeout = 0;
 
+DROP TRIGGER IF EXISTS lanes_begin_later ON lanes;
+DROP FUNCTION begin_lane_later;
+DROP FUNCTION raise_lanes;
 DROP FUNCTION skip_event;
 DROP FUNCTION retry_lane;
 

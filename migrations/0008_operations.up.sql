@@ -169,3 +169,42 @@ BEGIN
     END IF;
     RETURN jsonb_build_object('outcome', 'skipped', 'letter', letter ->> 'id', 'left', lane.head - skip_event.sequence);
 END $$;
+
+-- After a restore to the past.
+-- After a restore to a moment in the past, Kafka and its consumers know events that the database does not. Raises the numbers
+-- of all lanes, and of what is still to be published, by so much that none of those is given again, and lets lanes that begin
+-- later begin there too: their user may have had events in the time that was lost. Tells how many lanes were raised, how
+-- many events, and where new lanes begin. To be called before the service starts.
+CREATE OR REPLACE FUNCTION raise_lanes(by bigint) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    start bigint;
+    events_raised bigint;
+    lanes_raised bigint;
+BEGIN
+    IF by IS NULL OR by < 1 THEN
+        RAISE 'lanes can only be raised';
+    END IF;
+    -- Nobody takes a number meanwhile.
+    LOCK TABLE lanes IN EXCLUSIVE MODE;
+    UPDATE events AS event SET sequence = event.sequence + by
+    FROM lanes AS lane
+    WHERE lane.published < lane.head AND event.user_id = lane.user_id AND event.sequence > lane.published;
+    GET DIAGNOSTICS events_raised = ROW_COUNT;
+    UPDATE lanes SET head = head + by, published = published + by;
+    GET DIAGNOSTICS lanes_raised = ROW_COUNT;
+    SELECT coalesce(max((regexp_match(pg_get_triggerdef(oid), '''(\d+)'''))[1]::bigint), 0) + by INTO start
+    FROM pg_trigger WHERE tgrelid = 'lanes'::regclass AND tgname = 'lanes_begin_later';
+    EXECUTE format(
+        'CREATE OR REPLACE TRIGGER lanes_begin_later BEFORE INSERT ON lanes FOR EACH ROW EXECUTE FUNCTION begin_lane_later(%L)',
+        start
+    );
+    RETURN jsonb_build_object('lanes', lanes_raised, 'events', events_raised, 'start', start);
+END $$;
+
+-- A lane that begins after raise_lanes.
+CREATE OR REPLACE FUNCTION begin_lane_later() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.head := NEW.head + TG_ARGV[0]::bigint;
+    NEW.published := NEW.published + TG_ARGV[0]::bigint;
+    RETURN NEW;
+END $$;

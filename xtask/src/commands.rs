@@ -9,6 +9,7 @@ pub mod down;
 pub mod lanes;
 pub mod reconcile;
 pub mod replay;
+pub mod restored;
 pub mod test;
 pub mod token;
 pub mod up;

@@ -53,6 +53,17 @@ pub struct Skipped {
     pub left: i64,
 }
 
+/// What was raised after a restore.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Raised {
+    /// How many lanes: of every user with an event.
+    pub lanes: i64,
+    /// How many events, which were not published, have other numbers now.
+    pub events: i64,
+    /// After which number the lanes of new users begin.
+    pub start: i64,
+}
+
 /// Lanes of the queue with their next event. An event is rendered only for those that are shown.
 const LANES: &str = "
     SELECT
@@ -161,6 +172,24 @@ pub fn skip(deployment: &Deployment, user: &str, number: i64) -> Result<Skipped>
         ),
         (other, _) => bail!("an unknown outcome: {other}"),
     }
+}
+
+/// Raises the numbers of all lanes, of new ones too, and of unpublished events, so that none is given again that was given in
+/// a time which a restore has undone. To be called before the service starts.
+///
+/// # Errors
+/// When the database fails, or is busy with the service.
+pub fn raise(deployment: &Deployment, by: i64) -> Result<Raised> {
+    let answer = call(deployment, "SELECT raise_lanes($1)::text", &[&by])?;
+    let number = |name: &str| {
+        let number = answer[name].as_i64();
+        number.with_context(|| format!("{name} is not said"))
+    };
+    Ok(Raised {
+        lanes: number("lanes")?,
+        events: number("events")?,
+        start: number("start")?,
+    })
 }
 
 fn call(

@@ -45,6 +45,12 @@ enum Task {
     /// List, show, retry or skip what waits for publishing
     #[command(subcommand)]
     Lanes(LanesTask),
+    /// Give a database that was restored to the past numbers that nobody has seen, before the service starts
+    Restored {
+        /// By how much; more than the events that any user can have had in the time that was undone
+        #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
+        by: i64,
+    },
     /// Stop the running service
     Down,
     /// Compile all components to WebAssembly
@@ -287,6 +293,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Reconcile(arguments) => commands::reconcile::run(&arguments, report),
         Task::DeadLetters(task) => commands::dead_letters::run(&task, report),
         Task::Lanes(task) => commands::lanes::run(&task, report),
+        Task::Restored { by } => commands::restored::run(by, report),
         Task::Down => commands::down::run(report),
         Task::Build => commands::build::run(report),
     }

@@ -120,3 +120,68 @@ fn a_lane_is_retried_unless_somebody_is_about_to() {
     assert_eq!(told(&mut client, due), false);
     assert_eq!(told(&mut client, "retry_lane('nobody')"), json!({"outcome": "published"}));
 }
+
+#[test]
+fn after_a_restore_no_number_is_given_again() {
+    let database = ScratchDatabase::create();
+    let mut client = database.connect();
+    append(&mut client, "behind", 3);
+    append(&mut client, "published", 2);
+    execute(
+        &mut client,
+        "UPDATE lanes SET published = CASE user_id WHEN 'behind' THEN 1 ELSE 2 END;
+        DELETE FROM publish_queue WHERE user_id = 'published'",
+    );
+    let raised = told(&mut client, "raise_lanes(1000)");
+    assert_eq!(raised, json!({"lanes": 2, "events": 2, "start": 1000}));
+    let numbers = "(SELECT jsonb_agg(jsonb_build_array(user_id, sequence) ORDER BY user_id, sequence) FROM events)";
+    assert_eq!(
+        told(&mut client, numbers),
+        json!([
+            ["behind", 1],
+            ["behind", 1002],
+            ["behind", 1003],
+            ["published", 1],
+            ["published", 2]
+        ])
+    );
+
+    // Users go on there, and new ones begin there. What waits is published: the next event of each lane is found.
+    for user in ["behind", "published", "new"] {
+        append(&mut client, user, 2);
+    }
+    let lanes = "(SELECT jsonb_agg(jsonb_build_array(user_id, published, head) ORDER BY user_id) FROM lanes)";
+    assert_eq!(
+        told(&mut client, lanes),
+        json!([
+            ["behind", 1001, 1005],
+            ["new", 1000, 1002],
+            ["published", 1002, 1004]
+        ])
+    );
+    let turns = "(take_turns(gen_random_uuid(), 100, '-infinity')).next_events";
+    let next = told(&mut client, turns);
+    let mut next: Vec<(&Value, &Value)> = next
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(|event| (&event["user_id"], &event["event"]["sequence"]))
+        .collect();
+    next.sort_by_key(|(user, _)| user.as_str());
+    assert_eq!(
+        next,
+        [
+            (&json!("behind"), &json!("00000000000000001002")),
+            (&json!("new"), &json!("00000000000000001001")),
+            (&json!("published"), &json!("00000000000000001003"))
+        ]
+    );
+
+    // Once more, as after a second restore: new lanes begin after all others.
+    let again = told(&mut client, "raise_lanes(500)");
+    assert_eq!(again["start"], 1500);
+    append(&mut client, "newer", 1);
+    let newer = "(SELECT head FROM lanes WHERE user_id = 'newer')";
+    assert_eq!(told(&mut client, newer), 1501);
+    assert!(client.batch_execute("SELECT raise_lanes(0)").is_err());
+}

@@ -11,6 +11,7 @@ mod killed_under_load;
 mod own_stack;
 mod read_only;
 mod replay_all;
+mod restored;
 mod sidecar_gone;
 mod stalled_holder;
 mod traces;
