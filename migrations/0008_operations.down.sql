@@ -1,6 +1,9 @@
 SET lock_timeout = '2s';
 SET statement_timeout = 0;
 
+DROP FUNCTION expire_rows;
+DROP INDEX task_successors_by_successor;
+DROP INDEX analytics_daily_by_day;
 DROP TRIGGER IF EXISTS lanes_begin_later ON lanes;
 DROP FUNCTION begin_lane_later;
 DROP FUNCTION raise_lanes;
@@ -80,4 +83,73 @@ BEGIN
             'was_completed', task.completed
         )
     ));
+END $$;
+
+CREATE OR REPLACE FUNCTION expire_rows(
+    most integer, idempotency_keys_seconds bigint, read_notifications_seconds bigint, dead_letters_seconds bigint,
+    events_seconds bigint, processed_ids_seconds bigint
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    now timestamptz := statement_timestamp();
+    second interval := interval '1 second';
+    deleted bigint;
+    total bigint := 0;
+    more boolean := false;
+BEGIN
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM idempotency_keys
+        WHERE created_at < now - second * idempotency_keys_seconds
+        ORDER BY created_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM notifications WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM notifications
+        WHERE read_at IS NOT NULL AND read_at < now - second * read_notifications_seconds
+        ORDER BY read_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM dead_letters WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM dead_letters
+        WHERE status <> 'open' AND resolved_at < now - second * dead_letters_seconds
+        ORDER BY resolved_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM reminders WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM reminders
+        WHERE status <> 'scheduled' AND updated_at < now - second * processed_ids_seconds
+        ORDER BY updated_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM processed_events_default WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM processed_events_default
+        WHERE processed_at < now - second * processed_ids_seconds
+        ORDER BY processed_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM events_default WHERE ctid = ANY (ARRAY(
+        SELECT event.ctid FROM events_default AS event
+        WHERE event.time < now - second * events_seconds
+            AND event.sequence <= (SELECT lane.published FROM lanes AS lane WHERE lane.user_id = event.user_id)
+        ORDER BY event.time
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    RETURN jsonb_build_object('deleted', total, 'more', more);
 END $$;

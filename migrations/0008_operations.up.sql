@@ -208,3 +208,111 @@ BEGIN
     NEW.published := NEW.published + TG_ARGV[0]::bigint;
     RETURN NEW;
 END $$;
+
+-- An end for what had none. Each index is small beside the tables that grow with traffic; what writes to its table waits
+-- while it is made.
+CREATE INDEX analytics_daily_by_day ON analytics_daily (day);
+CREATE INDEX task_successors_by_successor ON task_successors (successor_id);
+
+DROP FUNCTION expire_rows(integer, bigint, bigint, bigint, bigint, bigint);
+
+-- Deletes what has been kept long enough, at most so many rows of each kind; how many rows that were, and whether there may
+-- be more. Events and claims are dropped with their partitions, but for what lies in the default ones. Ids of notifications
+-- and of successors are UUIDv7, which tell their age. A period that is NULL has no end.
+CREATE OR REPLACE FUNCTION expire_rows(
+    most integer, idempotency_keys_seconds bigint, read_notifications_seconds bigint, dead_letters_seconds bigint,
+    events_seconds bigint, processed_ids_seconds bigint, unread_notifications_seconds bigint DEFAULT NULL,
+    analytics_seconds bigint DEFAULT NULL
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+DECLARE
+    now timestamptz := statement_timestamp();
+    second interval := interval '1 second';
+    deleted bigint;
+    total bigint := 0;
+    more boolean := false;
+BEGIN
+    DELETE FROM idempotency_keys WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM idempotency_keys
+        WHERE created_at < now - second * idempotency_keys_seconds
+        ORDER BY created_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM notifications WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM notifications
+        WHERE read_at IS NOT NULL AND read_at < now - second * read_notifications_seconds
+        ORDER BY read_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM notifications WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM notifications
+        WHERE id < first_uuid(now - second * unread_notifications_seconds) AND read_at IS NULL
+        ORDER BY id
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM analytics_daily WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM analytics_daily
+        WHERE day < ((now - second * analytics_seconds) AT TIME ZONE 'UTC')::date
+        ORDER BY day
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    -- What could ask for the same successor once more is forgotten by then.
+    DELETE FROM task_successors WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM task_successors
+        WHERE successor_id < first_uuid(now - second * processed_ids_seconds)
+        ORDER BY successor_id
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM dead_letters WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM dead_letters
+        WHERE status <> 'open' AND resolved_at < now - second * dead_letters_seconds
+        ORDER BY resolved_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM reminders WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM reminders
+        WHERE status <> 'scheduled' AND updated_at < now - second * processed_ids_seconds
+        ORDER BY updated_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM processed_events_default WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM processed_events_default
+        WHERE processed_at < now - second * processed_ids_seconds
+        ORDER BY processed_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM events_default WHERE ctid = ANY (ARRAY(
+        SELECT event.ctid FROM events_default AS event
+        WHERE event.time < now - second * events_seconds
+            AND event.sequence <= (SELECT lane.published FROM lanes AS lane WHERE lane.user_id = event.user_id)
+        ORDER BY event.time
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    RETURN jsonb_build_object('deleted', total, 'more', more);
+END $$;

@@ -19,7 +19,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ("delete_task", &["user_id", "task_id", "outbox", "versions"]),
     ("drop_expired_partition", &["events_seconds", "processed_ids_seconds"]),
     ("ensure_partitions", &[]),
-    ("expire_rows", &["most", "idempotency_keys_seconds", "read_notifications_seconds", "dead_letters_seconds", "events_seconds", "processed_ids_seconds"]),
+    ("expire_rows", &["most", "idempotency_keys_seconds", "read_notifications_seconds", "dead_letters_seconds", "events_seconds", "processed_ids_seconds", "unread_notifications_seconds", "analytics_seconds"]),
     ("jobs_failed", &["sidecar", "probe"]),
     ("jobs_reached", &["sidecar"]),
     ("may_call_jobs", &["sidecar"]),

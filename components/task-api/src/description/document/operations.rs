@@ -276,9 +276,9 @@ fn header(name: &str) -> Value {
             json!({"type": "string", "pattern": "^<[^<>]+>; rel=\"next\"$"}),
         ),
         "Unread-Count" => (
-            "How many are unread, on this page or not.",
+            "How many are unread, on this page or not; the maximum stands for so many or more.",
             true,
-            json!({"type": "integer", "minimum": 0}),
+            json!({"type": "integer", "minimum": 0, "maximum": notification_list::MOST_UNREAD}),
         ),
         name => panic!("the header {name} has no description"),
     };
