@@ -5,5 +5,6 @@ mod functions;
 mod hammer;
 mod lanes;
 mod partitions;
+mod rules;
 mod scratch_database;
 mod size;
