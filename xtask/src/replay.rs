@@ -41,7 +41,8 @@ pub struct Unhandled {
 /// was not skipped since (what was skipped is a dead letter that was never in the topic).
 const COLUMNS: &str = "event.user_id, event.sequence, rfc3339(event.time), event.topic, event.traceparent, \
     cloud_event(event)::text";
-const PUBLISHED: &str = "event.sequence <= (SELECT published FROM lanes AS lane WHERE lane.user_id = event.user_id)
+const PUBLISHED: &str =
+    "event.sequence <= (SELECT published FROM lanes AS lane WHERE lane.user_id = event.user_id)
     AND NOT EXISTS (
         SELECT FROM dead_letters AS letter
         WHERE letter.event_id = event.id::text

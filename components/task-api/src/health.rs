@@ -32,10 +32,15 @@ impl Condition {
             Some("the database is read-only".to_owned())
         } else if self.isolation != "read committed" {
             // Each statement of a function must see what was committed before it began.
-            Some(format!("transactions are {}, not read committed", self.isolation))
+            Some(format!(
+                "transactions are {}, not read committed",
+                self.isolation
+            ))
         } else if !self.missing.is_empty() {
             let names = self.missing.join(", ");
-            Some(format!("the database lacks functions as this version calls them: {names}"))
+            Some(format!(
+                "the database lacks functions as this version calls them: {names}"
+            ))
         } else {
             None
         }
@@ -56,8 +61,8 @@ fn condition_statement() -> String {
 /// `GET /readyz`: the database answers, takes writes, isolates transactions as the functions need it, and has the functions
 /// that this version calls.
 pub(crate) fn ready() -> Result<Answer, Problem> {
-    let condition = Database::for_probes()?
-        .query::<Condition>(&condition_statement(), &[functions::called()]);
+    let condition =
+        Database::for_probes()?.query::<Condition>(&condition_statement(), &[functions::called()]);
     match condition.map(|condition| condition.fault()) {
         Ok(None) => Ok(live()),
         Ok(Some(fault)) => Err(Problem::unavailable(fault)),

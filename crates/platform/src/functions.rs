@@ -10,33 +10,118 @@ use crate::database::text;
 
 /// Every function that a component calls, with the names of the parameters that it is given.
 const CALLED: &[(&str, &[&str])] = &[
-    ("apply_reminder", &["event_id", "sequence", "user_id", "task_id", "moment", "due_date", "reason", "outbox"]),
+    (
+        "apply_reminder",
+        &[
+            "event_id", "sequence", "user_id", "task_id", "moment", "due_date", "reason", "outbox",
+        ],
+    ),
     ("become_publisher", &["sidecar_name", "new_token"]),
     ("claim_event", &["handler", "event_id"]),
-    ("complete_task", &["user_id", "task_id", "outbox", "versions"]),
-    ("create_successor", &["event_id", "user_id", "task_id", "occurrence", "successor_id", "fields", "outbox"]),
-    ("create_task", &["user_id", "task_id", "fields", "anchor_day", "key", "request_hash", "outbox"]),
+    (
+        "complete_task",
+        &["user_id", "task_id", "outbox", "versions"],
+    ),
+    (
+        "create_successor",
+        &[
+            "event_id",
+            "user_id",
+            "task_id",
+            "occurrence",
+            "successor_id",
+            "fields",
+            "outbox",
+        ],
+    ),
+    (
+        "create_task",
+        &[
+            "user_id",
+            "task_id",
+            "fields",
+            "anchor_day",
+            "key",
+            "request_hash",
+            "outbox",
+        ],
+    ),
     ("delete_task", &["user_id", "task_id", "outbox", "versions"]),
-    ("drop_expired_partition", &["events_seconds", "processed_ids_seconds"]),
+    (
+        "drop_expired_partition",
+        &["events_seconds", "processed_ids_seconds"],
+    ),
     ("ensure_partitions", &[]),
-    ("expire_rows", &["most", "idempotency_keys_seconds", "read_notifications_seconds", "dead_letters_seconds", "events_seconds", "processed_ids_seconds", "unread_notifications_seconds", "analytics_seconds"]),
+    (
+        "expire_rows",
+        &[
+            "most",
+            "idempotency_keys_seconds",
+            "read_notifications_seconds",
+            "dead_letters_seconds",
+            "events_seconds",
+            "processed_ids_seconds",
+            "unread_notifications_seconds",
+            "analytics_seconds",
+        ],
+    ),
     ("jobs_failed", &["sidecar", "probe"]),
     ("jobs_reached", &["sidecar"]),
     ("may_call_jobs", &["sidecar"]),
-    ("notify_user", &["event_id", "notification_id", "user_id", "task_id", "task_title", "remind_at"]),
+    (
+        "notify_user",
+        &[
+            "event_id",
+            "notification_id",
+            "user_id",
+            "task_id",
+            "task_title",
+            "remind_at",
+        ],
+    ),
     ("overdue_reminders", &["most"]),
-    ("publish_turn", &["sidecar_name", "own_token", "results", "most"]),
-    ("publishing_failed", &["sidecar_name", "own_token", "results"]),
+    (
+        "publish_turn",
+        &["sidecar_name", "own_token", "results", "most"],
+    ),
+    (
+        "publishing_failed",
+        &["sidecar_name", "own_token", "results"],
+    ),
     ("read_notification", &["user_id", "notification_id"]),
     ("read_notifications", &["user_id"]),
     ("record_alarm", &["task_id", "alarm"]),
-    ("record_dead_letter", &["letter_id", "topic", "kafka_partition", "kafka_offset", "payload", "event_id", "event_type", "user_id"]),
+    (
+        "record_dead_letter",
+        &[
+            "letter_id",
+            "topic",
+            "kafka_partition",
+            "kafka_offset",
+            "payload",
+            "event_id",
+            "event_type",
+            "user_id",
+        ],
+    ),
     ("reopen_task", &["user_id", "task_id", "outbox", "versions"]),
     ("rest_reminder", &["task_id"]),
     ("ring_reminder", &["task_id", "outbox"]),
     ("tend_publishers", &["sidecar"]),
     ("unset_alarms", &["sidecar", "most"]),
-    ("update_task", &["user_id", "task_id", "patch", "versions", "new_anchor_day", "dated", "zoned", "outbox"]),
+    (
+        "update_task",
+        &[
+            "user_id",
+            "task_id",
+            "patch",
+            "versions",
+            "new_anchor_day",
+            "dated",
+            "zoned",
+            "outbox",
+        ],
+    ),
     ("watch_deliveries", &["stream"]),
 ];
 
@@ -79,7 +164,11 @@ mod tests {
 
     /// The files under a folder of the workspace whose names end so.
     fn files(folder: &str, end: &str) -> Vec<PathBuf> {
-        let mut folders = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../..").join(folder)];
+        let mut folders = vec![
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(folder),
+        ];
         let mut found = Vec::new();
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap() {
@@ -119,14 +208,22 @@ mod tests {
     /// Every call in the sources: the function, and the parameters that are given at the same place.
     fn calls() -> Vec<(String, Vec<String>)> {
         let mut calls = Vec::new();
-        for file in [files("components", ".rs"), files("crates/platform/src", ".rs")].concat() {
+        for file in [
+            files("components", ".rs"),
+            files("crates/platform/src", ".rs"),
+        ]
+        .concat()
+        {
             let source = fs::read_to_string(&file).unwrap();
             // Tests call what they like.
             let source = source.split("#[cfg(test)]").next().unwrap();
             for (place, call) in source.match_indices("Call::of(") {
                 let (arguments, mut rest) = in_parentheses(&source[place + call.len() - 1..]);
                 let Some(function) = first_literal(arguments) else {
-                    panic!("{}: a call whose function is not said there", file.display());
+                    panic!(
+                        "{}: a call whose function is not said there",
+                        file.display()
+                    );
                 };
                 let mut parameters = Vec::new();
                 while let Some(method) = rest.trim_start().strip_prefix('.') {
@@ -162,15 +259,23 @@ mod tests {
     fn readiness_asks_for_every_function_that_is_called() {
         let calls = calls();
         assert!(calls.len() > 20, "{calls:?}");
-        let called: BTreeSet<&str> = calls.iter().map(|(function, _)| function.as_str()).collect();
+        let called: BTreeSet<&str> = calls
+            .iter()
+            .map(|(function, _)| function.as_str())
+            .collect();
         let listed: BTreeSet<&str> = CALLED.iter().map(|(function, _)| *function).collect();
         assert_eq!(listed, called);
         assert_eq!(listed.len(), CALLED.len());
         for (function, parameters) in calls {
             let listed = CALLED.iter().find(|(name, _)| *name == function);
-            let listed = listed.map(|(_, parameters)| *parameters).unwrap_or_default();
+            let listed = listed
+                .map(|(_, parameters)| *parameters)
+                .unwrap_or_default();
             for parameter in parameters {
-                assert!(listed.contains(&parameter.as_str()), "{function}: {parameter}");
+                assert!(
+                    listed.contains(&parameter.as_str()),
+                    "{function}: {parameter}"
+                );
             }
         }
     }
@@ -182,7 +287,13 @@ mod tests {
         for (name, parameters) in CALLED {
             assert_eq!(
                 functions.get(*name).map(Vec::as_slice),
-                Some(parameters.iter().map(ToString::to_string).collect::<Vec<_>>().as_slice()),
+                Some(
+                    parameters
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .as_slice()
+                ),
                 "{name}"
             );
         }

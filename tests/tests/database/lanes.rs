@@ -47,7 +47,12 @@ fn only_what_blocks_a_lane_is_skipped() {
         ("false", "NULL", 1, json!({"outcome": "not_blocked"})),
         ("true", "NULL", 2, json!({"outcome": "not_next", "next": 1})),
         ("true", "NULL", 0, json!({"outcome": "not_next", "next": 1})),
-        ("true", "now() + interval '5 seconds'", 1, json!({"outcome": "held"})),
+        (
+            "true",
+            "now() + interval '5 seconds'",
+            1,
+            json!({"outcome": "held"}),
+        ),
     ] {
         execute(
             &mut client,
@@ -84,20 +89,31 @@ fn a_skipped_event_is_a_dead_letter_and_the_lane_goes_on() {
         assert_eq!(skipped["outcome"], "skipped", "{skipped}");
         assert_eq!(skipped["left"], 3 - number, "{skipped}");
         assert_eq!(skipped["letter"].is_null(), number == 2, "{skipped}");
-        let kept = told(&mut client, "(SELECT count(*) FROM dead_letters WHERE status = 'open')");
+        let kept = told(
+            &mut client,
+            "(SELECT count(*) FROM dead_letters WHERE status = 'open')",
+        );
         assert_eq!(kept, letters);
         let turn = told(
             &mut client,
             "(SELECT jsonb_build_array(blocked, attempts, turn_at <= clock_timestamp()) FROM publish_queue)",
         );
-        let expected = if number < 3 { json!([false, 0, true]) } else { Value::Null };
+        let expected = if number < 3 {
+            json!([false, 0, true])
+        } else {
+            Value::Null
+        };
         assert_eq!(turn, expected, "after {number}");
     }
-    let lane = told(&mut client, "(SELECT jsonb_build_array(head, published) FROM lanes)");
+    let lane = told(
+        &mut client,
+        "(SELECT jsonb_build_array(head, published) FROM lanes)",
+    );
     assert_eq!(lane, json!([3, 3]));
     assert_eq!(told(&mut client, "(SELECT count(*) FROM events)"), 2);
     // The payload is what would have been sent.
-    let same = "(SELECT bool_and(convert_from(payload, 'UTF8')::jsonb = outbound_event(event) -> 'event')
+    let same =
+        "(SELECT bool_and(convert_from(payload, 'UTF8')::jsonb = outbound_event(event) -> 'event')
         FROM dead_letters AS letter JOIN events AS event ON event.id::text = letter.event_id)";
     assert_eq!(told(&mut client, same), true);
 }
@@ -108,17 +124,29 @@ fn a_lane_is_retried_unless_somebody_is_about_to() {
     let mut client = database.connect();
     append(&mut client, "u", 1);
     let due = "(SELECT turn_at <= clock_timestamp() FROM publish_queue)";
-    execute(&mut client, "UPDATE publish_queue SET turn_at = now() + interval '5 minutes', blocked = true");
-    assert_eq!(told(&mut client, "retry_lane('u')"), json!({"outcome": "retried"}));
+    execute(
+        &mut client,
+        "UPDATE publish_queue SET turn_at = now() + interval '5 minutes', blocked = true",
+    );
+    assert_eq!(
+        told(&mut client, "retry_lane('u')"),
+        json!({"outcome": "retried"})
+    );
     assert_eq!(told(&mut client, due), true);
     execute(
         &mut client,
         "UPDATE publish_queue SET
             turn_at = now() + interval '5 minutes', holder = gen_random_uuid(), held_until = now() + interval '5 seconds'",
     );
-    assert_eq!(told(&mut client, "retry_lane('u')"), json!({"outcome": "held"}));
+    assert_eq!(
+        told(&mut client, "retry_lane('u')"),
+        json!({"outcome": "held"})
+    );
     assert_eq!(told(&mut client, due), false);
-    assert_eq!(told(&mut client, "retry_lane('nobody')"), json!({"outcome": "published"}));
+    assert_eq!(
+        told(&mut client, "retry_lane('nobody')"),
+        json!({"outcome": "published"})
+    );
 }
 
 #[test]

@@ -24,14 +24,24 @@ const STREAMS: [(&str, &str, &str); 3] = [
 
 /// Events in all the forms that matter, and in some that do not come yet.
 fn events() -> Vec<Value> {
-    let fields = ["due_date", "completed", "completed_at", "title", "anchor_day"];
+    let fields = [
+        "due_date",
+        "completed",
+        "completed_at",
+        "title",
+        "anchor_day",
+    ];
     let subsets = (0..1 << fields.len()).map(|bits: u32| -> Vec<&str> {
         let is_in = |place: &usize| bits & (1 << place) != 0;
-        (0..fields.len()).filter(is_in).map(|place| fields[place]).collect()
+        (0..fields.len())
+            .filter(is_in)
+            .map(|place| fields[place])
+            .collect()
     });
     let mut events = Vec::new();
     let mut add = |event_type: &str, data: Value| {
-        events.push(json!({"id": "1", "source": "/todo/users/u", "type": event_type, "data": data}));
+        events
+            .push(json!({"id": "1", "source": "/todo/users/u", "type": event_type, "data": data}));
     };
     for due_date in [Value::Null, json!("2030-01-01T00:00:00.000000Z")] {
         for is_recurring in [true, false] {
@@ -50,7 +60,10 @@ fn events() -> Vec<Value> {
                     add(event_type, task(json!({})));
                 }
                 for changed_fields in subsets.clone() {
-                    add("task.updated", task(json!({"changed_fields": changed_fields})));
+                    add(
+                        "task.updated",
+                        task(json!({"changed_fields": changed_fields})),
+                    );
                 }
             }
         }
@@ -58,7 +71,11 @@ fn events() -> Vec<Value> {
             "task.deleted",
             json!({"task_id": "1", "user_id": "u", "due_date": due_date, "was_completed": false}),
         );
-        for event_type in ["reminder.scheduled", "reminder.cancelled", "reminder.triggered"] {
+        for event_type in [
+            "reminder.scheduled",
+            "reminder.cancelled",
+            "reminder.triggered",
+        ] {
             add(
                 event_type,
                 json!({"task_id": "1", "user_id": "u", "due_date": due_date, "reason": "completed"}),
@@ -88,9 +105,11 @@ fn the_rules_deliver_what_the_database_believes() {
     assert!(events.len() > 250, "{}", events.len());
     let mut cases = Vec::new();
     for (component, topic, stream) in STREAMS {
-        let subscription = subscriptions.as_array().into_iter().flatten().find(|each| {
-            each["pubsubname"] == component && each["topic"] == topic
-        });
+        let subscription = subscriptions
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|each| each["pubsubname"] == component && each["topic"] == topic);
         let Some(subscription) = subscription else {
             panic!("no subscription of {topic} by {component}: {subscriptions}");
         };
@@ -98,7 +117,11 @@ fn the_rules_deliver_what_the_database_believes() {
         assert_eq!(believed.len(), events.len());
         for (event, claimed) in events.iter().zip(believed) {
             let event_type = text(event, "type");
-            let of_topic = event_type.starts_with(if topic == TASKS_TOPIC { "task." } else { "reminder." });
+            let of_topic = event_type.starts_with(if topic == TASKS_TOPIC {
+                "task."
+            } else {
+                "reminder."
+            });
             if !of_topic {
                 continue;
             }
@@ -112,8 +135,14 @@ fn the_rules_deliver_what_the_database_believes() {
             }));
         }
     }
-    let delivered = cases.iter().filter(|case| case["Delivered"] == true).count();
-    assert!(delivered > 50 && delivered < cases.len() - 50, "{delivered}");
+    let delivered = cases
+        .iter()
+        .filter(|case| case["Delivered"] == true)
+        .count();
+    assert!(
+        delivered > 50 && delivered < cases.len() - 50,
+        "{delivered}"
+    );
 
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("cases.json");

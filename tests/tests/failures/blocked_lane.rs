@@ -120,7 +120,10 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     assert!(event.bytes > 20_000, "{event:?}");
     let listed = operator::list(&deployment, 10).unwrap_or_default();
     assert_eq!(
-        listed.iter().map(|lane: &Lane| &lane.user).collect::<Vec<_>>(),
+        listed
+            .iter()
+            .map(|lane: &Lane| &lane.user)
+            .collect::<Vec<_>>(),
         [todo.user()]
     );
 
@@ -147,7 +150,10 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     todo.settle(Limit::DELIVERY);
     let titles = || {
         let records = records_of(stack.endpoints(), TASKS_TOPIC, todo.user());
-        let mut events: Vec<Value> = records.iter().filter_map(|record| record.json().ok()).collect();
+        let mut events: Vec<Value> = records
+            .iter()
+            .filter_map(|record| record.json().ok())
+            .collect();
         events.retain(|event| event["type"] == "task.created");
         (records.len(), events.len())
     };
@@ -157,7 +163,10 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
 
     // What was skipped is no published event, so it is not replayed with the others.
     let replayed = replay(&deployment, todo.user(), text(&stored[0], "time"));
-    assert!(matches!(&replayed, Ok(replayed) if replayed.count == 2), "{replayed:?}");
+    assert!(
+        matches!(&replayed, Ok(replayed) if replayed.count == 2),
+        "{replayed:?}"
+    );
 
     // It is a dead letter, which has its effect when it is replayed.
     let id = skipped.letter.unwrap_or_default();

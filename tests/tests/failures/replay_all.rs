@@ -40,10 +40,15 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
     let numbers = |todo: &Todo| -> Vec<String> {
         let records = records_of(stack.endpoints(), TASKS_TOPIC, todo.user());
         let events = records.iter().filter_map(|record| record.json().ok());
-        events.map(|event| text(&event, "sequence").to_owned()).collect()
+        events
+            .map(|event| text(&event, "sequence").to_owned())
+            .collect()
     };
     let published: Vec<Vec<String>> = users.iter().map(numbers).collect();
-    assert!(published.iter().all(|numbers| numbers.len() == 12), "{published:?}");
+    assert!(
+        published.iter().all(|numbers| numbers.len() == 12),
+        "{published:?}"
+    );
 
     let (first, last) = (text(&events[0][0], "time"), text(&events[2][11], "time"));
     assert_eq!(replayed(&stack, first), 36);
@@ -52,12 +57,18 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
         ordered(todo);
     }
     // Only since the moment.
-    let late = events.iter().flatten().filter(|event| text(event, "time") >= last);
+    let late = events
+        .iter()
+        .flatten()
+        .filter(|event| text(event, "time") >= last);
     assert_eq!(replayed(&stack, last), late.count());
     assert_eq!(replayed(&stack, "2100-01-01T00:00:00Z"), 0);
     for (todo, before) in users.iter().zip(&events) {
         assert_eq!(&quiet(todo, Limit::DELIVERY), before);
-        for event in before.iter().filter(|event| event["type"] == "task.completed") {
+        for event in before
+            .iter()
+            .filter(|event| event["type"] == "task.completed")
+        {
             assert_eq!(series(todo, text(&event["data"], "series_id")).len(), 2);
         }
     }

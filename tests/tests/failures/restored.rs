@@ -15,7 +15,8 @@ fn handlers_go_on_with_what_comes_after_it() {
     let todo = Todo::someone_on(stack.endpoints());
     let task = todo.created_with(json!({"title": "t", "due_date": "2100-01-01T00:00:00Z"}));
     quiet(&todo, Limit::DELIVERY);
-    let reminder = "SELECT jsonb_build_object('sequence', sequence, 'remind_at', rfc3339(remind_at))
+    let reminder =
+        "SELECT jsonb_build_object('sequence', sequence, 'remind_at', rfc3339(remind_at))
         FROM reminders WHERE user_id = $1";
     // As if the handler had read, after the restore, an event of the time that it has undone.
     let lost = todo.database().client().execute(
@@ -28,8 +29,11 @@ fn handlers_go_on_with_what_comes_after_it() {
         Ok(raised) => assert_eq!((raised.events, raised.start), (0, 1_000_000)),
         Err(error) => panic!("{error:#}"),
     }
-    todo.patch(text(&task, "id"), json!({"due_date": "2100-02-01T00:00:00Z"}))
-        .task(200);
+    todo.patch(
+        text(&task, "id"),
+        json!({"due_date": "2100-02-01T00:00:00Z"}),
+    )
+    .task(200);
     until("the reminder moves", Limit::DELIVERY, || {
         match todo.database().json(reminder, &[todo.user()]) {
             found if found["remind_at"] == "2100-01-31T00:00:00.000000Z" => Ok(()),

@@ -45,11 +45,17 @@ fn without_its_functions_or_read_committed_it_is_not_ready() {
     assert_eq!(status("/readyz"), 200);
 
     // As if the migration of this version had not been applied: a function, or one of its parameters, is not there.
-    change(&stack, "ALTER FUNCTION reopen_task RENAME TO reopen_task_later");
+    change(
+        &stack,
+        "ALTER FUNCTION reopen_task RENAME TO reopen_task_later",
+    );
     becomes(503);
     // What is delivered may need other functions.
     assert_eq!(status("/readyz/deliveries"), 200);
-    change(&stack, "ALTER FUNCTION reopen_task_later RENAME TO reopen_task");
+    change(
+        &stack,
+        "ALTER FUNCTION reopen_task_later RENAME TO reopen_task",
+    );
     becomes(200);
     change(
         &stack,
@@ -73,7 +79,10 @@ fn without_its_functions_or_read_committed_it_is_not_ready() {
     );
     assert_eq!(status("/readyz"), 200);
 
-    isolate(&stack, "SET default_transaction_isolation = 'repeatable read'");
+    isolate(
+        &stack,
+        "SET default_transaction_isolation = 'repeatable read'",
+    );
     becomes(503);
     isolate(&stack, "RESET default_transaction_isolation");
     becomes(200);

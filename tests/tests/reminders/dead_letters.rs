@@ -427,7 +427,8 @@ fn one_from_an_unknown_topic_is_replayed_only_to_a_topic_that_is_named() {
     );
     assert_eq!(letter["topic"], "unknown");
     let deployment = Deployment::of(todo.stack());
-    let status = || dead_letters::find(&deployment, text(&letter, "id")).map(|letter| letter.status);
+    let status =
+        || dead_letters::find(&deployment, text(&letter, "id")).map(|letter| letter.status);
     match dead_letters::replay(&deployment, text(&letter, "id"), None) {
         Ok(letter) => panic!("{letter:?}"),
         Err(error) => assert!(error.to_string().contains("--topic"), "{error:#}"),
@@ -438,15 +439,19 @@ fn one_from_an_unknown_topic_is_replayed_only_to_a_topic_that_is_named() {
         panic!("{error:#}");
     }
     assert_eq!(status().ok().as_deref(), Some("replayed"));
-    until("it is given up again, from a known topic", Limit::DELIVERY, || {
-        let topics = todo.database().json(
+    until(
+        "it is given up again, from a known topic",
+        Limit::DELIVERY,
+        || {
+            let topics = todo.database().json(
             "SELECT jsonb_agg(topic ORDER BY topic) FROM dead_letters WHERE payload = convert_to($1, 'UTF8')",
             &[&body],
         );
-        if topics == json!([TASKS_TOPIC, "unknown"]) {
-            Ok(())
-        } else {
-            Err(topics)
-        }
-    });
+            if topics == json!([TASKS_TOPIC, "unknown"]) {
+                Ok(())
+            } else {
+                Err(topics)
+            }
+        },
+    );
 }

@@ -167,7 +167,9 @@ fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
         "DELETE FROM processed_events WHERE handler = 'recurrence'
         AND event_id = (SELECT id FROM events WHERE user_id = $1 AND type = 'task.completed')",
     );
-    change("DELETE FROM task_successors WHERE task_id = (SELECT id FROM tasks WHERE user_id = $1 AND completed)");
+    change(
+        "DELETE FROM task_successors WHERE task_id = (SELECT id FROM tasks WHERE user_id = $1 AND completed)",
+    );
     change("DELETE FROM tasks WHERE user_id = $1 AND occurrence = 2");
     let found = missing();
     assert_eq!(found.len(), 1, "{found:?}");

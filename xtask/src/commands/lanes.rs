@@ -66,7 +66,8 @@ fn list(lanes: &[Lane], report: Report) {
         if lanes.len() > limit {
             report.say(format!("… and more than these {limit}."));
         }
-        report.say("\nNext: `cargo xtask lanes show USER`, then `retry USER` or `skip USER NUMBER`.");
+        report
+            .say("\nNext: `cargo xtask lanes show USER`, then `retry USER` or `skip USER NUMBER`.");
     }
 }
 
@@ -131,6 +132,7 @@ fn reason(lane: &Lane) -> String {
          what the sidecar answered."
             .to_owned()
     } else {
-        "Its turn has come. It waits for a publisher: is a breaker open, or does the relay not run?".to_owned()
+        "Its turn has come. It waits for a publisher: is a breaker open, or does the relay not run?"
+            .to_owned()
     }
 }

@@ -117,16 +117,28 @@ fn behind_a_pooler_each_list_is_planned_for_its_user() {
     for (file, functions) in [
         (
             "tasks.sql",
-            &["create_task", "update_task", "complete_task", "delete_task", "create_successor"][..],
+            &[
+                "create_task",
+                "update_task",
+                "complete_task",
+                "delete_task",
+                "create_successor",
+            ][..],
         ),
-        ("reminders.sql", &["apply_reminder", "ring_reminder", "notify_user"]),
+        (
+            "reminders.sql",
+            &["apply_reminder", "ring_reminder", "notify_user"],
+        ),
     ] {
         let definitions = text(&format!("migrations/functions/{file}"));
         for function in functions {
             let start = format!("CREATE OR REPLACE FUNCTION {function}(");
             let definition = definitions.split(&start).nth(1).unwrap_or_default();
             let head = definition.split("AS $$").next().unwrap_or_default();
-            assert!(head.contains("SET plan_cache_mode = auto"), "{function}: {head}");
+            assert!(
+                head.contains("SET plan_cache_mode = auto"),
+                "{function}: {head}"
+            );
         }
     }
 }
