@@ -7,7 +7,10 @@ use crate::scratch_database::{ScratchDatabase, execute};
 
 fn told(client: &mut Client, expression: &str) -> Value {
     match client.query_one(&format!("SELECT to_jsonb({expression})::text"), &[]) {
-        Ok(row) => serde_json::from_str(row.get(0)).unwrap_or_default(),
+        Ok(row) => {
+            let told: Option<String> = row.get(0);
+            serde_json::from_str(told.as_deref().unwrap_or("null")).unwrap_or_default()
+        }
         Err(error) => panic!("{error:?}: {expression}"),
     }
 }
