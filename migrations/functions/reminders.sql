@@ -1,6 +1,6 @@
 -- Reminders and notifications. The row in `reminders` is the truth; the Dapr job `reminder-{task_id}` is only its alarm
 -- clock. The row holds when the clock should ring and what it was last set to, so that whatever a crash interrupts is
--- finished later.
+-- finished later. Plans are kept, as in tasks.sql.
 
 -- How long before it rings an alarm is set: a scheduler need not keep the alarms of months.
 CREATE OR REPLACE FUNCTION alarm_horizon() RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -28,7 +28,9 @@ CREATE OR REPLACE FUNCTION alarm_json(reminder reminders, sidecar text) RETURNS 
 CREATE OR REPLACE FUNCTION apply_reminder(
     event_id uuid, sequence bigint, user_id text, task_id uuid, moment timestamptz, due_date timestamptz, reason text,
     outbox jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 DECLARE
     was reminders;
     reminder reminders;
@@ -101,7 +103,9 @@ END $$;
 -- Lets the row decide what an alarm that rang means: it triggers a reminder that is still scheduled and due (up to 5 s
 -- early counts), of a task that is open and due as the row says; one that rang earlier is to be set again; any other means
 -- nothing. Where the task is not as the row says, its event is on its way.
-CREATE OR REPLACE FUNCTION ring_reminder(task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION ring_reminder(task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 DECLARE
     task tasks;
     reminder reminders;
@@ -139,7 +143,9 @@ END $$;
 -- row is believed, not the event: whose task it is, whether it was triggered, for which moment, and when it is due.
 CREATE OR REPLACE FUNCTION notify_user(
     event_id uuid, notification_id uuid, user_id text, task_id uuid, task_title text, remind_at timestamptz
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 BEGIN
     IF claim_event('reminder', event_id) THEN
         INSERT INTO notifications (id, user_id, task_id, task_title, remind_at, due_date)
@@ -178,7 +184,9 @@ END $$;
 
 -- Records what the clock of a reminder was set to, unless something else is wanted by now: another moment that is near, or
 -- none.
-CREATE OR REPLACE FUNCTION record_alarm(task_id uuid, alarm timestamptz) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION record_alarm(task_id uuid, alarm timestamptz) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 BEGIN
     UPDATE reminders AS r SET alarm_set = record_alarm.alarm
     WHERE r.task_id = record_alarm.task_id

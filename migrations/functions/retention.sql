@@ -95,10 +95,12 @@ BEGIN
 END $$;
 
 -- Deletes what has been kept long enough, at most so many rows of each kind; how many rows that were, and whether there may
--- be more. Events and claims are dropped with their partitions, but for what lies in the default ones.
+-- be more. Events and claims are dropped with their partitions, but for what lies in the default ones. Ids of notifications
+-- and of successors are UUIDv7, which tell their age. A period that is NULL has no end.
 CREATE OR REPLACE FUNCTION expire_rows(
     most integer, idempotency_keys_seconds bigint, read_notifications_seconds bigint, dead_letters_seconds bigint,
-    events_seconds bigint, processed_ids_seconds bigint
+    events_seconds bigint, processed_ids_seconds bigint, unread_notifications_seconds bigint DEFAULT NULL,
+    analytics_seconds bigint DEFAULT NULL
 ) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     now timestamptz := statement_timestamp();
@@ -120,6 +122,34 @@ BEGIN
         SELECT ctid FROM notifications
         WHERE read_at IS NOT NULL AND read_at < now - second * read_notifications_seconds
         ORDER BY read_at
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM notifications WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM notifications
+        WHERE id < first_uuid(now - second * unread_notifications_seconds) AND read_at IS NULL
+        ORDER BY id
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    DELETE FROM analytics_daily WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM analytics_daily
+        WHERE day < ((now - second * analytics_seconds) AT TIME ZONE 'UTC')::date
+        ORDER BY day
+        LIMIT most
+        FOR UPDATE SKIP LOCKED
+    ));
+    GET DIAGNOSTICS deleted = ROW_COUNT;
+    total := total + deleted; more := more OR deleted = most;
+    -- What could ask for the same successor once more is forgotten by then.
+    DELETE FROM task_successors WHERE ctid = ANY (ARRAY(
+        SELECT ctid FROM task_successors
+        WHERE successor_id < first_uuid(now - second * processed_ids_seconds)
+        ORDER BY successor_id
         LIMIT most
         FOR UPDATE SKIP LOCKED
     ));

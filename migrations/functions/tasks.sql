@@ -1,5 +1,9 @@
 -- Changes of tasks: one function for each operation of the API. Each locks the task, decides, changes it and appends the
--- event; what it returns is what the API answers from: {"outcome", "task", "emitted"}.
+-- event; what it returns is what the API answers from: {"outcome", "task", "emitted"}. `versions` is what the client requires
+-- the task's version to be one of; NULL is any.
+--
+-- Where a pooler shares prepared statements, the role plans every statement anew (k8s/postgres/cluster.yaml). What these
+-- functions run is looked up by key, whoever the user is: here plans are kept, which saves a third of a create's time.
 
 -- The answer of a change: what became of it, the task as it is now, and the event.
 CREATE OR REPLACE FUNCTION answer(outcome text, task tasks DEFAULT NULL, emitted jsonb DEFAULT NULL) RETURNS jsonb
@@ -12,7 +16,9 @@ CREATE OR REPLACE FUNCTION answer(outcome text, task tasks DEFAULT NULL, emitted
 -- in its event.
 CREATE OR REPLACE FUNCTION create_task(
     user_id text, task_id uuid, fields jsonb, anchor_day smallint, key text, request_hash bytea, outbox jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 DECLARE
     task tasks;
     first record;
@@ -59,7 +65,9 @@ END $$;
 CREATE OR REPLACE FUNCTION update_task(
     user_id text, task_id uuid, patch jsonb, versions bigint[], new_anchor_day smallint, dated timestamptz,
     zoned text, outbox jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 DECLARE
     old tasks;
     new tasks;
@@ -108,7 +116,11 @@ BEGIN
     ));
 END $$;
 
-CREATE OR REPLACE FUNCTION complete_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION complete_task(
+    user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 DECLARE
     task tasks;
 BEGIN
@@ -117,6 +129,8 @@ BEGIN
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN answer('not_found');
+    ELSIF task.version <> ALL (versions) THEN
+        RETURN answer('precondition_failed');
     ELSIF task.completed THEN
         RETURN answer('unchanged', task);
     END IF;
@@ -132,7 +146,11 @@ BEGIN
     ));
 END $$;
 
-CREATE OR REPLACE FUNCTION reopen_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION reopen_task(
+    user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 DECLARE
     task tasks;
 BEGIN
@@ -141,6 +159,8 @@ BEGIN
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN answer('not_found');
+    ELSIF task.version <> ALL (versions) THEN
+        RETURN answer('precondition_failed');
     ELSIF NOT task.completed THEN
         RETURN answer('unchanged', task);
     END IF;
@@ -158,15 +178,27 @@ BEGIN
 END $$;
 
 -- Leaves no task to show.
-CREATE OR REPLACE FUNCTION delete_task(user_id text, task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION delete_task(
+    user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 DECLARE
     task tasks;
 BEGIN
     DELETE FROM tasks AS gone
-    WHERE gone.id = delete_task.task_id AND gone.user_id = delete_task.user_id
+    WHERE gone.id = delete_task.task_id
+        AND gone.user_id = delete_task.user_id
+        AND coalesce(gone.version = ANY (versions), true)
     RETURNING * INTO task;
     IF NOT FOUND THEN
-        RETURN answer('not_found');
+        RETURN answer(CASE
+            WHEN EXISTS (
+                SELECT FROM tasks AS kept
+                WHERE kept.id = delete_task.task_id AND kept.user_id = delete_task.user_id
+            ) THEN 'precondition_failed'
+            ELSE 'not_found'
+        END);
     END IF;
     RETURN answer('changed', NULL, append_event(
         outbox, task.user_id, task.id, 'task.deleted', 'tasks',
@@ -185,7 +217,9 @@ END $$;
 -- natural key outlives both tasks: neither reopening nor deleting makes a second one.
 CREATE OR REPLACE FUNCTION create_successor(
     event_id uuid, user_id text, task_id uuid, occurrence integer, successor_id uuid, fields jsonb, outbox jsonb
-) RETURNS jsonb LANGUAGE plpgsql AS $$
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
 DECLARE
     task tasks;
 BEGIN

@@ -101,6 +101,24 @@ var stories = []struct {
 		`cnpg_todo_events_unpublished_events{pod="todo-events-db-1"} 0x5 stale`,
 		`cnpg_todo_events_unpublished_events{pod="todo-events-db-2"} _x8 0x25`,
 	}},
+	{"TodoEventsTransactionIds", "vacuum does not keep up", true, 30 * time.Minute, []string{
+		`cnpg_todo_events_transactions_unfrozen{pod="todo-events-db-1"} 450000000+5000000x60`,
+	}},
+	{"TodoEventsTransactionIds", "it began as it should, and froze", false, 30 * time.Minute, []string{
+		`cnpg_todo_events_transactions_unfrozen{pod="todo-events-db-1"} 150000000+5000000x20 250000000-5000000x40`,
+	}},
+	{"TodoEventsOldSnapshot", "a forgotten transaction", true, 50 * time.Minute, []string{
+		`cnpg_todo_events_transactions_oldest_snapshot_seconds{pod="todo-events-db-1"} 0+30x100`,
+		`cnpg_todo_events_transactions_since_snapshot{pod="todo-events-db-1"} 0+1000x100`,
+	}},
+	{"TodoEventsOldSnapshot", "a slot that nobody uses", true, 50 * time.Minute, []string{
+		`cnpg_todo_events_transactions_oldest_snapshot_seconds{pod="todo-events-db-1"} 0x100`,
+		`cnpg_todo_events_transactions_since_snapshot{pod="todo-events-db-1"} 50000000+1000000x100`,
+	}},
+	{"TodoEventsOldSnapshot", "a dump of a quarter of an hour", false, 50 * time.Minute, []string{
+		`cnpg_todo_events_transactions_oldest_snapshot_seconds{pod="todo-events-db-1"} 0x60 0+30x30 0x10`,
+		`cnpg_todo_events_transactions_since_snapshot{pod="todo-events-db-1"} 0x60 0+100000x30 0x10`,
+	}},
 	{"TodoEventsStandbyMissing", "both standbys are gone", true, 10 * time.Minute, []string{
 		`cnpg_collector_sync_replicas{job="todo-app/todo-events-db", pod="todo-events-db-1", value="expected"} 1x20`,
 		`cnpg_collector_sync_replicas{job="todo-app/todo-events-db", pod="todo-events-db-1", value="observed"} 2x5 0x15`,

@@ -104,17 +104,26 @@ fn find_in(database: &mut Client, id: &str) -> Result<DeadLetter> {
     }
 }
 
-/// Publishes a dead letter to the topic that it came from, byte for byte and with its key, then
+/// The topic of a letter whose record did not say where it came from.
+const UNKNOWN: &str = "unknown";
+
+/// Publishes a dead letter to the topic that it came from, or to `topic`, byte for byte and with its key, then
 /// marks it as replayed. Given up again, it becomes another dead letter.
 ///
 /// # Errors
-/// When it is not open, or the sidecar or the database fails; it is open then, and to replay it
-/// again does no harm.
-pub fn replay(deployment: &Deployment, id: &str) -> Result<DeadLetter> {
+/// When it is not open, or the topic that it came from is not known and none is given, or the sidecar or the database
+/// fails; it is open then, and to replay it again does no harm.
+pub fn replay(deployment: &Deployment, id: &str, topic: Option<&str>) -> Result<DeadLetter> {
     let mut database = deployment.connect()?;
     let letter = open(&mut database, id)?;
+    if topic.is_none() && letter.topic == UNKNOWN {
+        bail!(
+            "which topic the dead letter {} came from is not known; say where to publish it with --topic",
+            letter.id
+        );
+    }
     deployment.publish(
-        &letter.topic,
+        topic.unwrap_or(&letter.topic),
         letter.key().as_deref(),
         Form::Raw,
         None,

@@ -16,6 +16,7 @@ pub mod fuzz;
 pub mod interrupt;
 pub mod kafka;
 pub mod kafka_programs;
+pub mod lanes;
 pub mod net;
 pub mod ports;
 pub mod postgres_programs;

@@ -35,11 +35,22 @@ enum Task {
         /// The user, for example demo
         user: String,
     },
-    /// Publish a user's stored events again, for a consumer that is new or has lost its data
+    /// Publish stored events again, for a consumer that is new or has lost its data
     Replay(ReplayArguments),
+    /// Find published events that never reached a handler
+    Reconcile(ReconcileArguments),
     /// List, show, replay or discard records that no handler could deal with
     #[command(subcommand)]
     DeadLetters(DeadLettersTask),
+    /// List, show, retry or skip what waits for publishing
+    #[command(subcommand)]
+    Lanes(LanesTask),
+    /// Give a database that was restored to the past numbers that nobody has seen, before the service starts
+    Restored {
+        /// By how much; more than the events that any user can have had in the time that was undone
+        #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
+        by: i64,
+    },
     /// Stop the running service
     Down,
     /// Compile all components to WebAssembly
@@ -76,13 +87,27 @@ struct DemoArguments {
 }
 
 #[derive(Args)]
+#[group(id = "whose", required = true, multiple = false, args = ["user", "all"])]
 struct ReplayArguments {
     /// Whose events
     #[arg(long, value_name = "USER")]
-    user: String,
+    user: Option<String>,
+    /// Everybody's events, in the order of their time
+    #[arg(long)]
+    all: bool,
     /// From when on, in RFC 3339, such as 2026-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = commands::replay::instant)]
     since: String,
+}
+
+#[derive(Args)]
+struct ReconcileArguments {
+    /// From when on, in RFC 3339, such as 2026-01-31T08:00:00Z
+    #[arg(long, value_name = "TIME", value_parser = commands::replay::instant)]
+    since: String,
+    /// Publish them again
+    #[arg(long)]
+    replay: bool,
 }
 
 #[derive(Subcommand)]
@@ -102,11 +127,37 @@ enum DeadLettersTask {
     Replay {
         /// Its id, or the beginning of it
         id: String,
+        /// To this topic instead; needed where the one it came from is not known
+        #[arg(long)]
+        topic: Option<String>,
     },
     /// Mark one as not to be dealt with
     Discard {
         /// Its id, or the beginning of it
         id: String,
+    },
+}
+
+#[derive(Subcommand)]
+enum LanesTask {
+    /// List users with unpublished events, blocked ones first
+    List,
+    /// Show a user's next event, and why it waits
+    Show {
+        /// Whose events
+        user: String,
+    },
+    /// Try a user's next event now, however long it would rest
+    Retry {
+        /// Whose events
+        user: String,
+    },
+    /// Go on without the event that blocks a user's others; it becomes a dead letter
+    Skip {
+        /// Whose events
+        user: String,
+        /// The number of the event, which must be the next one
+        number: i64,
     },
 }
 
@@ -239,7 +290,10 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Bench(arguments) => commands::bench::run(arguments, report),
         Task::Token { user } => commands::token::run(&user),
         Task::Replay(arguments) => commands::replay::run(&arguments, report),
+        Task::Reconcile(arguments) => commands::reconcile::run(&arguments, report),
         Task::DeadLetters(task) => commands::dead_letters::run(&task, report),
+        Task::Lanes(task) => commands::lanes::run(&task, report),
+        Task::Restored { by } => commands::restored::run(by, report),
         Task::Down => commands::down::run(report),
         Task::Build => commands::build::run(report),
     }

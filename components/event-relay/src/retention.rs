@@ -21,6 +21,8 @@ struct Periods {
     topics: i64,
     idempotency_keys: i64,
     read_notifications: i64,
+    unread_notifications: i64,
+    analytics: i64,
     events: i64,
     dead_letters: i64,
     processed_ids: i64,
@@ -33,6 +35,8 @@ impl Periods {
             topics: period("topics")?,
             idempotency_keys: period("idempotency_keys")?,
             read_notifications: period("read_notifications")?,
+            unread_notifications: period("unread_notifications")?,
+            analytics: period("analytics")?,
             events: period("events")?,
             dead_letters: period("dead_letters")?,
             processed_ids: period("processed_ids")?,
@@ -117,7 +121,9 @@ pub(crate) fn expire(database: &Database, until: Instant) -> Result<i64, Failure
             .bigint("read_notifications_seconds", periods.read_notifications)
             .bigint("dead_letters_seconds", periods.dead_letters)
             .bigint("events_seconds", periods.events)
-            .bigint("processed_ids_seconds", periods.processed_ids);
+            .bigint("processed_ids_seconds", periods.processed_ids)
+            .bigint("unread_notifications_seconds", periods.unread_notifications)
+            .bigint("analytics_seconds", periods.analytics);
         let Expired { deleted, more } = database.call(call)?;
         total += deleted;
         if !more {
@@ -148,6 +154,8 @@ mod tests {
             topics: 7 * DAY,
             idempotency_keys: DAY,
             read_notifications: 30 * DAY,
+            unread_notifications: 365 * DAY,
+            analytics: 400 * DAY,
             events: 90 * DAY,
             dead_letters: 90 * DAY,
             processed_ids: 180 * DAY,

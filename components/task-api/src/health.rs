@@ -1,8 +1,10 @@
 //! Liveness and readiness.
 
 use platform::database::Database;
+use platform::functions;
 use platform::http::Response;
 use platform::problem::Problem;
+use serde::Deserialize;
 
 use crate::Answer;
 
@@ -15,12 +17,55 @@ pub(crate) fn live() -> Answer {
 const WRITABLE: &str =
     "NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
 
-/// `GET /readyz`: the database answers, and takes writes.
+/// What readiness asks of the database.
+#[derive(Debug, Deserialize)]
+struct Condition {
+    writable: bool,
+    isolation: String,
+    missing: Vec<String>,
+}
+
+impl Condition {
+    /// What is wrong with it, if anything.
+    fn fault(&self) -> Option<String> {
+        if !self.writable {
+            Some("the database is read-only".to_owned())
+        } else if self.isolation != "read committed" {
+            // Each statement of a function must see what was committed before it began.
+            Some(format!(
+                "transactions are {}, not read committed",
+                self.isolation
+            ))
+        } else if !self.missing.is_empty() {
+            let names = self.missing.join(", ");
+            Some(format!(
+                "the database lacks functions as this version calls them: {names}"
+            ))
+        } else {
+            None
+        }
+    }
+}
+
+/// The statement of `GET /readyz`; its parameter is [`functions::called`].
+fn condition_statement() -> String {
+    format!(
+        "SELECT jsonb_build_object(
+            'writable', {WRITABLE}, 'isolation', current_setting('transaction_isolation'),
+            'missing', {}
+        )::text",
+        functions::missing("$1")
+    )
+}
+
+/// `GET /readyz`: the database answers, takes writes, isolates transactions as the functions need it, and has the functions
+/// that this version calls.
 pub(crate) fn ready() -> Result<Answer, Problem> {
-    let statement = format!("SELECT ({WRITABLE})::text");
-    match Database::for_probes()?.query(&statement, &[]) {
-        Ok(true) => Ok(live()),
-        Ok(false) => Err(Problem::unavailable("the database is read-only")),
+    let condition =
+        Database::for_probes()?.query::<Condition>(&condition_statement(), &[functions::called()]);
+    match condition.map(|condition| condition.fault()) {
+        Ok(None) => Ok(live()),
+        Ok(Some(fault)) => Err(Problem::unavailable(fault)),
         Err(error) => Err(Problem::unavailable(error.to_string())),
     }
 }

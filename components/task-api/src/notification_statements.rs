@@ -1,11 +1,11 @@
 //! The statement that reads notifications.
 
-use domain::notification_list::NotificationQuery;
+use domain::notification_list::{MOST_UNREAD, NotificationQuery};
 use domain::user_id::UserId;
 use platform::database::{number, optional_text, text};
 use spin_sdk::pg4::ParameterValue;
 
-/// Lists notifications, newest first, and counts the unread ones: the statement and its parameters.
+/// Lists notifications, newest first, and counts the unread ones, up to [`MOST_UNREAD`]: the statement and its parameters.
 pub(crate) fn list(user: &UserId, query: &NotificationQuery) -> (String, Vec<ParameterValue>) {
     let mut parameters = vec![text(user.as_str()), number(i64::from(query.limit))];
     let mut conditions = String::new();
@@ -33,7 +33,12 @@ pub(crate) fn list(user: &UserId, query: &NotificationQuery) -> (String, Vec<Par
                 ),
                 '[]'
             ),
-            'unread', (SELECT count(*) FROM notifications WHERE user_id = $1 AND read_at IS NULL),
+            'unread', (
+                SELECT count(*)
+                FROM (
+                    SELECT FROM notifications WHERE user_id = $1 AND read_at IS NULL LIMIT {MOST_UNREAD}
+                ) AS unread
+            ),
             'last', (
                 SELECT jsonb_build_object('k', rfc3339((notification).created_at), 'i', (notification).id)
                 FROM page

@@ -198,6 +198,19 @@ fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem>
         })
 }
 
+/// The versions one of which the request requires the task to be at; none where any will do. A header that cannot be read,
+/// or that came twice, never holds.
+fn required_versions(request: &Request) -> Option<Vec<i64>> {
+    const HEADER: &str = "if-match";
+    if !request.has_header(HEADER) {
+        return None;
+    }
+    match Precondition::parse(&request.header(HEADER).unwrap_or_default()) {
+        Precondition::Any => None,
+        Precondition::OneOf(versions) => Some(versions),
+    }
+}
+
 /// Changes a task.
 pub(crate) async fn update(
     request: Request,
@@ -206,16 +219,8 @@ pub(crate) async fn update(
 ) -> Result<Answer, Problem> {
     let task = task.ok_or_else(no_such_task)?;
     let trace = request.traceparent();
-    let precondition = if request.has_header("if-match") {
-        Precondition::parse(&request.header("if-match").unwrap_or_default())
-    } else {
-        Precondition::Any
-    };
+    let versions = required_versions(&request);
     let patch = parse_task_patch(json_body(request).await?, Calendar::is_time_zone)?;
-    let versions = match precondition {
-        Precondition::Any => None,
-        Precondition::OneOf(versions) => Some(versions),
-    };
     let values = Value::Object(patch.values().clone()).to_string();
     for _ in 0..UPDATE_ATTEMPTS {
         let date = patched_date(user, task, &patch)?;
@@ -293,7 +298,7 @@ pub(crate) fn complete(
     user: &UserId,
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
-    change(request, "complete_task", user, task)
+    change(request, Call::of("complete_task"), user, task)
 }
 
 /// Reopens a task.
@@ -302,7 +307,7 @@ pub(crate) fn reopen(
     user: &UserId,
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
-    change(request, "reopen_task", user, task)
+    change(request, Call::of("reopen_task"), user, task)
 }
 
 /// Deletes a task.
@@ -311,19 +316,21 @@ pub(crate) fn delete(
     user: &UserId,
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
-    change(request, "delete_task", user, task)
+    change(request, Call::of("delete_task"), user, task)
 }
 
+/// Calls a function that needs no more than the task and, perhaps, its version.
 fn change(
     request: &Request,
-    function: &'static str,
+    call: Call,
     user: &UserId,
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
     let task = task.ok_or_else(no_such_task)?;
-    let call = Call::of(function)
+    let call = call
         .text("user_id", user.as_str())
-        .uuid("task_id", task);
+        .uuid("task_id", task)
+        .bigints("versions", required_versions(request).as_deref());
     let done = run(request.traceparent().as_deref(), call)?;
     respond(done, |task| match task {
         "" => Ok(Response::new(204)),

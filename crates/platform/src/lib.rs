@@ -11,6 +11,7 @@ pub mod call;
 pub mod configuration;
 pub mod database;
 pub mod delivery;
+pub mod functions;
 mod hs256;
 pub mod http;
 pub mod log;

@@ -8,6 +8,17 @@ use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
 
+/// Values of `If-Match` that a task at its first version does not meet: other versions, a weak tag, and what is no tag.
+pub const NEVER: [&str; 7] = [
+    "\"2\"",
+    "W/\"1\"",
+    "1",
+    "\"01\"",
+    "\"x\", \"3\"",
+    "",
+    "\"99999999999999999999\"",
+];
+
 #[test]
 fn completing_is_idempotent() {
     let todo = Todo::someone();
@@ -76,6 +87,48 @@ fn reopening_undoes_it_and_is_idempotent_too() {
         events[2]["data"]["changed_fields"],
         json!(["completed", "completed_at"])
     );
+}
+
+#[test]
+fn if_match_guards_completing_and_reopening() {
+    let todo = Todo::someone();
+    let task = todo.created("t");
+    let id = text(&task, "id");
+    let post = |what: &str, tags: &str| {
+        let call = todo.call("POST", format!("{}/{what}", todo.task_path(id)));
+        call.header("if-match", tags).send()
+    };
+    unchanged(&todo, || {
+        for stale in NEVER {
+            post("complete", stale).problem(412, "precondition-failed");
+            // It is judged even where nothing would change.
+            post("reopen", stale).problem(412, "precondition-failed");
+        }
+    });
+    assert_eq!(post("complete", "\"9\", \"1\"").task(200)["version"], 2);
+    unchanged(&todo, || {
+        post("complete", "\"1\"").problem(412, "precondition-failed");
+        post("reopen", "\"1\"").problem(412, "precondition-failed");
+        assert_eq!(post("complete", "\"2\"").task(200)["version"], 2);
+        assert_eq!(post("complete", "*").task(200)["version"], 2);
+    });
+    assert_eq!(post("reopen", "\"2\"").task(200)["version"], 3);
+    assert_eq!(post("complete", "*").task(200)["version"], 4);
+    assert_eq!(
+        types(&todo.published_events()),
+        [
+            "task.created",
+            "task.completed",
+            "task.updated",
+            "task.completed"
+        ]
+    );
+    for what in ["complete", "reopen"] {
+        let missing = todo.task_path("00000000-0000-7000-8000-000000000000");
+        let call = todo.call("POST", format!("{missing}/{what}"));
+        let answer = call.header("if-match", "\"1\"").send();
+        answer.problem(404, "not-found");
+    }
 }
 
 #[test]

@@ -4,7 +4,9 @@ use std::thread;
 
 use e2e::events::types;
 use e2e::todo::{Todo, text};
+use serde_json::json;
 
+use crate::completing::NEVER;
 use crate::unharmed::unchanged;
 
 #[test]
@@ -20,7 +22,7 @@ fn a_deleted_task_is_gone() {
     unchanged(&todo, || {
         todo.delete(id).problem(404, "not-found");
         todo.complete(id).problem(404, "not-found");
-        todo.patch(id, serde_json::json!({"title": "u"}))
+        todo.patch(id, json!({"title": "u"}))
             .problem(404, "not-found");
     });
     assert_eq!(todo.listed(""), [kept]);
@@ -50,6 +52,65 @@ fn deleted_many_times_at_once_it_emits_once() {
         types(&todo.published_events()),
         ["task.created", "task.deleted"]
     );
+}
+
+#[test]
+fn if_match_guards_against_deleting_what_one_has_not_seen() {
+    let todo = Todo::someone();
+    let task = todo.created("t");
+    let id = text(&task, "id");
+    let delete = |tags: &str| {
+        let call = todo.call("DELETE", todo.task_path(id));
+        call.header("if-match", tags).send()
+    };
+    unchanged(&todo, || {
+        for stale in NEVER {
+            delete(stale).problem(412, "precondition-failed");
+        }
+    });
+    todo.patch(id, json!({"title": "changed meanwhile"}))
+        .task(200);
+    unchanged(&todo, || {
+        delete("\"1\"").problem(412, "precondition-failed");
+    });
+    delete("\"1\", \"2\"").expect(204);
+    for tags in ["\"2\"", "*"] {
+        delete(tags).problem(404, "not-found");
+    }
+    let other = todo.created("any version");
+    let call = todo.call("DELETE", todo.task_path(text(&other, "id")));
+    call.header("if-match", "*").send().expect(204);
+}
+
+#[test]
+fn a_deletion_and_an_edit_of_one_version_do_not_both_win() {
+    let todo = Todo::someone();
+    for _ in 0..5 {
+        let task = todo.created("t");
+        let id = text(&task, "id");
+        let guarded = |method: &str| {
+            let call = todo.call(method, todo.task_path(id));
+            call.header("if-match", "\"1\"")
+        };
+        let (edited, deleted) = thread::scope(|scope| {
+            let edit = scope.spawn(|| {
+                let call = guarded("PATCH").json(&json!({"title": "edited"}));
+                call.send().status
+            });
+            let deletion = scope.spawn(|| guarded("DELETE").send().status);
+            let status = |thread: thread::ScopedJoinHandle<'_, u16>| thread.join().ok();
+            (status(edit), status(deletion))
+        });
+        match (edited, deleted) {
+            (Some(200), Some(412)) => {
+                assert_eq!(todo.get(id).task(200)["title"], "edited");
+            }
+            (Some(404), Some(204)) => {
+                todo.get(id).problem(404, "not-found");
+            }
+            both => panic!("{both:?}"),
+        }
+    }
 }
 
 #[test]

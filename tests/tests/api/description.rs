@@ -100,6 +100,8 @@ fn every_answer_described_is_given() {
             for body in [large.as_str(), "{}", r#"{"title": ""}"#] {
                 answers.push(send(&target, body, Some(&token), "*"));
             }
+        }
+        if method != "GET" {
             answers.push(send(&target, &valid, Some(&token), "\"99\""));
         }
         answers.push(send(&target, &valid, Some(&token), "*"));

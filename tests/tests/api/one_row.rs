@@ -70,6 +70,8 @@ fn each_statement_returns_one_row_on_any_state() {
         }
         for function in ["complete_task", "reopen_task", "delete_task"] {
             call(function, of_task(function));
+            let stale = of_task(function).bigints("versions", Some(&[7]));
+            call(function, stale);
         }
         let fields = json!({"title": "t", "priority": "low", "tags": [], "timezone": "UTC", "is_recurring": false,
             "series_id": id, "occurrence": 2})

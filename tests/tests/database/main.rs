@@ -3,6 +3,8 @@
 
 mod functions;
 mod hammer;
+mod lanes;
 mod partitions;
+mod rules;
 mod scratch_database;
 mod size;

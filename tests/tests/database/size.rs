@@ -23,7 +23,15 @@ const MANY: &str = "
     SELECT id, user_id, 1, 'scheduled', due_date - lead, due_date, due_date - lead, now() - lead
     FROM tasks, (SELECT interval '1 day' AS lead) AS of_a_day;
     INSERT INTO notifications (id, user_id, task_id, task_title, remind_at, read_at)
-    SELECT gen_random_uuid(), user_id, task_id, 't', now(), now() FROM reminders;
+    SELECT
+        first_uuid(now() - row_number() OVER () * interval '1 second'), user_id, task_id, 't', now(),
+        CASE WHEN user_id LIKE '%0' THEN now() END
+    FROM reminders;
+    INSERT INTO task_successors (task_id, occurrence, successor_id)
+    SELECT task_id, 1, first_uuid(now() - n * interval '1 second')
+    FROM (SELECT task_id, row_number() OVER () AS n FROM reminders) AS numbered;
+    INSERT INTO analytics_daily (user_id, day, type, count)
+    SELECT user_id, current_date - 3, 'task.created', 1 FROM reminders;
     INSERT INTO idempotency_keys (user_id, key, request_hash, event_id)
     SELECT user_id, 'k', '', task_id FROM reminders;
     ANALYZE";
@@ -36,7 +44,7 @@ const RUN: [&str; 10] = [
     "watch_deliveries('notification')",
     "overdue_reminders(100)",
     "unset_alarms('s', 100)",
-    "expire_rows(1000, 86400, 2592000, 7776000, 7776000, 15552000)",
+    "expire_rows(1000, 86400, 2592000, 7776000, 7776000, 15552000, 31536000, 34560000)",
     "drop_expired_partition(7776000, 15552000)",
     "become_publisher('s', '00000000-0000-0000-0000-000000000001')",
     "publish_turn('s', '00000000-0000-0000-0000-000000000001', '[]', 100)",

@@ -1,13 +1,38 @@
 //! An event that the sidecar refuses for good.
 
-use e2e::flow::{ordered, quiet};
+use e2e::events::records_of;
+use e2e::flow::{ordered, quiet, series, successor};
 use e2e::lanes;
 use e2e::logs::lines_of;
-use e2e::todo::Todo;
+use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
+use xtask::dead_letters;
+use xtask::deployment::Deployment;
+use xtask::endpoints::TASKS_TOPIC;
+use xtask::lanes::{self as operator, Lane};
+use xtask::replay::replay;
 
 use crate::own_stack::OwnStack;
+
+/// Makes the user's second event one that the sidecar cannot read: nested deeper than it goes.
+fn poison(todo: &Todo) {
+    let nest = "repeat('[', 10100) || repeat(']', 10100)";
+    lanes::change(
+        todo,
+        &format!(
+            "UPDATE events SET data = data || jsonb_build_object('nest', ({nest})::jsonb)
+            WHERE user_id = $1 AND sequence = 2"
+        ),
+    );
+}
+
+fn repair(todo: &Todo) {
+    lanes::change(
+        todo,
+        "UPDATE events SET data = data - 'nest' WHERE user_id = $1 AND sequence = 2",
+    );
+}
 
 #[test]
 fn it_blocks_its_own_lane_and_alerts() {
@@ -24,15 +49,7 @@ fn it_blocks_its_own_lane_and_alerts() {
     lanes::take(&todo);
     todo.created("refused");
     todo.created("3");
-    // Nested deeper than the sidecar reads.
-    let nest = "repeat('[', 10100) || repeat(']', 10100)";
-    lanes::change(
-        &todo,
-        &format!(
-            "UPDATE events SET data = data || jsonb_build_object('nest', ({nest})::jsonb)
-            WHERE user_id = $1 AND sequence = 2"
-        ),
-    );
+    poison(&todo);
     lanes::expire_lease(&todo);
     let lines = until("an alert", Limit::DELIVERY, || match blocked() {
         lines if lines.is_empty() => Err("none"),
@@ -53,14 +70,116 @@ fn it_blocks_its_own_lane_and_alerts() {
     assert_eq!(todo.database().json(open, &[]), 0);
 
     // Repaired and let go, all arrives.
-    lanes::change(
-        &todo,
-        "UPDATE events SET data = data - 'nest' WHERE user_id = $1 AND sequence = 2",
-    );
+    repair(&todo);
     lanes::unblock(&todo);
     let events = quiet(&todo, Limit::DELIVERY);
     assert_eq!(events[1]["data"].get("nest"), None::<&Value>);
     assert_eq!(events[1]["data"]["title"], json!("refused"));
     assert_eq!(ordered(&todo).len(), 4);
     assert_eq!(blocked().len(), 1);
+}
+
+#[test]
+fn an_operator_looks_at_it_retries_it_and_skips_it() {
+    let stack = OwnStack::start();
+    let todo = Todo::someone_on(stack.endpoints());
+    let deployment = Deployment::of(stack.endpoints());
+    let lane = || match operator::find(&deployment, todo.user()) {
+        Ok(lane) => lane,
+        Err(error) => panic!("{error:#}"),
+    };
+    let blocked = |attempts: i32| {
+        until("the lane is blocked", Limit::DELIVERY, || match lane() {
+            Some(lane) if lane.blocked && lane.attempts >= attempts && !lane.held => Ok(lane),
+            other => Err(format!("{other:?}")),
+        })
+    };
+    let task = todo.created_with(json!({
+        "title": "t", "is_recurring": true, "recurring_interval": "daily",
+    }));
+    quiet(&todo, Limit::DELIVERY);
+    assert_eq!(lane(), None);
+    assert!(operator::retry(&deployment, todo.user()).is_err());
+    assert!(operator::skip(&deployment, todo.user(), 1).is_err());
+
+    // A completion that the sidecar refuses, and another event behind it.
+    lanes::take(&todo);
+    todo.complete(text(&task, "id")).task(200);
+    todo.created("behind it");
+    poison(&todo);
+    lanes::expire_lease(&todo);
+    let seen = blocked(1);
+    assert_eq!((seen.behind, seen.next, seen.rests), (2, 2, true));
+    let Some(event) = &seen.event else {
+        panic!("{seen:?}");
+    };
+    let stored = todo.stored_events();
+    assert_eq!(event.id, text(&stored[1], "id"));
+    assert_eq!(event.event_type, "task.completed");
+    assert_eq!(event.time, text(&stored[1], "time"));
+    assert!(event.bytes > 20_000, "{event:?}");
+    let listed = operator::list(&deployment, 10).unwrap_or_default();
+    assert_eq!(
+        listed
+            .iter()
+            .map(|lane: &Lane| &lane.user)
+            .collect::<Vec<_>>(),
+        [todo.user()]
+    );
+
+    // Its turn comes at once, and it is refused once more.
+    if let Err(error) = operator::retry(&deployment, todo.user()) {
+        panic!("{error:#}");
+    }
+    blocked(seen.attempts + 1);
+
+    // Nothing but exactly the event that blocks the lane is skipped.
+    for number in [0, 1, 3] {
+        match operator::skip(&deployment, todo.user(), number) {
+            Ok(skipped) => panic!("{skipped:?}"),
+            Err(error) => assert!(error.to_string().contains("number 2"), "{error:#}"),
+        }
+    }
+    assert_eq!(todo.database().lane_of(todo.user()), (3, 1));
+    repair(&todo);
+    let skipped = match operator::skip(&deployment, todo.user(), 2) {
+        Ok(skipped) => skipped,
+        Err(error) => panic!("{error:#}"),
+    };
+    assert_eq!(skipped.left, 1);
+    todo.settle(Limit::DELIVERY);
+    let titles = || {
+        let records = records_of(stack.endpoints(), TASKS_TOPIC, todo.user());
+        let mut events: Vec<Value> = records
+            .iter()
+            .filter_map(|record| record.json().ok())
+            .collect();
+        events.retain(|event| event["type"] == "task.created");
+        (records.len(), events.len())
+    };
+    assert_eq!(titles(), (2, 2));
+    assert_eq!(todo.stored_events().len(), 3);
+    assert_eq!(series(&todo, text(&task, "series_id")).len(), 1);
+
+    // What was skipped is no published event, so it is not replayed with the others.
+    let replayed = replay(&deployment, todo.user(), text(&stored[0], "time"));
+    assert!(
+        matches!(&replayed, Ok(replayed) if replayed.count == 2),
+        "{replayed:?}"
+    );
+
+    // It is a dead letter, which has its effect when it is replayed.
+    let id = skipped.letter.unwrap_or_default();
+    let letter = dead_letters::find(&deployment, &id);
+    let Ok(letter) = letter else {
+        panic!("{letter:?}");
+    };
+    assert_eq!(letter.status, "open");
+    assert_eq!((letter.partition, letter.offset), (-1, 2));
+    assert_eq!(letter.event_id.as_deref(), Some(text(&stored[1], "id")));
+    assert_eq!(letter.user_id.as_deref(), Some(todo.user()));
+    if let Err(error) = dead_letters::replay(&deployment, &id, None) {
+        panic!("{error:#}");
+    }
+    successor(&todo, &task);
 }

@@ -360,7 +360,7 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
         listed.is_ok_and(|listed| listed.iter().any(|listed| listed.id == letter_id)),
         "{kept}"
     );
-    match dead_letters::replay(&deployment, letter_id) {
+    match dead_letters::replay(&deployment, letter_id, None) {
         Ok(letter) => assert_eq!(letter.status, "replayed"),
         Err(error) => panic!("{error:#}"),
     }
@@ -372,7 +372,7 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
     assert_eq!(records[0].partition, records[1].partition);
 
     // Only once, and what is replayed cannot be discarded.
-    assert!(dead_letters::replay(&deployment, letter_id).is_err());
+    assert!(dead_letters::replay(&deployment, letter_id, None).is_err());
     assert!(dead_letters::discard(&deployment, letter_id).is_err());
     assert_eq!(records_of(todo.stack(), TASKS_TOPIC, todo.user()).len(), 2);
     let kept = letter(&todo, TASKS_TOPIC, partition, offset, 1);
@@ -386,7 +386,7 @@ fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_lett
     let offset = append(&todo, 0, todo.user().as_bytes(), body.as_bytes());
     let kept = letter(&todo, TASKS_TOPIC, 0, offset, 2);
     let deployment = Deployment::of(todo.stack());
-    if let Err(error) = dead_letters::replay(&deployment, text(&kept, "id")) {
+    if let Err(error) = dead_letters::replay(&deployment, text(&kept, "id"), None) {
         panic!("{error:#}");
     }
     let records = records_of(todo.stack(), TASKS_TOPIC, todo.user());
@@ -404,11 +404,54 @@ fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_lett
         Ok(letter) => assert_eq!(letter.status, "discarded"),
         Err(error) => panic!("{error:#}"),
     }
-    assert!(dead_letters::replay(&deployment, text(&second, "id")).is_err());
+    assert!(dead_letters::replay(&deployment, text(&second, "id"), None).is_err());
     assert_eq!(
         records_of(todo.stack(), TASKS_TOPIC, todo.user()).len(),
         2,
         "only once"
     );
     assert!(dead_letters::find(&deployment, "none").is_err());
+}
+
+#[test]
+fn one_from_an_unknown_topic_is_replayed_only_to_a_topic_that_is_named() {
+    let todo = Todo::someone();
+    let body = format!("no json of {}", todo.user());
+    // As where somebody else wrote the headers that tell where a record was.
+    given_up(&todo, "a\tb", 7, body.as_bytes()).expect(200);
+    let kept = kept_as(&todo, &body);
+    assert_eq!(kept["count"], 1);
+    let letter = todo.database().json(
+        "SELECT jsonb_build_object('id', id, 'topic', topic) FROM dead_letters WHERE payload = convert_to($1, 'UTF8')",
+        &[&body],
+    );
+    assert_eq!(letter["topic"], "unknown");
+    let deployment = Deployment::of(todo.stack());
+    let status =
+        || dead_letters::find(&deployment, text(&letter, "id")).map(|letter| letter.status);
+    match dead_letters::replay(&deployment, text(&letter, "id"), None) {
+        Ok(letter) => panic!("{letter:?}"),
+        Err(error) => assert!(error.to_string().contains("--topic"), "{error:#}"),
+    }
+    assert_eq!(status().ok().as_deref(), Some("open"));
+    // Where it is no event, its handler gives it up once more.
+    if let Err(error) = dead_letters::replay(&deployment, text(&letter, "id"), Some(TASKS_TOPIC)) {
+        panic!("{error:#}");
+    }
+    assert_eq!(status().ok().as_deref(), Some("replayed"));
+    until(
+        "it is given up again, from a known topic",
+        Limit::DELIVERY,
+        || {
+            let topics = todo.database().json(
+            "SELECT jsonb_agg(topic ORDER BY topic) FROM dead_letters WHERE payload = convert_to($1, 'UTF8')",
+            &[&body],
+        );
+            if topics == json!([TASKS_TOPIC, "unknown"]) {
+                Ok(())
+            } else {
+                Err(topics)
+            }
+        },
+    );
 }

@@ -241,3 +241,20 @@ fn mistakes_are_named() {
         answer.problem(405, "method-not-allowed");
     }
 }
+
+#[test]
+fn unread_ones_are_counted_up_to_a_thousand() {
+    let todo = Todo::someone();
+    let count = |more: i32, expected: &str| {
+        let inserted = todo.database().client().execute(
+            "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at)
+            SELECT gen_random_uuid(), $1, gen_random_uuid(), 't', now() FROM generate_series(1, $2)",
+            &[&todo.user(), &more],
+        );
+        assert!(inserted.is_ok(), "{inserted:?}");
+        assert_eq!(unread(&list(&todo, "limit=1").expect(200)), expected);
+    };
+    count(999, "999");
+    count(1, "1000");
+    count(1, "1000");
+}

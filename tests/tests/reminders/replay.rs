@@ -1,14 +1,14 @@
 //! Stored events, published again.
 
 use e2e::events::{first_appearances, records_of};
-use e2e::flow::{ordered, quiet};
+use e2e::flow::{ordered, quiet, series, successor};
 use e2e::logs;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::deployment::Deployment;
 use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
-use xtask::replay::{Replayed, replay};
+use xtask::replay::{Replayed, Unhandled, replay, replay_unhandled, unhandled};
 
 use crate::support::{id, in_days, notifications, notified, ring, settled};
 
@@ -132,4 +132,58 @@ fn only_those_since_the_moment_and_only_what_was_published() {
     set(2);
     assert_eq!(replayed(&todo, since), Replayed { count: 1, last: 2 });
     set(3);
+}
+
+#[test]
+fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
+    let todo = Todo::someone();
+    let task = todo.created_with(json!({
+        "title": "t", "is_recurring": true, "recurring_interval": "daily",
+    }));
+    todo.complete(id(&task)).task(200);
+    successor(&todo, &task);
+    let events = quiet(&todo, Limit::DELIVERY);
+    let deployment = Deployment::of(todo.stack());
+    let missing = || -> Vec<Unhandled> {
+        match unhandled(&deployment, &in_days(-2), 1_000) {
+            Ok(mut found) => {
+                found.retain(|event| event.user == todo.user());
+                found
+            }
+            Err(error) => panic!("{error:#}"),
+        }
+    };
+    let change = |statement: &str| {
+        let changed = todo.database().client().execute(statement, &[&todo.user()]);
+        assert!(matches!(changed, Ok(1)), "{changed:?}: {statement}");
+    };
+    // As if an hour had passed.
+    let past = "UPDATE events SET time = time - interval '1 hour' WHERE user_id = $1 AND type = 'task.completed'";
+    change(past);
+    assert_eq!(missing(), []);
+
+    // As if the broker had lost the completion before its handler read it.
+    change(
+        "DELETE FROM processed_events WHERE handler = 'recurrence'
+        AND event_id = (SELECT id FROM events WHERE user_id = $1 AND type = 'task.completed')",
+    );
+    change(
+        "DELETE FROM task_successors WHERE task_id = (SELECT id FROM tasks WHERE user_id = $1 AND completed)",
+    );
+    change("DELETE FROM tasks WHERE user_id = $1 AND occurrence = 2");
+    let found = missing();
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert_eq!(found[0].id, text(&events[1], "id"));
+    assert_eq!(found[0].number, 2);
+    assert_eq!(found[0].handler, "recurrence");
+    assert_eq!(found[0].event_type, "task.completed");
+
+    match replay_unhandled(&deployment, &found) {
+        Ok(count) => assert_eq!(count, 1),
+        Err(error) => panic!("{error:#}"),
+    }
+    successor(&todo, &task);
+    quiet(&todo, Limit::DELIVERY);
+    assert_eq!(missing(), []);
+    assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
 }

@@ -71,6 +71,22 @@ impl AllowedHosts {
         Ok(Self(hosts))
     }
 
+    /// Checks a component's entries as Spin does when it loads a manifest: those whose variables all have defaults must be
+    /// valid with them, whatever values are given.
+    pub fn check(entries: &[String], defaults: &Variables) -> Result<()> {
+        for entry in entries {
+            let checked = defaults.have_all_of(entry).and_then(|has_all| {
+                if has_all {
+                    AllowedHost::parse(&defaults.fill(entry)?)
+                        .context("it is not valid with the variables' default values")?;
+                }
+                Ok(())
+            });
+            checked.with_context(|| format!("allowed_outbound_hosts entry {entry:?}"))?;
+        }
+        Ok(())
+    }
+
     /// Whether `url` may be called. `scheme` is assumed where the address has none (`127.0.0.1:5432`).
     pub fn allows(&self, url: &str, scheme: &str) -> bool {
         let parsed = url::Url::parse(url)
@@ -291,6 +307,35 @@ mod tests {
                 AllowedHosts::parse(&[entry.to_owned()], &none, &[]).is_err(),
                 "{entry}"
             );
+        }
+    }
+
+    #[test]
+    fn entries_must_be_valid_with_the_defaults() {
+        let declared: indexmap::IndexMap<String, crate::manifest::Variable> = toml::from_str(
+            "needed = { required = true }
+            empty = { default = '' }
+            address = { default = '127.0.0.1:80' }
+            url = { default = 'http://127.0.0.1:80' }",
+        )
+        .unwrap();
+        let defaults = Variables::defaults(&declared);
+        for (entry, valid) in [
+            ("http://{{ address }}", true),
+            ("{{ url }}", true),
+            // Nobody can tell before the value is given.
+            ("postgres://{{ needed }}", true),
+            ("{{ empty }}{{ needed }}", true),
+            ("{{ nobody }}", true),
+            ("{{ empty }}", false),
+            ("http://{{ empty }}", false),
+            ("{{ address }}", false),
+            ("http://{{ address }}/path", false),
+            ("http://h:80/path", false),
+            ("http://{{ address", false),
+        ] {
+            let checked = AllowedHosts::check(&[entry.to_owned()], &defaults);
+            assert_eq!(checked.is_ok(), valid, "{entry}: {checked:?}");
         }
     }
 

@@ -10,8 +10,10 @@ use anyhow::{Context, Result, bail, ensure};
 use indexmap::IndexMap;
 use serde::Deserialize;
 
+use crate::allowed_hosts::AllowedHosts;
 use crate::build::Build;
 use crate::composition::DependencyName;
+use crate::variables::Variables;
 
 /// A whole manifest. Tables keep the order in which they are written.
 #[derive(Debug, Deserialize)]
@@ -327,9 +329,11 @@ impl Manifest {
                 "variable {name:?} must be `required` or have a `default`"
             );
         }
+        let defaults = Variables::defaults(&self.variables);
         for (id, component) in &self.components {
             check_id(id, '-', false)
                 .and_then(|()| component.check())
+                .and_then(|()| AllowedHosts::check(&component.allowed_outbound_hosts, &defaults))
                 .with_context(|| format!("component {id:?}"))?;
         }
         for trigger in &self.http_triggers {

@@ -84,6 +84,28 @@ impl Variables {
         Ok(Self(values))
     }
 
+    /// The defaults alone, as if nobody had given a value.
+    pub fn defaults(declared: &IndexMap<String, Variable>) -> Self {
+        let defaults = declared
+            .iter()
+            .filter_map(|(name, variable)| Some((name.clone(), variable.default.clone()?)));
+        Self(defaults.collect())
+    }
+
+    /// Whether each variable of a template has a value. Fails when it is no template.
+    pub fn have_all_of(&self, template: &str) -> Result<bool> {
+        let mut rest = template;
+        let mut all = true;
+        while let Some((_, expression)) = rest.split_once("{{") {
+            let (name, after) = expression
+                .split_once("}}")
+                .context("a template's {{ has no }}")?;
+            all &= self.0.contains_key(name.trim());
+            rest = after;
+        }
+        Ok(all)
+    }
+
     /// Fills a template: each `{{ name }}` becomes that variable's value.
     pub fn fill(&self, template: &str) -> Result<String> {
         let mut filled = String::with_capacity(template.len());

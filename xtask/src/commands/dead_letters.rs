@@ -19,12 +19,13 @@ pub fn run(task: &DeadLettersTask, report: Report) -> Result<()> {
             list(&letters, report);
         }
         DeadLettersTask::Show { id } => show(&dead_letters::find(&deployment, id)?, report),
-        DeadLettersTask::Replay { id } => {
-            let letter = dead_letters::replay(&deployment, id)?;
+        DeadLettersTask::Replay { id, topic } => {
+            let letter = dead_letters::replay(&deployment, id, topic.as_deref())?;
             report.say(format!(
                 "Published {} to {} again. If it is given up again, it becomes another dead letter: `cargo xtask \
                  dead-letters list`.",
-                letter.id, letter.topic
+                letter.id,
+                topic.as_deref().unwrap_or(&letter.topic)
             ));
         }
         DeadLettersTask::Discard { id } => {
@@ -107,8 +108,10 @@ fn show(letter: &DeadLetter, report: Report) {
     }
 }
 
-fn times(count: i32) -> String {
+/// `never`, `once`, `3 times`.
+pub fn times(count: i32) -> String {
     match count {
+        0 => "never".to_owned(),
         1 => "once".to_owned(),
         count => format!("{count} times"),
     }

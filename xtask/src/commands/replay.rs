@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use xtask::deployment::Deployment;
-use xtask::replay::replay;
+use xtask::replay::{replay, replay_all};
 use xtask::report::Report;
 
 use crate::ReplayArguments;
@@ -15,17 +15,25 @@ pub fn instant(text: &str) -> Result<String, String> {
 }
 
 pub fn run(arguments: &ReplayArguments, report: Report) -> Result<()> {
-    let replayed = replay(&Deployment::find()?, &arguments.user, &arguments.since)?;
+    let deployment = Deployment::find()?;
+    let since = &arguments.since;
+    let (replayed, whose) = match &arguments.user {
+        Some(user) => (replay(&deployment, user, since)?, user.as_str()),
+        None => (replay_all(&deployment, since)?, "all users"),
+    };
     if replayed.count == 0 {
         report.say(format!(
-            "No published event of {} since {} is stored. Next: try an earlier --since; events are kept for 90 days \
-             unless told otherwise.",
-            arguments.user, arguments.since
+            "No published event of {whose} since {since} is stored. Next: try an earlier --since; events are kept for 90 \
+             days unless told otherwise."
         ));
     } else {
+        let last = match &arguments.user {
+            Some(_) => format!(", up to number {}", replayed.last),
+            None => String::new(),
+        };
         report.step(format!(
-            "published {} events of {} again, up to number {}",
-            replayed.count, arguments.user, replayed.last
+            "published {} events of {whose} again{last}",
+            replayed.count
         ));
         report.say(
             "They have the ids they had, so consumers that have seen them do nothing. Next: watch the consumer they \

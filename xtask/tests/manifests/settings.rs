@@ -82,6 +82,68 @@ fn no_statement_lasts_on_kubernetes_either() {
 }
 
 #[test]
+fn no_statement_lasts_in_containers_either() {
+    let compose: Value = match serde_saphyr::from_str(&text("docker-compose.kafka.yml")) {
+        Ok(compose) => compose,
+        Err(error) => panic!("docker-compose.kafka.yml: {error}"),
+    };
+    let command = compose["services"]["postgres"]["command"].as_array();
+    let arguments: Vec<String> = command.into_iter().flatten().map(scalar).collect();
+    for (setting, value) in xtask::stack::DATABASE_SETTINGS {
+        let argument = format!("-c{setting}={value}");
+        assert!(arguments.contains(&argument), "{argument}: {arguments:?}");
+    }
+    // As many as a process may hold, and some for people.
+    let connections = arguments
+        .iter()
+        .find_map(|argument| argument.strip_prefix("-cmax_connections="));
+    let connections: u64 = connections.unwrap_or_default().parse().unwrap_or_default();
+    assert!(connections > pools() * 64 + 20, "{connections}");
+}
+
+/// Where a pooler makes one prepared statement of everybody's, a plan must not be everybody's too.
+#[test]
+fn behind_a_pooler_each_list_is_planned_for_its_user() {
+    let statement = "SET plan_cache_mode = force_custom_plan";
+    for layer in Layer::named("postgres") {
+        let cluster = layer.find("Cluster", "todo-events-db");
+        let owner = cluster.text("/spec/bootstrap/initdb/owner");
+        let expected = format!("ALTER ROLE {owner} {statement}");
+        let statements = cluster.list("/spec/bootstrap/initdb/postInitApplicationSQL");
+        let found = statements.iter().any(|each| scalar(each) == expected);
+        assert!(found, "{}: {expected}", cluster.place());
+    }
+    // But for what changes something: its plans are kept, for they cost more than its work.
+    for (file, functions) in [
+        (
+            "tasks.sql",
+            &[
+                "create_task",
+                "update_task",
+                "complete_task",
+                "delete_task",
+                "create_successor",
+            ][..],
+        ),
+        (
+            "reminders.sql",
+            &["apply_reminder", "ring_reminder", "notify_user"],
+        ),
+    ] {
+        let definitions = text(&format!("migrations/functions/{file}"));
+        for function in functions {
+            let start = format!("CREATE OR REPLACE FUNCTION {function}(");
+            let definition = definitions.split(&start).nth(1).unwrap_or_default();
+            let head = definition.split("AS $$").next().unwrap_or_default();
+            assert!(
+                head.contains("SET plan_cache_mode = auto"),
+                "{function}: {head}"
+            );
+        }
+    }
+}
+
+#[test]
 fn the_app_is_given_variables_that_it_knows_and_all_that_it_needs() {
     let known = variables();
     for layer in Layer::named("app") {

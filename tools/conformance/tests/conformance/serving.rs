@@ -34,6 +34,12 @@ fn a_manifest_is_refused_for_what_spin_refuses() {
             assert!(said.contains(reason), "{more}: {said}");
         }
     }
+    // Whatever value is given: the defaults must be valid.
+    let said = refusal(
+        &manifest("allowed_outbound_hosts = ['http://{{ database_url }}']"),
+        &["--variable", "database_url=127.0.0.1:80"],
+    );
+    assert!(said.contains("default"), "{said}");
     if Kind::of_host() != Kind::Devhost {
         return;
     }

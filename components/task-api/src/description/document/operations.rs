@@ -45,12 +45,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 "A merge patch (RFC 7396): a field left out stays, null clears it, to its default where it has one. A \
                  change of nothing makes no version and no event.",
             ),
-            parameters: vec![json!({
-                "name": "If-Match",
-                "in": "header",
-                "description": "Only if the task is at one of these versions: `*` or entity tags, separated by commas.",
-                "schema": {"type": "string", "examples": ["*", "\"1\""]},
-            })],
+            parameters: vec![if_match()],
             body: Some(json!({
                 "required": true,
                 "content": {
@@ -61,16 +56,24 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             problems: &["PreconditionFailed", "Invalid"],
             ..described("Change a task", (200, task("The task, changed.")))
         },
-        Operation::DeleteTask => described(
-            "Delete a task",
-            (204, json!({"description": "It is gone."})),
-        ),
+        Operation::DeleteTask => Described {
+            parameters: vec![if_match()],
+            problems: &["PreconditionFailed"],
+            ..described(
+                "Delete a task",
+                (204, json!({"description": "It is gone."})),
+            )
+        },
         Operation::CompleteTask => Described {
             details: Some("Completing a completed task changes nothing."),
+            parameters: vec![if_match()],
+            problems: &["PreconditionFailed"],
             ..described("Complete a task", (200, task("The task, completed.")))
         },
         Operation::ReopenTask => Described {
             details: Some("Reopening a pending task changes nothing."),
+            parameters: vec![if_match()],
+            problems: &["PreconditionFailed"],
             ..described("Reopen a task", (200, task("The task, pending.")))
         },
         Operation::ListNotifications => Described {
@@ -234,6 +237,15 @@ fn idempotency_key() -> Value {
     })
 }
 
+fn if_match() -> Value {
+    json!({
+        "name": "If-Match",
+        "in": "header",
+        "description": "Only if the task is at one of these versions: `*` or entity tags, separated by commas.",
+        "schema": {"type": "string", "examples": ["*", "\"1\""]},
+    })
+}
+
 /// An answer with a JSON body and header fields.
 fn json_answer(meaning: &str, schema: &Value, headers: &[&str]) -> Value {
     let mut answer = json!({
@@ -264,9 +276,9 @@ fn header(name: &str) -> Value {
             json!({"type": "string", "pattern": "^<[^<>]+>; rel=\"next\"$"}),
         ),
         "Unread-Count" => (
-            "How many are unread, on this page or not.",
+            "How many are unread, on this page or not; the maximum stands for so many or more.",
             true,
-            json!({"type": "integer", "minimum": 0}),
+            json!({"type": "integer", "minimum": 0, "maximum": notification_list::MOST_UNREAD}),
         ),
         name => panic!("the header {name} has no description"),
     };

@@ -1,0 +1,301 @@
+//! The database functions that this version calls, and whether the database has them.
+//!
+//! Rollouts mix versions, so what is asked for is what this version needs, not what the database is: a function of that
+//! name with these parameters, and no further one without a default.
+
+use serde_json::{Map, Value, json};
+use spin_sdk::pg4::ParameterValue;
+
+use crate::database::text;
+
+/// Every function that a component calls, with the names of the parameters that it is given.
+const CALLED: &[(&str, &[&str])] = &[
+    (
+        "apply_reminder",
+        &[
+            "event_id", "sequence", "user_id", "task_id", "moment", "due_date", "reason", "outbox",
+        ],
+    ),
+    ("become_publisher", &["sidecar_name", "new_token"]),
+    ("claim_event", &["handler", "event_id"]),
+    (
+        "complete_task",
+        &["user_id", "task_id", "outbox", "versions"],
+    ),
+    (
+        "create_successor",
+        &[
+            "event_id",
+            "user_id",
+            "task_id",
+            "occurrence",
+            "successor_id",
+            "fields",
+            "outbox",
+        ],
+    ),
+    (
+        "create_task",
+        &[
+            "user_id",
+            "task_id",
+            "fields",
+            "anchor_day",
+            "key",
+            "request_hash",
+            "outbox",
+        ],
+    ),
+    ("delete_task", &["user_id", "task_id", "outbox", "versions"]),
+    (
+        "drop_expired_partition",
+        &["events_seconds", "processed_ids_seconds"],
+    ),
+    ("ensure_partitions", &[]),
+    (
+        "expire_rows",
+        &[
+            "most",
+            "idempotency_keys_seconds",
+            "read_notifications_seconds",
+            "dead_letters_seconds",
+            "events_seconds",
+            "processed_ids_seconds",
+            "unread_notifications_seconds",
+            "analytics_seconds",
+        ],
+    ),
+    ("jobs_failed", &["sidecar", "probe"]),
+    ("jobs_reached", &["sidecar"]),
+    ("may_call_jobs", &["sidecar"]),
+    (
+        "notify_user",
+        &[
+            "event_id",
+            "notification_id",
+            "user_id",
+            "task_id",
+            "task_title",
+            "remind_at",
+        ],
+    ),
+    ("overdue_reminders", &["most"]),
+    (
+        "publish_turn",
+        &["sidecar_name", "own_token", "results", "most"],
+    ),
+    (
+        "publishing_failed",
+        &["sidecar_name", "own_token", "results"],
+    ),
+    ("read_notification", &["user_id", "notification_id"]),
+    ("read_notifications", &["user_id"]),
+    ("record_alarm", &["task_id", "alarm"]),
+    (
+        "record_dead_letter",
+        &[
+            "letter_id",
+            "topic",
+            "kafka_partition",
+            "kafka_offset",
+            "payload",
+            "event_id",
+            "event_type",
+            "user_id",
+        ],
+    ),
+    ("reopen_task", &["user_id", "task_id", "outbox", "versions"]),
+    ("rest_reminder", &["task_id"]),
+    ("ring_reminder", &["task_id", "outbox"]),
+    ("tend_publishers", &["sidecar"]),
+    ("unset_alarms", &["sidecar", "most"]),
+    (
+        "update_task",
+        &[
+            "user_id",
+            "task_id",
+            "patch",
+            "versions",
+            "new_anchor_day",
+            "dated",
+            "zoned",
+            "outbox",
+        ],
+    ),
+    ("watch_deliveries", &["stream"]),
+];
+
+/// An SQL expression, a JSON array of the names of functions that are missing, with `parameter` for [`called`]. Each name
+/// is looked up by an index of the catalogue.
+pub fn missing(parameter: &str) -> String {
+    format!(
+        "(
+            SELECT coalesce(jsonb_agg(needed.name ORDER BY needed.name), '[]')
+            FROM jsonb_each({parameter}::text::jsonb) AS needed (name, parameters)
+            WHERE (
+                SELECT coalesce(bool_or(
+                    pg_function_is_visible(there.oid)
+                    AND coalesce(to_jsonb(there.proargnames), '[]') @> needed.parameters
+                    AND there.pronargs - there.pronargdefaults <= jsonb_array_length(needed.parameters)
+                ), false)
+                FROM pg_proc AS there
+                WHERE there.proname = needed.name::name
+            ) IS FALSE
+        )"
+    )
+}
+
+/// The functions that are called, as the parameter that [`missing`] asks for.
+pub fn called() -> ParameterValue {
+    let called: Map<String, Value> = CALLED
+        .iter()
+        .map(|(name, parameters)| ((*name).to_owned(), json!(parameters)))
+        .collect();
+    text(Value::Object(called).to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+    use std::fs;
+    use std::path::{Path, PathBuf};
+
+    use super::CALLED;
+
+    /// The files under a folder of the workspace whose names end so.
+    fn files(folder: &str, end: &str) -> Vec<PathBuf> {
+        let mut folders = vec![
+            Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("../..")
+                .join(folder),
+        ];
+        let mut found = Vec::new();
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap() {
+                let path = entry.unwrap().path();
+                if path.is_dir() {
+                    folders.push(path);
+                } else if path.to_string_lossy().ends_with(end) {
+                    found.push(path);
+                }
+            }
+        }
+        found
+    }
+
+    /// What stands between the parenthesis that `text` begins with and the one that closes it, and what follows.
+    fn in_parentheses(text: &str) -> (&str, &str) {
+        let mut depth = 0;
+        for (place, char) in text.char_indices() {
+            match char {
+                '(' => depth += 1,
+                ')' => depth -= 1,
+                _ => {}
+            }
+            if depth == 0 {
+                return (&text[1..place], &text[place + 1..]);
+            }
+        }
+        panic!("no end: {text}");
+    }
+
+    /// The text literal that an argument list begins with.
+    fn first_literal(arguments: &str) -> Option<&str> {
+        let (literal, _) = arguments.trim_start().strip_prefix('"')?.split_once('"')?;
+        Some(literal)
+    }
+
+    /// Every call in the sources: the function, and the parameters that are given at the same place.
+    fn calls() -> Vec<(String, Vec<String>)> {
+        let mut calls = Vec::new();
+        for file in [
+            files("components", ".rs"),
+            files("crates/platform/src", ".rs"),
+        ]
+        .concat()
+        {
+            let source = fs::read_to_string(&file).unwrap();
+            // Tests call what they like.
+            let source = source.split("#[cfg(test)]").next().unwrap();
+            for (place, call) in source.match_indices("Call::of(") {
+                let (arguments, mut rest) = in_parentheses(&source[place + call.len() - 1..]);
+                let Some(function) = first_literal(arguments) else {
+                    panic!(
+                        "{}: a call whose function is not said there",
+                        file.display()
+                    );
+                };
+                let mut parameters = Vec::new();
+                while let Some(method) = rest.trim_start().strip_prefix('.') {
+                    let (arguments, next) = in_parentheses(&method[method.find('(').unwrap()..]);
+                    parameters.extend(first_literal(arguments).map(str::to_owned));
+                    rest = next;
+                }
+                calls.push((function.to_owned(), parameters));
+            }
+        }
+        calls
+    }
+
+    /// The functions of today with the names of their parameters.
+    fn functions() -> BTreeMap<String, Vec<String>> {
+        let mut functions = BTreeMap::new();
+        for file in files("migrations/functions", ".sql") {
+            let text = fs::read_to_string(file).unwrap();
+            for definition in text.split("CREATE OR REPLACE FUNCTION ").skip(1) {
+                let start = definition.find('(').unwrap();
+                let (parameters, _) = in_parentheses(&definition[start..]);
+                let names = parameters.split(',').filter_map(|parameter| {
+                    let name = parameter.split_whitespace().next()?;
+                    (name != "OUT").then(|| name.to_owned())
+                });
+                functions.insert(definition[..start].to_owned(), names.collect());
+            }
+        }
+        functions
+    }
+
+    #[test]
+    fn readiness_asks_for_every_function_that_is_called() {
+        let calls = calls();
+        assert!(calls.len() > 20, "{calls:?}");
+        let called: BTreeSet<&str> = calls
+            .iter()
+            .map(|(function, _)| function.as_str())
+            .collect();
+        let listed: BTreeSet<&str> = CALLED.iter().map(|(function, _)| *function).collect();
+        assert_eq!(listed, called);
+        assert_eq!(listed.len(), CALLED.len());
+        for (function, parameters) in calls {
+            let listed = CALLED.iter().find(|(name, _)| *name == function);
+            let listed = listed
+                .map(|(_, parameters)| *parameters)
+                .unwrap_or_default();
+            for parameter in parameters {
+                assert!(
+                    listed.contains(&parameter.as_str()),
+                    "{function}: {parameter}"
+                );
+            }
+        }
+    }
+
+    /// Parameters too: a call without one that has no default is refused, and one with one that is not there.
+    #[test]
+    fn the_functions_are_listed_as_they_are_today() {
+        let functions = functions();
+        for (name, parameters) in CALLED {
+            assert_eq!(
+                functions.get(*name).map(Vec::as_slice),
+                Some(
+                    parameters
+                        .iter()
+                        .map(ToString::to_string)
+                        .collect::<Vec<_>>()
+                        .as_slice()
+                ),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,55 @@
+//! A database that was restored to the past: what is emitted then has numbers that nobody has seen.
+
+use e2e::flow::quiet;
+use e2e::todo::{Todo, text};
+use e2e::wait::{Limit, until};
+use serde_json::{Value, json};
+use xtask::deployment::Deployment;
+use xtask::lanes;
+
+use crate::own_stack::OwnStack;
+
+#[test]
+fn handlers_go_on_with_what_comes_after_it() {
+    let stack = OwnStack::start();
+    let todo = Todo::someone_on(stack.endpoints());
+    let task = todo.created_with(json!({"title": "t", "due_date": "2100-01-01T00:00:00Z"}));
+    quiet(&todo, Limit::DELIVERY);
+    let reminder =
+        "SELECT jsonb_build_object('sequence', sequence, 'remind_at', rfc3339(remind_at))
+        FROM reminders WHERE user_id = $1";
+    // As if the handler had read, after the restore, an event of the time that it has undone.
+    let lost = todo.database().client().execute(
+        "UPDATE reminders SET sequence = 1000 WHERE user_id = $1",
+        &[&todo.user()],
+    );
+    assert!(matches!(lost, Ok(1)), "{lost:?}");
+
+    match lanes::raise(&Deployment::of(stack.endpoints()), 1_000_000) {
+        Ok(raised) => assert_eq!((raised.events, raised.start), (0, 1_000_000)),
+        Err(error) => panic!("{error:#}"),
+    }
+    todo.patch(
+        text(&task, "id"),
+        json!({"due_date": "2100-02-01T00:00:00Z"}),
+    )
+    .task(200);
+    until("the reminder moves", Limit::DELIVERY, || {
+        match todo.database().json(reminder, &[todo.user()]) {
+            found if found["remind_at"] == "2100-01-31T00:00:00.000000Z" => Ok(()),
+            found => Err(found),
+        }
+    });
+    let numbers = |events: &[Value]| -> Vec<String> {
+        let number = |event: &Value| text(event, "sequence").trim_start_matches('0').to_owned();
+        events.iter().map(number).collect()
+    };
+    // Created, scheduled; changed, scheduled.
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert_eq!(numbers(&events), ["1", "2", "1000003", "1000004"]);
+
+    // Whoever comes later may have been there in that time.
+    let newcomer = Todo::someone_on(stack.endpoints());
+    newcomer.created("t");
+    assert_eq!(numbers(&quiet(&newcomer, Limit::DELIVERY)), ["1000001"]);
+}

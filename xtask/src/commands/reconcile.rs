@@ -1,0 +1,42 @@
+//! `reconcile`
+
+use anyhow::{Result, bail};
+use xtask::deployment::Deployment;
+use xtask::replay::{replay_unhandled, unhandled};
+use xtask::report::Report;
+
+use crate::ReconcileArguments;
+
+/// How many are listed, or published again, at most.
+const LIMIT: i64 = 1000;
+
+pub fn run(arguments: &ReconcileArguments, report: Report) -> Result<()> {
+    let deployment = Deployment::find()?;
+    let since = &arguments.since;
+    let events = unhandled(&deployment, since, LIMIT)?;
+    if events.is_empty() {
+        report.say(format!(
+            "Every published event since {since} reached its handlers, but for the last 5 minutes."
+        ));
+        return Ok(());
+    }
+    for event in &events {
+        report.say(format!(
+            "{}  {}  {} of {}  {}  not handled by {}",
+            event.time, event.id, event.number, event.user, event.event_type, event.handler
+        ));
+    }
+    if !arguments.replay {
+        bail!(
+            "{} deliveries are missing, at most {LIMIT} are listed; look whether a group lags behind, else publish them \
+             again with --replay",
+            events.len()
+        );
+    }
+    let count = replay_unhandled(&deployment, &events)?;
+    report.step(format!("published {count} events again"));
+    report.say(
+        "What a handler has dealt with meanwhile changes nothing. Next: the same command in some minutes.",
+    );
+    Ok(())
+}
