@@ -24,15 +24,7 @@ fn it_blocks_its_own_lane_and_alerts() {
     lanes::take(&todo);
     todo.created("refused");
     todo.created("3");
-    // Nested deeper than the sidecar reads.
-    let nest = "repeat('[', 10100) || repeat(']', 10100)";
-    lanes::change(
-        &todo,
-        &format!(
-            "UPDATE events SET data = data || jsonb_build_object('nest', ({nest})::jsonb)
-            WHERE user_id = $1 AND sequence = 2"
-        ),
-    );
+    lanes::make_unreadable(&todo, 2);
     lanes::expire_lease(&todo);
     let lines = until("an alert", Limit::DELIVERY, || match blocked() {
         lines if lines.is_empty() => Err("none"),
@@ -53,10 +45,7 @@ fn it_blocks_its_own_lane_and_alerts() {
     assert_eq!(todo.database().json(open, &[]), 0);
 
     // Repaired and let go, all arrives.
-    lanes::change(
-        &todo,
-        "UPDATE events SET data = data - 'nest' WHERE user_id = $1 AND sequence = 2",
-    );
+    lanes::make_readable(&todo, 2);
     lanes::unblock(&todo);
     let events = quiet(&todo, Limit::DELIVERY);
     assert_eq!(events[1]["data"].get("nest"), None::<&Value>);
