@@ -4,12 +4,17 @@ use serde_json::Value;
 use xtask::endpoints::Endpoints;
 use xtask::kafka::{self, Record};
 
-/// The records of a topic that belong to a user, by their partition key or by the event's own word.
-pub fn records_of(stack: &Endpoints, topic: &str, user: &str) -> Vec<Record> {
-    let records = match kafka::read_all(&stack.kafka, topic) {
+/// All records of a topic.
+pub fn records(stack: &Endpoints, topic: &str) -> Vec<Record> {
+    match kafka::read_all(&stack.kafka, topic) {
         Ok(records) => records,
         Err(error) => panic!("cannot read the topic {topic}: {error:#}"),
-    };
+    }
+}
+
+/// The records of a topic that belong to a user, by their partition key or by the event's own word.
+pub fn records_of(stack: &Endpoints, topic: &str, user: &str) -> Vec<Record> {
+    let records = records(stack, topic);
     let belongs = |record: &Record| {
         record.key.as_deref() == Some(user)
             || record

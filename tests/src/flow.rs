@@ -8,7 +8,7 @@ use xtask::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
 use xtask::kafka::Record;
 
 use crate::answer::Answer;
-use crate::events::records_of;
+use crate::events::{records, records_of};
 use crate::todo::{Todo, text};
 use crate::wait::{Limit, until};
 
@@ -94,10 +94,36 @@ pub fn publish(todo: &Todo, topic: &str, event: &Value) {
 ///
 /// To be called when all are published.
 pub fn ordered(todo: &Todo) -> Vec<Record> {
+    let of = |topic| records_of(todo.stack(), topic, todo.user());
+    ordered_among(
+        todo,
+        [TASKS_TOPIC, REMINDERS_TOPIC].map(|topic| (topic, of(topic))),
+    )
+}
+
+/// The same of many users of a stack, whose topics are read once. By their keys alone.
+pub fn all_ordered(stack: &Endpoints, users: &[Todo]) {
+    let mut by_key = [TASKS_TOPIC, REMINDERS_TOPIC].map(|topic| {
+        let mut of: BTreeMap<String, Vec<Record>> = BTreeMap::new();
+        for record in records(stack, topic) {
+            of.entry(record.key.clone().unwrap_or_default())
+                .or_default()
+                .push(record);
+        }
+        (topic, of)
+    });
+    for todo in users {
+        let of = by_key
+            .each_mut()
+            .map(|(topic, of)| (*topic, of.remove(todo.user()).unwrap_or_default()));
+        ordered_among(todo, of);
+    }
+}
+
+fn ordered_among(todo: &Todo, topics: [(&str, Vec<Record>); 2]) -> Vec<Record> {
     let mut first: BTreeMap<u64, Record> = BTreeMap::new();
     let mut seen = Vec::new();
-    for topic in [TASKS_TOPIC, REMINDERS_TOPIC] {
-        let records = records_of(todo.stack(), topic, todo.user());
+    for (topic, records) in topics {
         let mut highest = 0;
         for record in &records {
             assert_eq!(record.key.as_deref(), Some(todo.user()), "{record:?}");

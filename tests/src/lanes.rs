@@ -28,6 +28,28 @@ pub fn unblock(todo: &Todo) {
     );
 }
 
+/// Makes an event, by its number, one that no sidecar can read: nested too deep.
+pub fn make_unreadable(todo: &Todo, number: u32) {
+    let nest = "repeat('[', 10100) || repeat(']', 10100)";
+    change(
+        todo,
+        &format!(
+            "UPDATE events SET data = data || jsonb_build_object('nest', ({nest})::jsonb)
+            WHERE user_id = $1 AND sequence = {number}"
+        ),
+    );
+}
+
+/// Takes back what [`make_unreadable`] did.
+pub fn make_readable(todo: &Todo, number: u32) {
+    change(
+        todo,
+        &format!(
+            "UPDATE events SET data = data - 'nest' WHERE user_id = $1 AND sequence = {number}"
+        ),
+    );
+}
+
 /// Changes one row by a statement whose only parameter is the user.
 pub fn change(todo: &Todo, statement: &str) {
     let user = todo.user();

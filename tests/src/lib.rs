@@ -16,6 +16,7 @@ pub mod events;
 pub mod flow;
 pub mod gauges;
 pub mod lanes;
+pub mod load;
 pub mod logs;
 pub mod raw_http;
 pub mod replica;

@@ -96,6 +96,11 @@ impl Connection {
         Some(answer)
     }
 
+    /// Reads the status, whoever answered, or nothing when the connection was closed without an answer.
+    pub fn status(self) -> Option<u16> {
+        self.received().map(|answer| answer.status)
+    }
+
     fn received(mut self) -> Option<Answer> {
         let mut received = Vec::new();
         let mut buffer = [0; 16 * 1024];
@@ -124,7 +129,7 @@ impl Connection {
 }
 
 /// The answer if it has arrived up to its announced end.
-fn complete(received: &[u8]) -> Option<Answer> {
+pub(crate) fn complete(received: &[u8]) -> Option<Answer> {
     let answer = parse(received)?;
     let length = answer.header("content-length")?.parse::<usize>().ok()?;
     (answer.body.len() >= length).then_some(answer)

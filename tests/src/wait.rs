@@ -26,6 +26,11 @@ impl Limit {
             duration: Duration::from_secs(seconds),
         }
     }
+
+    /// How long it is.
+    pub const fn duration(self) -> Duration {
+        self.duration
+    }
 }
 
 impl fmt::Display for Limit {

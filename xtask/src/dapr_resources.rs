@@ -9,6 +9,7 @@ use crate::stack::Folders;
 use crate::workspace;
 
 /// Folders of components, and configurations.
+#[derive(Debug)]
 pub(crate) struct DaprResources {
     folders: Vec<PathBuf>,
     /// A later one adds to the one before, or changes it.

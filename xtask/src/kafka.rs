@@ -137,6 +137,38 @@ pub fn append(
     })
 }
 
+/// Appends many values of one key to a partition, thousands in each exchange.
+///
+/// # Errors
+/// As [`read_all`].
+pub fn append_all(
+    broker: &str,
+    topic: &str,
+    partition: i32,
+    key: &str,
+    values: &[Vec<u8>],
+) -> Result<()> {
+    blocking(async {
+        let producer = connect(broker)
+            .await?
+            .partition_client(topic, partition, UnknownTopicHandling::Error)
+            .await
+            .with_context(|| format!("cannot write {topic}/{partition}"))?;
+        for some in values.chunks(1000) {
+            let records = some.iter().map(|value| rskafka::record::Record {
+                key: Some(key.as_bytes().to_vec()),
+                value: Some(value.clone()),
+                headers: BTreeMap::new(),
+                timestamp: SystemTime::now().into(),
+            });
+            producer
+                .produce(records.collect(), Compression::NoCompression)
+                .await?;
+        }
+        Ok(())
+    })
+}
+
 async fn partitions(broker: &str, topic: &str) -> Result<Vec<(i32, PartitionClient)>> {
     let client = connect(broker).await?;
     let topics = client.list_topics().await.context("cannot list topics")?;

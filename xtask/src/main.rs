@@ -175,6 +175,9 @@ struct TestArguments {
     /// The broker of the end-to-end tests [default: kafka, and small for a part; with --e2e: small]
     #[arg(long, value_enum, conflicts_with = "unit")]
     broker: Option<BrokerName>,
+    /// Run the end-to-end tests that take too long for every day, and no others
+    #[arg(long, requires = "e2e")]
+    ignored: bool,
     /// Run only end-to-end tests whose name contains this
     #[arg(value_name = "FILTER", requires = "e2e")]
     filter: Option<String>,

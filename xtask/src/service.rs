@@ -15,8 +15,8 @@ use rustix::process::Signal;
 use crate::process::{self, POLL};
 use crate::{interrupt, net};
 
-/// How long a service may take to end after it was asked to.
-const STOP_LIMIT: Duration = Duration::from_secs(15);
+/// How long a service may take to end after it was asked to; longer than a sidecar whose app does not end.
+const STOP_LIMIT: Duration = Duration::from_secs(20);
 /// How much of a log an error shows.
 const TAIL_LINES: usize = 40;
 
@@ -130,17 +130,29 @@ impl Service {
         }
     }
 
-    /// Asks it to stop, and kills it if it has not within 15 s.
+    /// Asks it to stop, and kills it if it has not within 20 s.
     ///
     /// # Errors
     /// When its end cannot be waited for.
     pub fn stop(&self) -> Result<()> {
+        self.request_stop();
+        self.wait_stopped()
+    }
+
+    /// Asks it to stop, without waiting, if it runs. To be asked once: some take a second request for impatience.
+    pub(crate) fn request_stop(&self) {
+        if let Some(child) = self.child().as_ref() {
+            // Paused, it would not hear the request.
+            self.signal_tree(child.id(), Signal::CONT);
+            process::signal(child.id(), self.launch.stop);
+        }
+    }
+
+    /// Waits for the end of what was asked to stop, and kills it if it has not within 20 s.
+    pub(crate) fn wait_stopped(&self) -> Result<()> {
         let Some(mut child) = self.child().take() else {
             return Ok(());
         };
-        // Paused, it would not hear the request.
-        self.signal_tree(child.id(), Signal::CONT);
-        process::signal(child.id(), self.launch.stop);
         if process::exits_within(&mut child, STOP_LIMIT) {
             Ok(())
         } else {

@@ -15,11 +15,13 @@ use crate::stack::Folders;
 use crate::{net, ports, postgres_server, workspace};
 
 /// Every port a stack listens on.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Ports {
     /// The app's, with the address it listens on.
     pub(crate) app: SocketAddrV4,
     pub(crate) broker: u16,
+    /// Where a test lets the small broker refuse writes.
+    pub(crate) broker_faults: u16,
     pub(crate) kafka_clients: u16,
     pub(crate) kafka_controller: u16,
     pub(crate) dapr_http: u16,
@@ -45,6 +47,7 @@ impl Ports {
         Ok(Self {
             app,
             broker: ports::free()?,
+            broker_faults: ports::free()?,
             kafka_clients: ports::free()?,
             kafka_controller: ports::free()?,
             dapr_http: ports::free()?,
@@ -58,6 +61,18 @@ impl Ports {
             etcd_peer: ports::free()?,
         })
     }
+
+    /// Those of a further app and sidecar beside these.
+    pub(crate) fn of_replica(&self) -> Result<Self> {
+        Ok(Self {
+            app: SocketAddrV4::new(Ipv4Addr::LOCALHOST, ports::free()?),
+            dapr_http: ports::free()?,
+            dapr_grpc: ports::free()?,
+            dapr_internal_grpc: ports::free()?,
+            dapr_metrics: ports::free()?,
+            ..self.clone()
+        })
+    }
 }
 
 pub(crate) fn broker(
@@ -67,7 +82,10 @@ pub(crate) fn broker(
     folders: &Folders,
     on_disk: bool,
 ) -> Result<Service> {
-    let mut arguments = vec!["--listen".to_owned(), local(ports.broker)];
+    let mut arguments = flags(&[
+        ("--listen", &local(ports.broker)),
+        ("--faults", &local(ports.broker_faults)),
+    ]);
     if on_disk {
         let data = folders.data.join("broker");
         std::fs::create_dir_all(&data)
@@ -176,6 +194,8 @@ pub(crate) fn scheduler(programs: &Programs, ports: &Ports, folders: &Folders) -
 
 /// What the app is started with.
 pub(crate) struct App<'a> {
+    /// The name of its log and of the folder of its state.
+    pub(crate) name: &'a str,
     pub(crate) programs: &'a Programs,
     pub(crate) ports: &'a Ports,
     pub(crate) folders: &'a Folders,
@@ -200,7 +220,7 @@ pub(crate) fn app(app: &App<'_>) -> Result<Service> {
         variables.retain(|(set, _)| set != name);
         variables.push((name, value));
     }
-    let state = app.folders.state.join("app");
+    let state = app.folders.state.join(app.name);
     let mut arguments = vec!["up".to_owned()];
     arguments.extend(flags(&[
         ("--from", &root.join("spin.toml").display().to_string()),
@@ -225,20 +245,26 @@ pub(crate) fn app(app: &App<'_>) -> Result<Service> {
             Host::Spin => Signal::TERM,
             Host::Devhost => Signal::KILL,
         },
-        log: app.folders.log("app"),
+        log: app.folders.log(app.name),
         limit: Duration::from_secs(60),
     };
     Ok(Service::new(launch, accepts(app.ports.app.port())))
 }
 
-pub(crate) fn daprd(
-    programs: &Programs,
-    ports: &Ports,
-    folders: &Folders,
-    secrets: &Secrets,
-    kafka: &str,
-    resources: &DaprResources,
-) -> Service {
+/// What a sidecar is started with.
+pub(crate) struct Sidecar<'a> {
+    /// The name of its log.
+    pub(crate) name: &'a str,
+    pub(crate) programs: &'a Programs,
+    pub(crate) ports: &'a Ports,
+    pub(crate) folders: &'a Folders,
+    pub(crate) secrets: &'a Secrets,
+    pub(crate) kafka: &'a str,
+    pub(crate) resources: &'a DaprResources,
+}
+
+pub(crate) fn daprd(sidecar: &Sidecar<'_>) -> Service {
+    let Sidecar { ports, secrets, .. } = *sidecar;
     let mut arguments = flags(&[
         ("--app-id", "todo-events"),
         ("--app-protocol", "http"),
@@ -248,6 +274,8 @@ pub(crate) fn daprd(
         // A dead app must be noticed before the retries of a delivery run out, after 1.2 s at the least.
         ("--app-health-probe-timeout", "900"),
         ("--app-health-threshold", "1"),
+        // Told to end, it ends its subscriptions at once, and goes on publishing as long as there is an app.
+        ("--dapr-block-shutdown-duration", "10s"),
         ("--dapr-listen-addresses", "127.0.0.1"),
         ("--dapr-http-port", &ports.dapr_http.to_string()),
         ("--dapr-grpc-port", &ports.dapr_grpc.to_string()),
@@ -261,21 +289,21 @@ pub(crate) fn daprd(
         ("--scheduler-host-address", &local(ports.scheduler)),
     ]);
     arguments.push("--enable-app-health-check".to_owned());
-    arguments.extend(resources.flags());
+    arguments.extend(sidecar.resources.flags());
     let launch = Launch {
         name: "daprd",
-        program: programs.daprd.clone(),
+        program: sidecar.programs.daprd.clone(),
         arguments,
         environment: vec![
-            ("TODO_EVENTS_KAFKA_BROKERS", kafka.to_owned()),
+            ("TODO_EVENTS_KAFKA_BROKERS", sidecar.kafka.to_owned()),
             ("APP_API_TOKEN", secrets.app_token.clone()),
             ("DAPR_API_TOKEN", secrets.dapr_token.clone()),
         ],
-        folder: folders.data.clone(),
+        folder: sidecar.folders.data.clone(),
         user: None,
         stop: Signal::TERM,
         death: Signal::KILL,
-        log: folders.log("daprd"),
+        log: sidecar.folders.log(sidecar.name),
         limit: Duration::from_secs(60),
     };
     let url = format!("http://{}/v1.0", local(ports.dapr_http));

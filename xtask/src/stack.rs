@@ -16,9 +16,11 @@ use crate::{kafka, net, postgres_server, process, workspace};
 
 mod folders;
 mod options;
+mod replica;
 
 pub(crate) use folders::Folders;
 pub use options::StackOptions;
+pub use replica::Replica;
 
 pub use crate::postgres_server::DATABASE_SETTINGS;
 
@@ -32,11 +34,19 @@ pub struct Stack {
     broker: Option<Service>,
     postgres: Option<Service>,
     endpoints: Endpoints,
+    ports: Ports,
+    resources: DaprResources,
+    /// The app's, over what every app is given.
+    variables: Vec<(String, String)>,
     database: String,
     persistent: bool,
     folders: Folders,
     stopped: bool,
 }
+
+/// For how long the app goes on when it is told to end together with its sidecar, whose last deliveries it takes. On
+/// Kubernetes it is longer, for the Service's sake too.
+const PAUSE_BEFORE_END: Duration = Duration::from_secs(5);
 
 impl Stack {
     fn start(options: StackOptions) -> Result<Self> {
@@ -93,6 +103,7 @@ impl Stack {
         let scheduler = services::scheduler(programs, &ports, &folders)?;
         let database_url = postgres_server::with_database(&postgres_url, &database)?;
         let app = services::app(&services::App {
+            name: "app",
             programs,
             ports: &ports,
             folders: &folders,
@@ -108,14 +119,15 @@ impl Stack {
         if let Some(address) = &options.spans {
             resources.send_spans(&folders, address)?;
         }
-        let daprd = services::daprd(
+        let daprd = services::daprd(&services::Sidecar {
+            name: "daprd",
             programs,
-            &ports,
-            &folders,
-            &secrets,
-            &kafka_address,
-            &resources,
-        );
+            ports: &ports,
+            folders: &folders,
+            secrets: &secrets,
+            kafka: &kafka_address,
+            resources: &resources,
+        });
 
         thread::scope(|scope| {
             let database_ready = scope.spawn(|| {
@@ -196,6 +208,9 @@ impl Stack {
             broker,
             postgres,
             endpoints,
+            ports,
+            resources,
+            variables: options.variables,
             database,
             persistent,
             folders,
@@ -248,6 +263,59 @@ impl Stack {
         self.postgres
             .as_ref()
             .context("the stack has no Postgres server of its own")
+    }
+
+    /// Lets the small broker refuse what is written to a partition, as where too few of its replicas are in sync.
+    ///
+    /// # Errors
+    /// When there is no such partition, or the broker is another one.
+    pub fn refuse_writes(&self, topic: &str, partition: i32) -> Result<()> {
+        let answer = net::client(Duration::from_secs(5))
+            .put(self.refusal(topic, partition))
+            .send_empty()?;
+        if !answer.status().is_success() {
+            bail!("the broker answered {}", answer.status());
+        }
+        Ok(())
+    }
+
+    /// Ends what [`Stack::refuse_writes`] began.
+    ///
+    /// # Errors
+    /// When the broker is not the small one.
+    pub fn accept_writes(&self, topic: &str, partition: i32) -> Result<()> {
+        let answer = net::client(Duration::from_secs(5))
+            .delete(self.refusal(topic, partition))
+            .call()?;
+        if !answer.status().is_success() {
+            bail!("the broker answered {}", answer.status());
+        }
+        Ok(())
+    }
+
+    fn refusal(&self, topic: &str, partition: i32) -> String {
+        let port = self.ports.broker_faults;
+        format!("http://127.0.0.1:{port}/refused/{topic}/{partition}")
+    }
+
+    /// Ends app and sidecar as a pod of Kubernetes ends: both are told at the same moment. The sidecar ends its
+    /// subscriptions and goes on publishing; the app, which Spin would end at once, goes on for some seconds, and takes
+    /// what the sidecar had fetched.
+    ///
+    /// # Errors
+    /// When the end of one cannot be waited for.
+    pub fn end_pod(&self) -> Result<()> {
+        replica::end_pod(&self.daprd, &self.app)
+    }
+
+    /// Starts app and sidecar again after [`Stack::end_pod`], and waits until they are ready.
+    ///
+    /// # Errors
+    /// When one is not within its time.
+    pub fn start_pod(&self) -> Result<()> {
+        self.app.start()?;
+        self.daprd.start()?;
+        self.wait_ready()
     }
 
     /// A bearer token for a user, valid for a day.
@@ -316,8 +384,11 @@ impl Stack {
                 service.kill()
             }
         };
-        let mut results = vec![end(&self.daprd)];
-        results.push(end(&self.app));
+        let mut results = if self.persistent {
+            vec![self.end_pod()]
+        } else {
+            vec![end(&self.daprd), end(&self.app)]
+        };
         results.push(end(&self.scheduler));
         results.extend(self.broker.as_ref().map(end));
         match &self.postgres {

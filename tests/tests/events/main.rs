@@ -2,6 +2,7 @@
 //! change however often they hear of it.
 
 mod appearance;
+mod hole;
 mod malformed;
 mod next_instance;
 mod nothing_loops;

@@ -16,24 +16,6 @@ use xtask::replay::replay;
 use crate::own_stack::OwnStack;
 
 /// Makes the user's second event one that the sidecar cannot read: nested deeper than it goes.
-fn poison(todo: &Todo) {
-    let nest = "repeat('[', 10100) || repeat(']', 10100)";
-    lanes::change(
-        todo,
-        &format!(
-            "UPDATE events SET data = data || jsonb_build_object('nest', ({nest})::jsonb)
-            WHERE user_id = $1 AND sequence = 2"
-        ),
-    );
-}
-
-fn repair(todo: &Todo) {
-    lanes::change(
-        todo,
-        "UPDATE events SET data = data - 'nest' WHERE user_id = $1 AND sequence = 2",
-    );
-}
-
 #[test]
 fn it_blocks_its_own_lane_and_alerts() {
     let stack = OwnStack::start();
@@ -49,7 +31,7 @@ fn it_blocks_its_own_lane_and_alerts() {
     lanes::take(&todo);
     todo.created("refused");
     todo.created("3");
-    poison(&todo);
+    lanes::make_unreadable(&todo, 2);
     lanes::expire_lease(&todo);
     let lines = until("an alert", Limit::DELIVERY, || match blocked() {
         lines if lines.is_empty() => Err("none"),
@@ -70,7 +52,7 @@ fn it_blocks_its_own_lane_and_alerts() {
     assert_eq!(todo.database().json(open, &[]), 0);
 
     // Repaired and let go, all arrives.
-    repair(&todo);
+    lanes::make_readable(&todo, 2);
     lanes::unblock(&todo);
     let events = quiet(&todo, Limit::DELIVERY);
     assert_eq!(events[1]["data"].get("nest"), None::<&Value>);
@@ -106,7 +88,7 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     lanes::take(&todo);
     todo.complete(text(&task, "id")).task(200);
     todo.created("behind it");
-    poison(&todo);
+    lanes::make_unreadable(&todo, 2);
     lanes::expire_lease(&todo);
     let seen = blocked(1);
     assert_eq!((seen.behind, seen.next, seen.rests), (2, 2, true));
@@ -141,7 +123,7 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
         }
     }
     assert_eq!(todo.database().lane_of(todo.user()), (3, 1));
-    repair(&todo);
+    lanes::make_readable(&todo, 2);
     let skipped = match operator::skip(&deployment, todo.user(), 2) {
         Ok(skipped) => skipped,
         Err(error) => panic!("{error:#}"),

@@ -19,23 +19,24 @@ pub struct OwnStack {
     _place: Place,
 }
 
-struct Place;
+/// How many of the places a stack takes.
+struct Place(usize);
 
 impl Place {
-    fn take() -> Self {
+    fn take(count: usize) -> Self {
         let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        while *running >= AT_ONCE {
+        while *running + count > AT_ONCE {
             running = ENDED.wait(running).unwrap_or_else(PoisonError::into_inner);
         }
-        *running += 1;
-        Self
+        *running += count;
+        Self(count)
     }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= 1;
-        ENDED.notify_one();
+        *RUNNING.lock().unwrap_or_else(PoisonError::into_inner) -= self.0;
+        ENDED.notify_all();
     }
 }
 
@@ -47,7 +48,18 @@ impl OwnStack {
 
     /// Starts a stack beside the shared one, with further options.
     pub fn with(options: impl FnOnce(StackOptions) -> StackOptions) -> Self {
-        let place = Place::take();
+        Self::taking(1, options)
+    }
+
+    /// Starts a stack beside the shared one when no other test has one, for load: it logs no more than in production.
+    pub fn alone(options: impl FnOnce(StackOptions) -> StackOptions) -> Self {
+        Self::taking(AT_ONCE, |beside| {
+            options(beside.variable("log_level", "info"))
+        })
+    }
+
+    fn taking(places: usize, options: impl FnOnce(StackOptions) -> StackOptions) -> Self {
+        let place = Place::take(places);
         match options(StackOptions::beside(shared_stack())).start() {
             Ok(stack) => Self {
                 stack,

@@ -13,4 +13,5 @@ mod replay;
 mod retention;
 mod scheduler_outage;
 mod scheduling;
+mod stale;
 mod support;

@@ -113,7 +113,7 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     let database_url = database_url();
     let host = arguments.host.map(Into::into);
     let filter = arguments.filter.as_deref();
-    let fuzz = filter.is_none_or(|filter| "fuzz".contains(filter));
+    let fuzz = !arguments.ignored && filter.is_none_or(|filter| "fuzz".contains(filter));
     let fuzz = fuzz.then(|| Fuzz::prepare(&report)).transpose()?;
     let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
     if needs_kafka(arguments) {
@@ -145,7 +145,11 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
             options = options.apache_kafka();
         }
         let stack = options.start()?;
-        let once = (number == 0).then_some((&programs, guests.as_path(), fuzz.as_ref()));
+        let once = (number == 0 && !arguments.ignored).then_some((
+            &programs,
+            guests.as_path(),
+            fuzz.as_ref(),
+        ));
         let result = tests_on(&stack, *suite, once, arguments, cargo, report);
         let logs = stack.endpoints().state_dir.display().to_string();
         if let Some(service) = stack.ended() {
@@ -188,8 +192,9 @@ fn tests_on(
     if let Some(only) = only {
         tests.args(["--test", only]);
     }
-    if let Some(filter) = &arguments.filter {
-        tests.args(["--", filter]);
+    tests.arg("--").args(&arguments.filter);
+    if arguments.ignored {
+        tests.arg("--ignored");
     }
     tests.env(Endpoints::VARIABLE, &endpoints);
     process::run(tests)?;

@@ -90,6 +90,14 @@ impl StackOptions {
         self
     }
 
+    /// Runs the small broker, whichever the stack beside has: it can be told to [refuse
+    /// writes](Stack::refuse_writes).
+    #[must_use]
+    pub fn small_broker(mut self) -> Self {
+        self.apache_kafka = false;
+        self
+    }
+
     /// Keeps data and secrets in a folder, for the next stack started with it.
     #[must_use]
     pub fn persist(mut self, folder: &Path) -> Self {

@@ -47,6 +47,8 @@ type options struct {
 	dataDir string
 	// topics maps the name of each topic to its number of partitions.
 	topics map[string]int32
+	// faults is the address of the test aid in faults.go; empty leaves it out.
+	faults string
 }
 
 func parse(args []string, stderr io.Writer) (options, error) {
@@ -64,6 +66,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		opts.topics[name] = int32(partitions)
 		return nil
 	})
+	flags.StringVar(&opts.faults, "faults", "", "loopback `address` on which tests let writes fail (default none)")
 	if err := flags.Parse(args); err != nil {
 		return options{}, err
 	}
@@ -82,6 +85,13 @@ func run(ctx context.Context, opts options, stdout io.Writer) error {
 	}
 	// Saves group sessions too, so members go on without a rebalance.
 	defer cluster.Close()
+	if opts.faults != "" {
+		listener, err := serveFaults(cluster, opts.faults)
+		if err != nil {
+			return err
+		}
+		defer listener.Close()
+	}
 	if _, err := fmt.Fprintln(stdout, "ready", cluster.ListenAddrs()[0]); err != nil {
 		return err
 	}

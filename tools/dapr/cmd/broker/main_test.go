@@ -5,6 +5,8 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"strings"
@@ -189,6 +191,56 @@ func TestTopics(t *testing.T) {
 	opts := options{listen: "127.0.0.1:0", dataDir: dir, topics: map[string]int32{"tasks": 4}}
 	if err := run(context.Background(), opts, io.Discard); err == nil {
 		t.Error("a changed number of partitions was accepted")
+	}
+}
+
+func TestWritesToOnePartitionFailAsLongAsTheyAreToldTo(t *testing.T) {
+	free, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	faults := free.Addr().String()
+	free.Close()
+	b := startBroker(t, "--listen", "127.0.0.1:0", "--topic", "tasks:3", "--faults", faults)
+	// The client itself would try again for ever.
+	producer := b.client(t, kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.RecordRetries(0))
+	write := func(partition int32) error {
+		return producer.ProduceSync(deadline(t), &kgo.Record{Topic: "tasks", Partition: partition}).FirstErr()
+	}
+	call := func(method, path string, want int) {
+		t.Helper()
+		request, err := http.NewRequest(method, "http://"+faults+path, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer, err := http.DefaultClient.Do(request)
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		if answer.StatusCode != want {
+			t.Fatalf("%s %s: %d, want %d", method, path, answer.StatusCode, want)
+		}
+	}
+
+	call("PUT", "/refused/tasks/1", 204)
+	call("PUT", "/refused/tasks/1", 204)
+	for partition := range int32(3) {
+		if err := write(partition); (err != nil) != (partition == 1) {
+			t.Errorf("partition %d: %v", partition, err)
+		}
+	}
+	call("DELETE", "/refused/tasks/1", 204)
+	if err := write(1); err != nil {
+		t.Error(err)
+	}
+	call("DELETE", "/refused/tasks/1", 204)
+	call("PUT", "/refused/tasks/3", 404)
+	call("PUT", "/refused/none/0", 404)
+
+	opts := options{listen: "127.0.0.1:0", faults: "0.0.0.0:0"}
+	if err := run(context.Background(), opts, io.Discard); err == nil {
+		t.Error("everybody could let writes fail")
 	}
 }
 

@@ -1,0 +1,72 @@
+//! A handler's group has much to read that is no business of the handler's.
+
+use std::io::{self, Write};
+use std::time::{Duration, Instant};
+
+use e2e::events::records_of;
+use e2e::flow::{dead_letters, quiet, series};
+use e2e::logs::lines_of;
+use e2e::todo::{Todo, text};
+use e2e::wait::Limit;
+use serde_json::{Value, json};
+use uuid::Uuid;
+use xtask::endpoints::TASKS_TOPIC;
+use xtask::kafka;
+
+use crate::own_stack::{OwnStack, done};
+
+/// Records in front of the one that counts; so many that reading them takes longer than the watch over deliveries waits.
+const RECORDS: usize = 100_000;
+
+/// For how long the group must have been reading for the test to say anything.
+const LONGER_THAN_THE_WATCH: Duration = Duration::from_secs(30);
+
+#[test]
+fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
+    let stack = OwnStack::alone(|options| options);
+    let todo = Todo::someone_on(stack.endpoints());
+    let task = todo
+        .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
+    quiet(&todo, Limit::DELIVERY);
+    let record = records_of(stack.endpoints(), TASKS_TOPIC, todo.user()).remove(0);
+    // A change of a title, of another user whose events are in the same partition.
+    let mut ignored: Value = record.json().unwrap_or_default();
+    ignored["type"] = json!("task.updated");
+    ignored["data"]["changed_fields"] = json!(["title"]);
+    let values: Vec<Vec<u8>> = (0..RECORDS)
+        .map(|_| {
+            ignored["id"] = json!(Uuid::now_v7());
+            ignored.to_string().into_bytes()
+        })
+        .collect();
+    done(kafka::append_all(
+        &stack.endpoints().kafka,
+        TASKS_TOPIC,
+        record.partition,
+        "somebody",
+        &values,
+    ));
+    let began = Instant::now();
+    todo.complete(text(&task, "id")).task(200);
+    let asleep = || lines_of(stack.endpoints(), "event-relay", "deliveries asleep");
+    // Not `successor`, whose limit is shorter.
+    let mut paused = 0;
+    while series(&todo, text(&task, "series_id")).len() < 2 {
+        let probe = todo.call("GET", "/readyz/deliveries").authorization(None);
+        if probe.send().status != 200 {
+            paused += 1;
+        }
+        assert!(began.elapsed() < Duration::from_secs(400), "{:?}", asleep());
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    let took = began.elapsed();
+    let _ = writeln!(
+        io::stderr(),
+        "{RECORDS} records read in {took:?}; taken for asleep {} times",
+        asleep().len()
+    );
+    assert_eq!(asleep(), Vec::<Value>::new());
+    assert_eq!(paused, 0);
+    assert!(took > LONGER_THAN_THE_WATCH, "{took:?}");
+    assert_eq!(dead_letters(stack.endpoints()), json!([]));
+}
