@@ -5,8 +5,11 @@ CREATE OR REPLACE FUNCTION rfc3339(instant timestamptz) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
+-- Not in SQL: that would be planned anew, part by part, with every statement that calls it.
 CREATE OR REPLACE FUNCTION task_json(task tasks) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE
+    LANGUAGE plpgsql STABLE PARALLEL SAFE
+AS $$
+BEGIN
     RETURN jsonb_build_object(
         'id', task.id,
         'user_id', task.user_id,
@@ -15,7 +18,7 @@ CREATE OR REPLACE FUNCTION task_json(task tasks) RETURNS jsonb
         'completed', task.completed,
         'completed_at', rfc3339(task.completed_at),
         'priority', task.priority,
-        'tags', to_jsonb(task.tags),
+        'tags', task.tags,
         'due_date', rfc3339(task.due_date),
         'timezone', task.timezone,
         'is_recurring', task.is_recurring,
@@ -27,11 +30,7 @@ CREATE OR REPLACE FUNCTION task_json(task tasks) RETURNS jsonb
         'created_at', rfc3339(task.created_at),
         'updated_at', rfc3339(task.updated_at)
     );
-
--- A task as the data of its events name it: `id` is `task_id` there.
-CREATE OR REPLACE FUNCTION task_data(task tasks) RETURNS jsonb
-    LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN task_json(task) - 'id' || jsonb_build_object('task_id', task.id);
+END $$;
 
 CREATE OR REPLACE FUNCTION notification_json(notification notifications) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
@@ -56,34 +55,37 @@ CREATE OR REPLACE FUNCTION event_source(user_id text) RETURNS text
 -- An event says itself which request it goes back to. As a header alone it would not: a batch has one header, and with
 -- telemetry on Spin writes the trace of the instance that publishes over it. Dapr keeps both attributes where they are
 -- given, and makes the delivery part of that trace.
+--
+-- As text, put together once: in jsonb, each step would copy all that came before it.
+CREATE OR REPLACE FUNCTION cloud_event_text(event events) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN '{"specversion":"1.0","id":"' || event.id
+        || '","source":' || to_json(event_source(event.user_id))
+        || ',"type":' || to_json(event.type)
+        || ',"subject":"' || event.task_id
+        || '","time":"' || rfc3339(event.time)
+        || '","datacontenttype":"application/json","dataschema":' || to_json('urn:todo-events:schema:' || event.type || ':1')
+        || ',"partitionkey":' || to_json(event.user_id)
+        || ',"sequence":"' || lpad(event.sequence::text, 20, '0')
+        || coalesce('","causationid":"' || event.causation_id, '')
+        || '","data":' || event.data;
+
 CREATE OR REPLACE FUNCTION cloud_event(event events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN jsonb_build_object(
-        'specversion', '1.0',
-        'id', event.id,
-        'source', event_source(event.user_id),
-        'type', event.type,
-        'subject', event.task_id,
-        'time', rfc3339(event.time),
-        'datacontenttype', 'application/json',
-        'dataschema', 'urn:todo-events:schema:' || event.type || ':1',
-        'partitionkey', event.user_id,
-        'sequence', lpad(event.sequence::text, 20, '0'),
-        'data', event.data
-    ) || CASE
-        WHEN event.causation_id IS NULL THEN '{}'::jsonb
-        ELSE jsonb_build_object('causationid', event.causation_id)
-    END;
+    RETURN (cloud_event_text(event) || '}')::jsonb;
 
 -- What a publisher needs to know of an event.
+CREATE OR REPLACE FUNCTION outbound_event_text(event events) RETURNS text
+    LANGUAGE sql STABLE PARALLEL SAFE
+    RETURN '{"user_id":' || to_json(event.user_id)
+        || ',"sequence":' || event.sequence
+        || ',"topic":' || to_json(event.topic)
+        || ',"event":' || cloud_event_text(event)
+        || coalesce(
+            ',"traceparent":' || to_json(event.traceparent) || ',"traceid":' || to_json(event.traceparent), ''
+        )
+        || '}}';
+
 CREATE OR REPLACE FUNCTION outbound_event(event events) RETURNS jsonb
     LANGUAGE sql STABLE PARALLEL SAFE
-    RETURN jsonb_build_object(
-        'user_id', event.user_id,
-        'sequence', event.sequence,
-        'topic', event.topic,
-        'event', cloud_event(event) || CASE
-            WHEN event.traceparent IS NULL THEN '{}'::jsonb
-            ELSE jsonb_build_object('traceparent', event.traceparent, 'traceid', event.traceparent)
-        END
-    );
+    RETURN outbound_event_text(event)::jsonb;

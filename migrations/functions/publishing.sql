@@ -134,9 +134,11 @@ BEGIN
         SELECT arrived.*, event.type, event.time
         FROM arrived
         JOIN publish_queue AS turn ON turn.user_id = arrived.user_id
-        JOIN events AS event ON event.user_id = arrived.user_id
-            AND event.sequence = arrived.published
-            AND event.time >= turn.since
+        CROSS JOIN LATERAL (
+            SELECT type, time FROM events
+            WHERE user_id = arrived.user_id AND sequence = arrived.published AND time >= turn.since
+            LIMIT 1
+        ) AS event
     ), counted AS (
         INSERT INTO analytics_daily AS daily (user_id, day, type, count)
         SELECT user_id, (time AT TIME ZONE 'UTC')::date, type, 1 FROM known
@@ -170,7 +172,7 @@ END $$;
 
 -- Takes at most so many lanes whose turn has come, the longest waiting first, and tells the next event of each. A lane
 -- whose next event is missing rests for long.
-CREATE OR REPLACE FUNCTION take_turns(own_token uuid, most integer, queue_from timestamptz, OUT next_events jsonb, OUT missing text[]) LANGUAGE plpgsql AS $$
+CREATE OR REPLACE FUNCTION take_turns(own_token uuid, most integer, queue_from timestamptz, OUT next_events text, OUT missing text[]) LANGUAGE plpgsql AS $$
 DECLARE
     now timestamptz := clock_timestamp();
     taken text[];
@@ -188,21 +190,23 @@ BEGIN
         RETURNING turn.user_id
     )
     SELECT array_agg(user_id) INTO taken FROM held;
-    next_events := '[]';
     IF taken IS NULL THEN
         RETURN;
     END IF;
     -- A statement of its own: it sees what the last holder of a lane acknowledged before the lane was taken.
     SELECT
-        coalesce(jsonb_agg(outbound_event(event)) FILTER (WHERE event.user_id IS NOT NULL), '[]'),
-        array_agg(lane.user_id) FILTER (WHERE event.user_id IS NULL)
+        '[' || string_agg(next.event, ',') || ']',
+        array_agg(lane.user_id) FILTER (WHERE next.event IS NULL)
     INTO next_events, missing
     FROM unnest(taken) AS user_id
     JOIN lanes AS lane USING (user_id)
     JOIN publish_queue AS turn USING (user_id)
-    LEFT JOIN events AS event ON event.user_id = lane.user_id
-        AND event.sequence = lane.published + 1
-        AND event.time >= turn.since;
+    -- With a limit it is asked once for each lane, and opens one partition.
+    LEFT JOIN LATERAL (
+        SELECT outbound_event_text(event) AS event FROM events AS event
+        WHERE event.user_id = lane.user_id AND event.sequence = lane.published + 1 AND event.time >= turn.since
+        LIMIT 1
+    ) AS next ON true;
     IF missing IS NOT NULL THEN
         -- Where the clock was set back, an event can be older than the one before it: looked for again, everywhere.
         WITH rested AS (
@@ -225,7 +229,7 @@ END $$;
 -- probe.
 -- Rows are looked up by key, whatever the planner believes of tables that fill and empty within seconds; and planning anew
 -- would read deleted rows too, to find the ends of the index.
-CREATE OR REPLACE FUNCTION publish_turn(sidecar_name text, own_token uuid, results jsonb, most integer) RETURNS jsonb LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION publish_turn(sidecar_name text, own_token uuid, results jsonb, most integer) RETURNS json LANGUAGE plpgsql
     SET plan_cache_mode = force_generic_plan SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off
 AS $$
 DECLARE
@@ -233,7 +237,7 @@ DECLARE
     has_published boolean := results @> '[{"outcome": "published"}]';
     publisher publishers;
     oldest timestamptz;
-    next_events jsonb := '[]';
+    next_events text;
     missing text[];
 BEGIN
     -- A crash of the database may forget a turn: its events are published again, and nobody waits for the disk.
@@ -269,8 +273,10 @@ BEGIN
         END IF;
         -- Without the lock somebody is between asking for the publisher and committing. With it nobody is, and who asks
         -- next waits for this commit, so the look below misses nothing. Its time must be read after the lock is had.
-        IF next_events <> '[]' OR NOT pg_try_advisory_xact_lock(sidecar_lock(sidecar_name)) THEN
-            RETURN jsonb_build_object('publisher', true, 'events', next_events, 'missing', missing);
+        IF next_events IS NOT NULL OR NOT pg_try_advisory_xact_lock(sidecar_lock(sidecar_name)) THEN
+            RETURN json_build_object(
+                'publisher', true, 'events', coalesce(next_events, '[]')::json, 'missing', missing
+            );
         END IF;
         now := clock_timestamp();
         IF EXISTS (

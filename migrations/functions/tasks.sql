@@ -12,17 +12,74 @@ CREATE OR REPLACE FUNCTION answer(outcome text, task tasks DEFAULT NULL, emitted
         'outcome', outcome, 'task', CASE WHEN (task).id IS NOT NULL THEN task_json(task) END, 'emitted', emitted
     );
 
--- A key that is taken gives the first answer again, for a day, if the request is the same. The task as it was created is
--- in its event.
-CREATE OR REPLACE FUNCTION create_task(
-    user_id text, task_id uuid, fields jsonb, anchor_day smallint, key text, request_hash bytea, outbox jsonb
-) RETURNS jsonb LANGUAGE plpgsql
+CREATE OR REPLACE FUNCTION read_task(user_id text, task_id uuid) RETURNS jsonb LANGUAGE plpgsql STABLE
     SET plan_cache_mode = auto
 AS $$
 DECLARE
     task tasks;
+BEGIN
+    SELECT * INTO task FROM tasks AS own WHERE own.id = read_task.task_id AND own.user_id = read_task.user_id;
+    RETURN CASE WHEN FOUND THEN task_json(task) END;
+END $$;
+
+-- What no task may be, whoever writes it. One function, since each constraint of a table is made ready anew for each row.
+CREATE OR REPLACE FUNCTION is_sound(task tasks) RETURNS boolean LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN length(task.title) BETWEEN 1 AND 200
+        AND length(task.description) <= 1000
+        AND cardinality(task.tags) <= 10
+        AND task.completed = (task.completed_at IS NOT NULL)
+        AND task.is_recurring = (task.recurring_interval IS NOT NULL)
+        AND (task.due_date IS NULL) = (task.anchor_day IS NULL)
+        AND task.anchor_day BETWEEN 1 AND 31
+        AND task.occurrence >= 1;
+END $$;
+
+-- The answer of a change that leaves a task, which is rendered once, for the answer and for its event. `more` is what else
+-- the event's data says; the task's `id` is `task_id` there.
+CREATE OR REPLACE FUNCTION changed(task tasks, event_type text, outbox jsonb, more jsonb DEFAULT '{}') RETURNS jsonb
+    LANGUAGE plpgsql
+AS $$
+DECLARE
+    shown jsonb := task_json(task);
+BEGIN
+    RETURN jsonb_build_object(
+        'outcome', 'changed',
+        'task', shown,
+        'emitted', append_event(
+            outbox, task.user_id, task.id, event_type, 'tasks',
+            shown - 'id' || jsonb_build_object('task_id', task.id) || more
+        )
+    );
+END $$;
+
+-- The day of the month that a series with this due date aims at; NULL where PostgreSQL does not know the zone.
+CREATE OR REPLACE FUNCTION anchor_day_of(due_date timestamptz, zone text) RETURNS smallint
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN extract(day FROM due_date AT TIME ZONE zone);
+EXCEPTION WHEN invalid_parameter_value THEN
+    RETURN NULL;
+END $$;
+
+-- A key that is taken gives the first answer again, for a day, if the request is the same. The task as it was created is
+-- in its event.
+CREATE OR REPLACE FUNCTION create_task(
+    user_id text, task_id uuid, fields jsonb, key text, request_hash bytea, outbox jsonb
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
+DECLARE
+    task tasks := jsonb_populate_record(NULL::tasks, fields);
     first record;
 BEGIN
+    IF task.due_date IS NOT NULL THEN
+        task.anchor_day := anchor_day_of(task.due_date, task.timezone);
+        IF task.anchor_day IS NULL THEN
+            RETURN answer('unknown_time_zone');
+        END IF;
+    END IF;
     IF key IS NOT NULL THEN
         INSERT INTO idempotency_keys AS taken (user_id, key, request_hash, event_id)
         VALUES (create_task.user_id, create_task.key, create_task.request_hash, (outbox ->> 'event_id')::uuid)
@@ -45,32 +102,29 @@ BEGIN
             );
         END IF;
     END IF;
-    INSERT INTO tasks AS created (
-        id, user_id, title, description, priority, tags, due_date, timezone, is_recurring, recurring_interval,
-        series_id, occurrence, anchor_day, created_at, updated_at
-    )
-    SELECT
-        create_task.task_id, create_task.user_id, title, description, priority, tags, due_date, timezone,
-        is_recurring, recurring_interval, create_task.task_id, 1, create_task.anchor_day, now(), now()
-    FROM jsonb_populate_record(NULL::tasks, fields) AS new
-    RETURNING * INTO task;
-    RETURN answer('changed', task, append_event(
-        outbox, task.user_id, task.id, 'task.created', 'tasks', task_data(task)
-    ));
+    task.id := create_task.task_id;
+    task.user_id := create_task.user_id;
+    task.completed := false;
+    task.series_id := create_task.task_id;
+    task.occurrence := 1;
+    task.version := 1;
+    task.created_at := now();
+    task.updated_at := now();
+    INSERT INTO tasks VALUES (task.*);
+    RETURN changed(task, 'task.created', outbox);
 END $$;
 
--- The anchor day is set with the due date: where the date or the zone changes it is `new_anchor_day`, which was computed
--- for the date `dated` in the zone `zoned`; if those are not what the patch leads to, the outcome is `date_moved`. Else it
--- stays, so that the 28 February of a series that aims at the 31st keeps aiming there.
+-- The anchor day is set where the date or the zone changes. Else it stays, so that the 28 February of a series that aims at
+-- the 31st keeps aiming there.
 CREATE OR REPLACE FUNCTION update_task(
-    user_id text, task_id uuid, patch jsonb, versions bigint[], new_anchor_day smallint, dated timestamptz,
-    zoned text, outbox jsonb
+    user_id text, task_id uuid, patch jsonb, versions bigint[], outbox jsonb
 ) RETURNS jsonb LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE
     old tasks;
     new tasks;
+    shown_before jsonb;
     changed_fields jsonb;
 BEGIN
     SELECT * INTO old FROM tasks AS task
@@ -84,18 +138,21 @@ BEGIN
     new := jsonb_populate_record(old, patch);
     IF new.is_recurring <> (new.recurring_interval IS NOT NULL) THEN
         RETURN answer('recurrence_mismatch');
+    ELSIF new.due_date IS NULL THEN
+        new.anchor_day := NULL;
     ELSIF (new.due_date, new.timezone) IS DISTINCT FROM (old.due_date, old.timezone) THEN
-        IF (new.due_date, new.timezone) IS DISTINCT FROM (dated, zoned) THEN
-            RETURN answer('date_moved');
+        new.anchor_day := anchor_day_of(new.due_date, new.timezone);
+        IF new.anchor_day IS NULL THEN
+            RETURN answer('unknown_time_zone');
         END IF;
-        new.anchor_day := new_anchor_day;
     END IF;
-    SELECT jsonb_agg(field.key ORDER BY field.key) INTO changed_fields
-    FROM jsonb_each(task_json(new)) AS field
-    WHERE field.value IS DISTINCT FROM task_json(old) -> field.key;
-    IF changed_fields IS NULL THEN
+    IF new = old THEN
         RETURN answer('unchanged', old);
     END IF;
+    shown_before := task_json(old);
+    SELECT jsonb_agg(field.key ORDER BY field.key) INTO changed_fields
+    FROM jsonb_each(task_json(new)) AS field
+    WHERE field.value IS DISTINCT FROM shown_before -> field.key;
     UPDATE tasks AS task SET
         title = new.title,
         description = new.description,
@@ -110,10 +167,7 @@ BEGIN
         updated_at = greatest(now(), task.updated_at)
     WHERE task.id = old.id
     RETURNING * INTO new;
-    RETURN answer('changed', new, append_event(
-        outbox, new.user_id, new.id, 'task.updated', 'tasks',
-        task_data(new) || jsonb_build_object('changed_fields', changed_fields)
-    ));
+    RETURN changed(new, 'task.updated', outbox, jsonb_build_object('changed_fields', changed_fields));
 END $$;
 
 CREATE OR REPLACE FUNCTION complete_task(
@@ -141,9 +195,7 @@ BEGIN
         updated_at = greatest(now(), pending.updated_at)
     WHERE pending.id = complete_task.task_id
     RETURNING * INTO task;
-    RETURN answer('changed', task, append_event(
-        outbox, task.user_id, task.id, 'task.completed', 'tasks', task_data(task)
-    ));
+    RETURN changed(task, 'task.completed', outbox);
 END $$;
 
 CREATE OR REPLACE FUNCTION reopen_task(
@@ -171,10 +223,7 @@ BEGIN
         updated_at = greatest(now(), done.updated_at)
     WHERE done.id = reopen_task.task_id
     RETURNING * INTO task;
-    RETURN answer('changed', task, append_event(
-        outbox, task.user_id, task.id, 'task.updated', 'tasks',
-        task_data(task) || jsonb_build_object('changed_fields', jsonb_build_array('completed', 'completed_at'))
-    ));
+    RETURN changed(task, 'task.updated', outbox, '{"changed_fields": ["completed", "completed_at"]}');
 END $$;
 
 -- Leaves no task to show.
@@ -221,7 +270,7 @@ CREATE OR REPLACE FUNCTION create_successor(
     SET plan_cache_mode = auto
 AS $$
 DECLARE
-    task tasks;
+    task tasks := jsonb_populate_record(NULL::tasks, fields);
 BEGIN
     IF NOT claim_event('recurrence', event_id) THEN
         RETURN answer('unchanged');
@@ -238,17 +287,12 @@ BEGIN
     IF NOT FOUND THEN
         RETURN answer('unchanged');
     END IF;
-    INSERT INTO tasks AS created (
-        id, user_id, title, description, priority, tags, due_date, timezone, is_recurring, recurring_interval,
-        series_id, occurrence, anchor_day, created_at, updated_at
-    )
-    SELECT
-        create_successor.successor_id, create_successor.user_id, new.title, new.description, new.priority, new.tags,
-        new.due_date, new.timezone, new.is_recurring, new.recurring_interval, new.series_id, new.occurrence,
-        new.anchor_day, now(), now()
-    FROM jsonb_populate_record(NULL::tasks, fields) AS new
-    RETURNING * INTO task;
-    RETURN answer('changed', task, append_event(
-        outbox, task.user_id, task.id, 'task.created', 'tasks', task_data(task)
-    ));
+    task.id := create_successor.successor_id;
+    task.user_id := create_successor.user_id;
+    task.completed := false;
+    task.version := 1;
+    task.created_at := now();
+    task.updated_at := now();
+    INSERT INTO tasks VALUES (task.*);
+    RETURN changed(task, 'task.created', outbox);
 END $$;

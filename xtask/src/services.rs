@@ -1,5 +1,6 @@
 //! How each service of a stack is started, and when it counts as ready.
 
+use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
 use std::time::Duration;
@@ -208,7 +209,10 @@ pub(crate) fn app(app: &App<'_>) -> Result<Service> {
     let root = workspace::root();
     let authority = postgres_server::authority(app.database_url)?;
     let dapr_url = format!("http://{}", local(app.ports.dapr_http));
-    let mut variables = vec![
+    // The defaults too: for each variable that it is not given, Spin looks into the environment, in each instance that
+    // connects to anything, and that costs as much as a small request.
+    let mut variables = defaults(&root.join("spin.toml"))?;
+    let given = [
         ("database_url", app.database_url),
         ("database_authority", &authority),
         ("dapr_url", &dapr_url),
@@ -216,10 +220,8 @@ pub(crate) fn app(app: &App<'_>) -> Result<Service> {
         ("app_api_token", &app.secrets.app_token),
         ("jwt_secret", &app.secrets.jwt_secret),
     ];
-    for (name, value) in app.variables {
-        variables.retain(|(set, _)| set != name);
-        variables.push((name, value));
-    }
+    let given = given.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    variables.extend(given.into_iter().chain(app.variables.iter().cloned()));
     let state = app.folders.state.join(app.name);
     let mut arguments = vec!["up".to_owned()];
     arguments.extend(flags(&[
@@ -236,7 +238,8 @@ pub(crate) fn app(app: &App<'_>) -> Result<Service> {
         name: "app",
         program: app.programs.host_program.clone(),
         arguments,
-        environment: Vec::new(),
+        // With backtraces Spin makes one for each error that it meets, which are many where all is well.
+        environment: vec![("RUST_BACKTRACE", "0".to_owned())],
         folder: root,
         user: None,
         stop: Signal::TERM,
@@ -249,6 +252,22 @@ pub(crate) fn app(app: &App<'_>) -> Result<Service> {
         limit: Duration::from_secs(60),
     };
     Ok(Service::new(launch, accepts(app.ports.app.port())))
+}
+
+/// The variables of a manifest that have a default.
+fn defaults(manifest: &Path) -> Result<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(manifest)
+        .with_context(|| format!("cannot read {}", manifest.display()))?;
+    let manifest: toml::Table = text.parse().context("spin.toml is no TOML")?;
+    let variables = manifest.get("variables").and_then(toml::Value::as_table);
+    Ok(variables
+        .into_iter()
+        .flatten()
+        .filter_map(|(name, variable)| {
+            let default = variable.get("default")?.as_str()?;
+            Some((name.clone(), default.to_owned()))
+        })
+        .collect())
 }
 
 /// What a sidecar is started with.

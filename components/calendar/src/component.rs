@@ -1,6 +1,6 @@
 //! The component's export: the WIT types around the plain Rust functions.
 
-use crate::{recurrence, time_zone};
+use crate::recurrence;
 use bindings::exports::todo::calendar::calendar::{Error, Guest, Interval};
 
 #[expect(
@@ -20,10 +20,6 @@ mod bindings {
 struct Calendar;
 
 impl Guest for Calendar {
-    fn is_time_zone(name: String) -> bool {
-        time_zone::is_time_zone(&name)
-    }
-
     fn day_of_month(instant: i64, time_zone: String) -> Result<u8, Error> {
         Ok(recurrence::day_of_month(instant, &time_zone)?)
     }

@@ -1,17 +1,10 @@
-//! The statements of this component that only read. Those that change something are functions of the database
+//! The statements of this component whose shape varies with the request. All others are functions of the database
 //! (`migrations/functions`).
 
 use domain::task_list::{SortKey, TaskQuery};
 use domain::user_id::UserId;
 use platform::database::{number, optional_text, text};
 use spin_sdk::pg4::ParameterValue;
-
-/// Reads a task: `$1` user, `$2` task.
-pub(crate) const READ: &str = "
-SELECT coalesce(
-    (SELECT task_json(task) FROM tasks AS task WHERE id = $2::text::uuid AND user_id = $1),
-    'null'
-)::text";
 
 /// Lists tasks: the statement and its parameters. Only fixed text and parameter numbers go into the statement.
 pub(crate) fn list(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValue>) {

@@ -3,23 +3,20 @@
 use domain::entity_tag::{Precondition, entity_tag};
 use domain::idempotency_key::IdempotencyKey;
 use domain::page::Position;
-use domain::recurrence::Calendar as _;
-use domain::task_fields::{TaskPatch, parse_new_task, parse_task_patch, recurrence_mismatch};
+use domain::task_fields::{parse_new_task, parse_task_patch, recurrence_mismatch};
 use domain::task_list::TaskQuery;
-use domain::timestamp::Timestamp;
 use domain::user_id::UserId;
 use domain::violation::{Location, Violation};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
-use platform::calendar::Calendar;
 use platform::call::Call;
 use platform::configuration;
-use platform::database::{Database, text};
+use platform::database::Database;
 use platform::http::{BODY_LIMIT, Request, Response};
 use platform::outbox::{Emitted, Outbox, Publishing};
 use platform::problem::Problem;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
-use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
@@ -52,8 +49,8 @@ enum Outcome {
     PreconditionFailed,
     /// The patch would leave the task with an interval that does not recur, or the reverse.
     RecurrenceMismatch,
-    /// The due date or the zone changed since the anchor day was computed.
-    DateMoved,
+    /// PostgreSQL's copy of the time-zone database is older than the API's, and does not have the task's zone.
+    UnknownTimeZone,
     /// The idempotency key is taken by the same request, whose answer this is.
     Repeated,
     /// The idempotency key is taken by another request.
@@ -89,7 +86,10 @@ fn respond(
         Outcome::PreconditionFailed => return Err(Problem::precondition_failed()),
         Outcome::RecurrenceMismatch => return Err(Problem::invalid(vec![recurrence_mismatch()])),
         Outcome::KeyReused => return Err(Problem::idempotency_key_reused()),
-        Outcome::DateMoved => return Err(Problem::internal("unexpected outcome date_moved")),
+        Outcome::UnknownTimeZone => {
+            let detail = "is not known to this server's PostgreSQL";
+            return Err(Problem::invalid(vec![Violation::field("timezone", detail)]));
+        }
     };
     Ok(Answer {
         response,
@@ -143,8 +143,10 @@ fn tasks_path(user: &UserId) -> String {
 /// Reads a task.
 pub(crate) fn read(user: &UserId, task: Option<Uuid>) -> Result<Answer, Problem> {
     let task = task.ok_or_else(no_such_task)?;
-    let found: Option<Box<RawValue>> = Database::from_configuration()?
-        .query(statements::READ, &[text(user.as_str()), text(task)])?;
+    let call = Call::of("read_task")
+        .text("user_id", user.as_str())
+        .uuid("task_id", task);
+    let found: Option<Box<RawValue>> = Database::from_configuration()?.call(call)?;
     let found = found.ok_or_else(no_such_task)?;
     Ok(task_response(200, found.get())?.into())
 }
@@ -153,12 +155,7 @@ pub(crate) fn read(user: &UserId, task: Option<Uuid>) -> Result<Answer, Problem>
 pub(crate) async fn create(request: Request, user: &UserId) -> Result<Answer, Problem> {
     let trace = request.traceparent();
     let key = idempotency_key(&request)?;
-    let new = parse_new_task(json_body(request).await?, Calendar::is_time_zone)?;
-    let date = Date {
-        due_date: new.due_date,
-        timezone: Some(new.timezone.as_str().to_owned()),
-    };
-    let anchor_day = date.anchor_day()?;
+    let new = parse_new_task(json_body(request).await?)?;
     // The same task however its JSON is spelled.
     let new = serde_json::to_string(&new).map_err(|error| Problem::internal(error.to_string()))?;
     let hash = key.as_ref().map(|_| Sha256::digest(&new).to_vec());
@@ -166,7 +163,6 @@ pub(crate) async fn create(request: Request, user: &UserId) -> Result<Answer, Pr
         .text("user_id", user.as_str())
         .uuid("task_id", Uuid::now_v7())
         .json("fields", new)
-        .smallint("anchor_day", anchor_day)
         .optional_text("key", key.as_ref().map(IdempotencyKey::as_str))
         .bytes("request_hash", hash);
     respond(run(trace.as_deref(), call)?, |task| {
@@ -220,76 +216,16 @@ pub(crate) async fn update(
     let task = task.ok_or_else(no_such_task)?;
     let trace = request.traceparent();
     let versions = required_versions(&request);
-    let patch = parse_task_patch(json_body(request).await?, Calendar::is_time_zone)?;
-    let values = Value::Object(patch.values().clone()).to_string();
-    for _ in 0..UPDATE_ATTEMPTS {
-        let date = patched_date(user, task, &patch)?;
-        let anchor_day = date.anchor_day()?;
-        let call = Call::of("update_task")
-            .text("user_id", user.as_str())
-            .uuid("task_id", task)
-            .json("patch", values.as_str())
-            .bigints("versions", versions.as_deref())
-            .smallint("new_anchor_day", anchor_day)
-            .instant("dated", date.due_date)
-            .optional_text("zoned", date.timezone);
-        let done = run(trace.as_deref(), call)?;
-        if done.0.outcome != Outcome::DateMoved {
-            return respond(done, |task| task_response(200, task));
-        }
-    }
-    Err(Problem::unavailable(
-        "the task's date kept moving while it was changed",
-    ))
-}
-
-/// How often a change is tried whose task's date moved meanwhile.
-const UPDATE_ATTEMPTS: u32 = 5;
-
-/// A due date and its zone.
-#[derive(Default, Deserialize)]
-struct Date {
-    due_date: Option<Timestamp>,
-    timezone: Option<String>,
-}
-
-impl Date {
-    /// The day of the month that a series with this date aims at.
-    fn anchor_day(&self) -> Result<Option<u8>, Problem> {
-        let (Some(due_date), Some(timezone)) = (self.due_date, &self.timezone) else {
-            return Ok(None);
-        };
-        let day = Calendar.day_of_month(due_date.unix_micros(), timezone);
-        day.map(Some)
-            .map_err(|reason| Problem::invalid(vec![Violation::field("due_date", reason)]))
-    }
-}
-
-/// The date that a patch leads to. The task is read only if the patch changes one half of it.
-fn patched_date(user: &UserId, task: Uuid, patch: &TaskPatch) -> Result<Date, Problem> {
-    let names = ["due_date", "timezone"];
-    let given = names
-        .iter()
-        .filter(|name| patch.values().contains_key(**name))
-        .count();
-    let mut date = match given {
-        1 => {
-            let current: Option<Map<String, Value>> = Database::from_configuration()?
-                .query(statements::READ, &[text(user.as_str()), text(task)])?;
-            current.ok_or_else(no_such_task)?
-        }
-        _ => Map::new(),
-    };
-    date.retain(|name, _| names.contains(&name.as_str()));
-    date.extend(
-        patch
-            .values()
-            .iter()
-            .filter(|(name, _)| names.contains(&name.as_str()))
-            .map(|(n, v)| (n.clone(), v.clone())),
-    );
-    serde_json::from_value(Value::Object(date))
-        .map_err(|error| Problem::internal(error.to_string()))
+    let patch = parse_task_patch(json_body(request).await?)?;
+    let patch = Value::Object(patch.values().clone()).to_string();
+    let call = Call::of("update_task")
+        .text("user_id", user.as_str())
+        .uuid("task_id", task)
+        .json("patch", patch)
+        .bigints("versions", versions.as_deref());
+    respond(run(trace.as_deref(), call)?, |task| {
+        task_response(200, task)
+    })
 }
 
 /// Completes a task.

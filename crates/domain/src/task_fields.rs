@@ -100,11 +100,8 @@ struct Fields {
 /// # Errors
 ///
 /// Every violation found, with the JSON pointer of the field.
-pub fn parse_new_task(
-    body: Value,
-    is_time_zone: impl Fn(&str) -> bool,
-) -> Result<NewTask, Vec<Violation>> {
-    let (fields, mut violations) = parse_fields(body, is_time_zone)?;
+pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
+    let (fields, mut violations) = parse_fields(body)?;
     let is_recurring = match fields.is_recurring {
         Change::Value(value) => value,
         Change::Absent | Change::Null => false,
@@ -156,11 +153,8 @@ pub fn parse_new_task(
 /// # Errors
 ///
 /// Every violation found, with the JSON pointer of the field.
-pub fn parse_task_patch(
-    body: Value,
-    is_time_zone: impl Fn(&str) -> bool,
-) -> Result<TaskPatch, Vec<Violation>> {
-    let (fields, mut violations) = parse_fields(body, is_time_zone)?;
+pub fn parse_task_patch(body: Value) -> Result<TaskPatch, Vec<Violation>> {
+    let (fields, mut violations) = parse_fields(body)?;
     if fields.title == Change::Null {
         violations.push(Violation::field("title", "cannot be cleared"));
     }
@@ -217,15 +211,12 @@ fn json(value: impl Serialize) -> Value {
     serde_json::to_value(value).unwrap_or_default()
 }
 
-fn parse_fields(
-    body: Value,
-    is_time_zone: impl Fn(&str) -> bool,
-) -> Result<(Fields, Vec<Violation>), Vec<Violation>> {
+fn parse_fields(body: Value) -> Result<(Fields, Vec<Violation>), Vec<Violation>> {
     let Value::Object(mut members) = body else {
         return Err(vec![Violation::pointer("", "must be a JSON object")]);
     };
     let mut violations = Vec::new();
-    let mut fields = Fields {
+    let fields = Fields {
         title: take(&mut members, "title", "must be a string", &mut violations),
         description: take(
             &mut members,
@@ -249,7 +240,7 @@ fn parse_fields(
         timezone: take(
             &mut members,
             "timezone",
-            "must be an IANA time-zone name, such as Europe/Berlin",
+            "must be a name of the IANA time-zone database, such as Europe/Berlin",
             &mut violations,
         ),
         is_recurring: take(
@@ -265,15 +256,6 @@ fn parse_fields(
             &mut violations,
         ),
     };
-    if let Change::Value(zone) = &fields.timezone
-        && !is_time_zone(zone.as_str())
-    {
-        violations.push(Violation::field(
-            "timezone",
-            "is not in the IANA time-zone database",
-        ));
-        fields.timezone = Change::Absent;
-    }
     let room = MOST_VIOLATIONS.saturating_sub(violations.len());
     for name in members.keys().take(room) {
         violations.push(if READ_ONLY.contains(&name.as_str()) {

@@ -22,13 +22,6 @@ use bindings::todo::calendar::calendar;
 /// The calendar that this component is composed with.
 pub struct Calendar;
 
-impl Calendar {
-    /// Whether `name` is in the IANA time-zone database.
-    pub fn is_time_zone(name: &str) -> bool {
-        calendar::is_time_zone(name)
-    }
-}
-
 impl recurrence::Calendar for Calendar {
     fn day_of_month(&self, instant: i64, time_zone: &str) -> Result<u8, String> {
         calendar::day_of_month(instant, time_zone).map_err(reason)

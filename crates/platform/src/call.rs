@@ -102,13 +102,6 @@ impl Call {
         self.with(name, "::bigint::integer", Some(value))
     }
 
-    /// With a `smallint`.
-    #[must_use]
-    pub fn smallint(self, name: &'static str, value: Option<u8>) -> Self {
-        let value = value.map(|number| ParameterValue::Int64(i64::from(number)));
-        self.with(name, "::bigint::smallint", value)
-    }
-
     /// With a truth value.
     #[must_use]
     pub fn boolean(self, name: &'static str, value: bool) -> Self {
@@ -121,7 +114,8 @@ impl Call {
         self.with(name, "::bytea", value.map(ParameterValue::Binary))
     }
 
-    /// The statement, which returns one row with one column, JSON as text, and its parameters.
+    /// The statement, which returns one row with one column, JSON as text, and its parameters. What the function returns must
+    /// be JSON as text: JSON, a truth value or a number.
     pub fn statement(self) -> (String, Vec<ParameterValue>) {
         let named: Vec<String> = self
             .arguments
@@ -130,7 +124,7 @@ impl Call {
             .map(|(index, Argument { name, cast, .. })| format!("{name} => ${}{cast}", index + 1))
             .collect();
         let statement = format!(
-            "SELECT coalesce(to_jsonb({}({})), 'null')::text",
+            "SELECT coalesce({}({})::text, 'null')",
             self.function,
             named.join(", ")
         );
@@ -152,8 +146,8 @@ mod tests {
         let (statement, parameters) = call.statement();
         assert_eq!(
             statement,
-            "SELECT coalesce(to_jsonb(complete_task(user_id => $1::text, task_id => $2::text::uuid, \
-             due => $3::text::timestamptz)), 'null')::text"
+            "SELECT coalesce(complete_task(user_id => $1::text, task_id => $2::text::uuid, \
+             due => $3::text::timestamptz)::text, 'null')"
         );
         assert_eq!(parameters.len(), 3);
     }

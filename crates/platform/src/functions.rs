@@ -40,7 +40,6 @@ const CALLED: &[(&str, &[&str])] = &[
             "user_id",
             "task_id",
             "fields",
-            "anchor_day",
             "key",
             "request_hash",
             "outbox",
@@ -90,6 +89,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ),
     ("read_notification", &["user_id", "notification_id"]),
     ("read_notifications", &["user_id"]),
+    ("read_task", &["user_id", "task_id"]),
     ("record_alarm", &["task_id", "alarm"]),
     (
         "record_dead_letter",
@@ -111,16 +111,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ("unset_alarms", &["sidecar", "most"]),
     (
         "update_task",
-        &[
-            "user_id",
-            "task_id",
-            "patch",
-            "versions",
-            "new_anchor_day",
-            "dated",
-            "zoned",
-            "outbox",
-        ],
+        &["user_id", "task_id", "patch", "versions", "outbox"],
     ),
     ("watch_deliveries", &["stream"]),
 ];

