@@ -625,7 +625,7 @@ END $$;
 -- Changed often beside much that rests: by default a fifth of all reminders would have to be dead before they are cleaned up.
 ALTER TABLE reminders SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
 
--- For the end of what had none. Last, for their locks last to the end. Each index is small beside the tables that grow with traffic; what writes to its table waits
--- while it is made.
+-- For the end of what had none. What writes to these tables waits from here to the end: both are small beside those that grow
+-- with traffic.
 CREATE INDEX analytics_daily_by_day ON analytics_daily (day);
 CREATE INDEX task_successors_by_successor ON task_successors (successor_id);
