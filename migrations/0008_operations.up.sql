@@ -1,5 +1,4 @@
--- What clients and operators lacked: preconditions of all changes; ways on for a lane that is blocked, and after a restore to
--- the past; an end for what grew for ever; plans that are kept.
+-- What operators need: preconditions of all changes.
 
 SET lock_timeout = '2s';
 SET statement_timeout = 0;
@@ -105,6 +104,7 @@ BEGIN
     ));
 END $$;
 
+-- What an operator can do about a lane.
 -- Lets a lane's turn come now, whatever it rests for. The outcome is `retried`, `held` (somebody is publishing its next
 -- event) or `published` (nothing waits).
 CREATE OR REPLACE FUNCTION retry_lane(user_id text) RETURNS jsonb LANGUAGE plpgsql AS $$
@@ -176,6 +176,7 @@ BEGIN
     RETURN jsonb_build_object('outcome', 'skipped', 'letter', letter ->> 'id', 'left', lane.head - skip_event.sequence);
 END $$;
 
+-- After a restore to the past.
 -- After a restore to a moment in the past, Kafka and its consumers know events that the database does not. Raises the numbers
 -- of all lanes, and of what is still to be published, by so much that none of those is given again, and lets lanes that begin
 -- later begin there too: their user may have had events in the time that was lost. Tells how many lanes were raised, how
@@ -213,6 +214,11 @@ BEGIN
     NEW.published := NEW.published + TG_ARGV[0]::bigint;
     RETURN NEW;
 END $$;
+
+-- An end for what had none. Each index is small beside the tables that grow with traffic; what writes to its table waits
+-- while it is made.
+CREATE INDEX analytics_daily_by_day ON analytics_daily (day);
+CREATE INDEX task_successors_by_successor ON task_successors (successor_id);
 
 DROP FUNCTION expire_rows(integer, bigint, bigint, bigint, bigint, bigint);
 
@@ -317,8 +323,7 @@ BEGIN
     RETURN jsonb_build_object('deleted', total, 'more', more);
 END $$;
 
--- From here on: plans that are kept whatever the role says.
-
+-- Plans that are kept whatever the role says.
 -- A key that is taken gives the first answer again, for a day, if the request is the same. The task as it was created is
 -- in its event.
 CREATE OR REPLACE FUNCTION create_task(
@@ -624,8 +629,3 @@ END $$;
 
 -- Changed often beside much that rests: by default a fifth of all reminders would have to be dead before they are cleaned up.
 ALTER TABLE reminders SET (autovacuum_vacuum_scale_factor = 0.01, autovacuum_vacuum_cost_delay = 0);
-
--- For the end of what had none. What writes to these tables waits from here to the end: both are small beside those that grow
--- with traffic.
-CREATE INDEX analytics_daily_by_day ON analytics_daily (day);
-CREATE INDEX task_successors_by_successor ON task_successors (successor_id);
