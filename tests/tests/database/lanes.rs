@@ -1,7 +1,13 @@
 //! What an operator can do about lanes.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Mutex, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
 use postgres::Client;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::scratch_database::{ScratchDatabase, execute};
 
@@ -215,4 +221,124 @@ fn after_a_restore_no_number_is_given_again() {
     let newer = "(SELECT head FROM lanes WHERE user_id = 'newer')";
     assert_eq!(told(&mut client, newer), 1501);
     assert!(client.batch_execute("SELECT raise_lanes(0)").is_err());
+}
+
+/// For how long users write, publishers publish and an operator meddles.
+const BUSY: Duration = Duration::from_secs(4);
+
+/// Numbers by user, in the order in which they came.
+type Numbers = Mutex<BTreeMap<String, Vec<i64>>>;
+
+fn note(numbers: &Numbers, user: &str, number: i64) {
+    let mut numbers = numbers.lock().unwrap_or_else(PoisonError::into_inner);
+    numbers.entry(user.to_owned()).or_default().push(number);
+}
+
+/// Publishes for a sidecar until `done`, with a broker that takes some events and refuses others for a while or for good.
+fn publish(database: &ScratchDatabase, sidecar: &str, landed: &Numbers, done: impl Fn() -> bool) {
+    let mut client = database.connect();
+    let mut results = json!([]);
+    let mut token = Uuid::nil();
+    let mut lot = 0;
+    loop {
+        let turn = format!("publish_turn('{sidecar}', '{token}', '{results}', 5)");
+        let turn = told(&mut client, &turn);
+        if turn["publisher"] != true {
+            if done() {
+                return;
+            }
+            token = Uuid::now_v7();
+            results = json!([]);
+            told(
+                &mut client,
+                &format!("become_publisher('{sidecar}', '{token}')"),
+            );
+            continue;
+        }
+        let events = turn["events"].as_array().into_iter().flatten();
+        results = events
+            .map(|event| {
+                let (user, number) = (&event["user_id"], &event["sequence"]);
+                lot = (lot * 7 + 3) % 101;
+                let outcome = match lot {
+                    0..10 => "failed",
+                    10..30 => "rejected",
+                    _ => {
+                        note(
+                            landed,
+                            user.as_str().unwrap_or_default(),
+                            number.as_i64().unwrap_or_default(),
+                        );
+                        "published"
+                    }
+                };
+                json!({"user_id": user, "sequence": number, "outcome": outcome})
+            })
+            .collect();
+    }
+}
+
+#[test]
+fn an_operator_in_a_hurry_loses_nothing() {
+    let database = ScratchDatabase::create();
+    let users = ["u0", "u1", "u2", "u3"];
+    let (landed, skipped) = (Numbers::default(), Numbers::default());
+    let end = Instant::now() + BUSY;
+    let is_busy = || Instant::now() < end;
+    let waiting = "SELECT count(*) FROM publish_queue";
+    thread::scope(|scope| {
+        for _ in 0..2 {
+            scope.spawn(|| {
+                let mut client = database.connect();
+                for user in users.iter().cycle().take_while(|_| is_busy()) {
+                    append(&mut client, user, 1);
+                    thread::sleep(Duration::from_millis(2));
+                }
+            });
+        }
+        for sidecar in ["s0", "s1"] {
+            let (database, landed) = (&database, &landed);
+            let done = move || !is_busy() && database.number(waiting) == 0;
+            scope.spawn(move || publish(database, sidecar, landed, done));
+        }
+        scope.spawn(|| {
+            let mut client = database.connect();
+            for user in users.iter().cycle() {
+                if !is_busy() && database.number(waiting) == 0 {
+                    return;
+                }
+                let next = format!("(SELECT published + 1 FROM lanes WHERE user_id = '{user}')");
+                let number = told(&mut client, &next).as_i64().unwrap_or(1);
+                let outcome = told(&mut client, &format!("skip_event('{user}', {number})"));
+                if outcome["outcome"] == "skipped" {
+                    note(&skipped, user, number);
+                } else {
+                    told(&mut client, &format!("retry_lane('{user}')"));
+                }
+            }
+        });
+    });
+    let landed = landed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let skipped = skipped.into_inner().unwrap_or_else(PoisonError::into_inner);
+    let mut letters = 0;
+    for user in users {
+        let (landed, skipped) = (&landed[user], &skipped[user]);
+        let first: BTreeSet<i64> = landed.iter().copied().collect();
+        let given_up: BTreeSet<i64> = skipped.iter().copied().collect();
+        assert!(first.is_disjoint(&given_up), "{user}");
+        let head = database.number(&format!("SELECT head FROM lanes WHERE user_id = '{user}'"));
+        let all: Vec<i64> = first.union(&given_up).copied().collect();
+        assert_eq!(all, (1..=head).collect::<Vec<_>>(), "{user}");
+        // Nothing lands twice, for nobody crashes, and so all in order.
+        assert!(landed.is_sorted(), "{user}: {landed:?}");
+        assert!(
+            !given_up.is_empty() && first.len() > 20,
+            "{user}: {landed:?} {skipped:?}"
+        );
+        letters += i64::try_from(skipped.len()).unwrap_or_default();
+    }
+    assert_eq!(
+        database.number("SELECT count(*) FROM dead_letters"),
+        letters
+    );
 }
