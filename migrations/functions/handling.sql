@@ -47,15 +47,19 @@ BEGIN
 END $$;
 
 -- Looks at a stream, the events of one topic that one handler claims: true if deliveries are to pause, so that the
--- sidecar subscribes anew. That is when the handler has claimed nothing of any kind for 10 s, while the same event has
--- been missing for 10 s. An event counts as missing 15 s after it was committed, if it is published and neither claimed
--- nor a dead letter; for 2 minutes, and among the latest 200 events, which bounds what is looked at. Deliveries pause for
--- 3 s, longer than the sidecar takes to notice, and again after 20 s at the earliest.
+-- sidecar subscribes anew. That is when the handler has claimed nothing of any kind for 10 s, while some event has
+-- been missing all the time, for 10 s, and for 2 ms more for each event that the group may have had to read before it, of
+-- which most are no business of the handler and leave no trace: those of the 10 minutes before, up to 40,000. An event
+-- counts as missing 15 s after it was committed, if it is published and neither claimed nor a dead letter; for 2 minutes,
+-- and among the latest 200 events, which bounds what is looked at. Deliveries pause for 3 s, longer than the sidecar takes
+-- to notice, and again after as long as it took to find it asleep, 20 s at the least.
 -- What a stream holds is what the subscription's rules let through (`components/task-api/src/subscriptions.rs`).
 CREATE OR REPLACE FUNCTION watch_deliveries(stream text) RETURNS jsonb LANGUAGE plpgsql AS $$
 DECLARE
     watching text := CASE watch_deliveries.stream WHEN 'recurrence' THEN 'recurrence' ELSE 'reminder' END;
-    missing uuid;
+    missing events;
+    patience interval;
+    is_silent boolean;
     pauses boolean;
 BEGIN
     IF EXISTS (
@@ -64,7 +68,7 @@ BEGIN
     ) THEN
         RETURN 'false';
     END IF;
-    SELECT event.id INTO missing
+    SELECT event.* INTO missing
     FROM (
         SELECT * FROM events AS latest
         WHERE latest.time > statement_timestamp() - interval '2 minutes'
@@ -80,18 +84,35 @@ BEGIN
         AND NOT EXISTS (SELECT FROM dead_letters AS letter WHERE letter.event_id = event.id::text)
     ORDER BY event.time
     LIMIT 1;
-    IF missing IS NULL THEN
+    IF NOT FOUND THEN
+        DELETE FROM delivery_watch AS watch
+        WHERE watch.stream = watch_deliveries.stream
+            AND coalesce(watch.pause_until < statement_timestamp() - interval '2 minutes', true);
         RETURN 'false';
     END IF;
+    SELECT interval '10 seconds' + count(*) * interval '2 milliseconds' INTO patience
+    FROM (
+        SELECT FROM events AS earlier
+        WHERE earlier.time > missing.time - interval '10 minutes' AND earlier.time < missing.time
+        LIMIT 40000
+    ) AS earlier;
+    is_silent := NOT EXISTS (
+        SELECT FROM delivery_watch AS watch
+        JOIN processed_events AS claim ON claim.processed_at > watch.since AND claim.handler = watching
+        WHERE watch.stream = watch_deliveries.stream
+    );
     INSERT INTO delivery_watch AS watch (stream, event_id, since)
-    VALUES (watch_deliveries.stream, missing, clock_timestamp())
+    VALUES (watch_deliveries.stream, missing.id, clock_timestamp())
     ON CONFLICT ON CONSTRAINT delivery_watch_pkey DO UPDATE SET
         event_id = excluded.event_id,
-        since = CASE WHEN watch.event_id = excluded.event_id THEN watch.since ELSE excluded.since END,
+        -- Not only where it is the same event: many go missing at once, and which of them are looked at changes.
+        since = CASE WHEN is_silent THEN watch.since ELSE excluded.since END,
         pause_until = CASE
-            WHEN watch.event_id = excluded.event_id
-                AND watch.since < clock_timestamp() - interval '10 seconds'
-                AND coalesce(watch.pause_until < clock_timestamp() - interval '20 seconds', true)
+            WHEN is_silent
+                AND watch.since < clock_timestamp() - patience
+                AND coalesce(
+                    watch.pause_until < clock_timestamp() - greatest(patience, interval '20 seconds'), true
+                )
             THEN clock_timestamp() + interval '3 seconds'
             ELSE watch.pause_until
         END

@@ -273,7 +273,7 @@ BEGIN
         END IF;
         -- Without the lock somebody is between asking for the publisher and committing. With it nobody is, and who asks
         -- next waits for this commit, so the look below misses nothing. Its time must be read after the lock is had.
-        IF next_events IS NOT NULL OR NOT pg_try_advisory_xact_lock(sidecar_lock(sidecar_name)) THEN
+        IF next_events IS NOT NULL OR missing IS NOT NULL OR NOT pg_try_advisory_xact_lock(sidecar_lock(sidecar_name)) THEN
             RETURN json_build_object(
                 'publisher', true, 'events', coalesce(next_events, '[]')::json, 'missing', missing
             );

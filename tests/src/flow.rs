@@ -8,6 +8,7 @@ use xtask::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
 use xtask::kafka::Record;
 
 use crate::answer::Answer;
+use crate::database::Database;
 use crate::events::{records, records_of};
 use crate::todo::{Todo, text};
 use crate::wait::{Limit, until};
@@ -58,6 +59,53 @@ SELECT jsonb_build_object(
     'events', (
         SELECT coalesce(jsonb_agg(cloud_event(event) ORDER BY sequence), '[]')
         FROM events AS event WHERE user_id = $1
+    )
+)";
+
+/// The same of many users of a stack at once; gives the events of each, in the users' order.
+pub fn all_quiet(stack: &Endpoints, users: &[Todo], limit: Limit) -> Vec<Vec<Value>> {
+    let mut database = Database::of(stack);
+    let names: Vec<&str> = users.iter().map(Todo::user).collect();
+    let names = json!(names).to_string();
+    until("nothing more follows", limit, || {
+        let rest = database.json(ALL_QUIET, &[&names]);
+        if rest == json!({"unpublished": 0, "unhandled": 0}) {
+            Ok(())
+        } else {
+            Err(rest)
+        }
+    });
+    let events = "SELECT jsonb_object_agg(user_id, events) FROM (
+        SELECT user_id, jsonb_agg(cloud_event(event) ORDER BY sequence) AS events
+        FROM events AS event
+        WHERE user_id IN (SELECT jsonb_array_elements_text($1::text::jsonb))
+        GROUP BY user_id
+    ) AS lanes";
+    let mut events = database.json(events, &[&names]);
+    let mut of = |todo: &Todo| events[todo.user()].take();
+    users
+        .iter()
+        .map(|todo| of(todo).as_array().cloned().unwrap_or_default())
+        .collect()
+}
+
+const ALL_QUIET: &str = "
+WITH users AS (SELECT jsonb_array_elements_text($1::text::jsonb))
+SELECT jsonb_build_object(
+    'unpublished', (SELECT coalesce(sum(head - published), 0) FROM lanes WHERE user_id IN (SELECT * FROM users)),
+    'unhandled', (
+        SELECT count(*)
+        FROM
+            events AS event
+            CROSS JOIN (
+                VALUES ('recurrence', 'recurrence'), ('reminder', 'reminder'), ('notification', 'reminder')
+            ) AS handlers (stream, handler)
+        WHERE user_id IN (SELECT * FROM users)
+            AND is_delivered(stream, type, data)
+            AND NOT EXISTS (
+                SELECT FROM processed_events AS claim
+                WHERE claim.handler = handlers.handler AND claim.event_id = event.id
+            )
     )
 )";
 
@@ -184,7 +232,7 @@ pub fn series(todo: &Todo, series: &str) -> Vec<Value> {
 
 /// How many dead letters a stack has recorded, and what they are.
 pub fn dead_letters(stack: &Endpoints) -> Value {
-    crate::database::Database::of(stack).json(
+    Database::of(stack).json(
         "SELECT coalesce(jsonb_agg(jsonb_build_object(
             'topic', topic, 'event_type', event_type, 'user_id', user_id, 'deliveries', deliveries,
             'payload', convert_from(payload, 'UTF8')

@@ -2,9 +2,9 @@
 //!
 //! A sidecar whose app was unhealthy for a moment subscribes anew, and Dapr 1.18 can then undo the new subscription
 //! while it ends the old one (components-contrib issue 4349): a consumer group reads a topic no more, without a word. So
-//! the relay watches whether published events reach their handler. Where the oldest that did not stays the same while
-//! nothing else arrives, it makes deliveries pause: `/readyz/deliveries` fails long enough for the sidecar to end its
-//! subscriptions, and to begin them again after that.
+//! the relay watches whether published events reach their handler. Where some do not, and nothing else does, for longer
+//! than it can take to read what lies before them, it makes deliveries pause: `/readyz/deliveries` fails long enough for
+//! the sidecar to end its subscriptions, and to begin them again after that.
 
 use platform::call::Call;
 use platform::database::{Database, DatabaseError};

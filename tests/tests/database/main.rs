@@ -9,3 +9,4 @@ mod partitions;
 mod rules;
 mod scratch_database;
 mod size;
+mod watch;

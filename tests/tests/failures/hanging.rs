@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use e2e::database::Database;
-use e2e::flow::{all_ordered, dead_letters, quiet};
+use e2e::flow::{all_ordered, all_quiet, dead_letters};
 use e2e::load::{self, Load};
 use e2e::todo::Todo;
 use e2e::wait::{Limit, until};
@@ -100,10 +100,10 @@ fn story(stack: &Stack, part: anyhow::Result<&Service>, rate: f64) -> Load {
 
 /// Requires that everything follows from what was accepted, by itself.
 fn recovered(stack: &Stack, users: &[Todo], load: &Load) {
-    for (user, todo) in users.iter().enumerate() {
-        let events = quiet(todo, AFTERMATH);
+    let all = all_quiet(stack.endpoints(), users, AFTERMATH);
+    for (user, events) in all.iter().enumerate() {
         let mut created: BTreeMap<&str, usize> = BTreeMap::new();
-        for event in &events {
+        for event in events {
             if event["type"] == "task.created" {
                 *created
                     .entry(event["subject"].as_str().unwrap_or_default())

@@ -15,8 +15,23 @@ use xtask::kafka;
 
 use crate::own_stack::{OwnStack, done};
 
-/// Records in front of the one that counts; so many that reading them takes longer than the watch over deliveries waits.
-const RECORDS: usize = 100_000;
+/// Records in front of the one that counts; so many that reading them takes longer than a handler may be silent.
+const RECORDS: usize = 40_000;
+
+/// The events of which these are the records: all published, each of a user of its own.
+const PUBLISHED: &str = "WITH fresh AS (
+    INSERT INTO lanes (user_id, head, published)
+    SELECT 'lane-' || n, 1, 1 FROM generate_series(1, $1::text::integer) AS n
+    RETURNING user_id
+), changes AS (
+    INSERT INTO events (user_id, sequence, time, id, type, topic, task_id, data)
+    SELECT
+        user_id, 1, clock_timestamp(), gen_random_uuid(), 'task.updated', 'tasks', gen_random_uuid(),
+        '{\"changed_fields\": [\"title\"]}'
+    FROM fresh
+    RETURNING user_id
+)
+SELECT count(*) FROM changes";
 
 /// For how long the group must have been reading for the test to say anything.
 const LONGER_THAN_THE_WATCH: Duration = Duration::from_secs(30);
@@ -46,6 +61,11 @@ fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
         "somebody",
         &values,
     ));
+    let published = todo
+        .database()
+        .client()
+        .query_one(PUBLISHED, &[&RECORDS.to_string()]);
+    assert!(published.is_ok(), "{published:?}");
     let began = Instant::now();
     todo.complete(text(&task, "id")).task(200);
     let asleep = || lines_of(stack.endpoints(), "event-relay", "deliveries asleep");

@@ -4,11 +4,11 @@ use std::thread;
 use std::time::Duration;
 
 use e2e::database::Database;
-use e2e::flow::{all_ordered, dead_letters, quiet};
+use e2e::flow::{all_ordered, all_quiet, dead_letters};
 use e2e::load;
 use e2e::todo::Todo;
 use e2e::wait::Limit;
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::own_stack::{OwnStack, done};
 
@@ -46,8 +46,8 @@ fn no_accepted_request_is_lost_and_no_delivery_becomes_a_dead_letter() {
     let accepted = load.with(201).count();
     assert!(accepted > ENDS * 60, "{load}");
 
-    for (user, todo) in users.iter().enumerate() {
-        let events: Vec<Value> = quiet(todo, AFTERMATH);
+    let all = all_quiet(stack.endpoints(), &users, AFTERMATH);
+    for (user, events) in all.iter().enumerate() {
         for task in load.tasks_of(user) {
             let of: Vec<&str> = events
                 .iter()

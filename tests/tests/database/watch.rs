@@ -1,0 +1,117 @@
+//! When the watch over deliveries takes a subscription for asleep.
+
+use postgres::Client;
+
+use crate::scratch_database::{ScratchDatabase, execute};
+
+const COMPLETED: (&str, &str) = (
+    "task.completed",
+    r#"{"is_recurring": true, "due_date": "2030-01-01"}"#,
+);
+
+/// No business of the handler that makes next instances.
+const CREATED: (&str, &str) = ("task.created", "{}");
+
+/// Events that are at the broker, each of a user of its own, the youngest so many seconds ago and 10 ms between two.
+fn published(client: &mut Client, prefix: &str, count: u32, of: (&str, &str), seconds: u32) {
+    execute(
+        client,
+        &format!(
+            "WITH lane AS (
+                INSERT INTO lanes (user_id, head, published)
+                SELECT '{prefix}' || n, 1, 1 FROM generate_series(1, {count}) AS n
+            )
+            INSERT INTO events (user_id, sequence, time, id, type, topic, task_id, data)
+            SELECT
+                '{prefix}' || n, 1, clock_timestamp() - interval '{seconds} seconds' - n * interval '10 milliseconds',
+                gen_random_uuid(), '{}', 'tasks', gen_random_uuid(), '{}'
+            FROM generate_series(1, {count}) AS n",
+            of.0, of.1
+        ),
+    );
+}
+
+/// Whether deliveries are to pause.
+fn is_asleep(client: &mut Client) -> bool {
+    match client.query_one("SELECT watch_deliveries('recurrence')::text", &[]) {
+        Ok(row) => row.get::<_, String>(0) == "true",
+        Err(error) => panic!("{error:?}"),
+    }
+}
+
+/// For the watch alone: events stay as old as they are.
+fn passes(client: &mut Client, seconds: u32) {
+    let past = format!("UPDATE delivery_watch SET since = since - interval '{seconds} seconds'");
+    execute(client, &past);
+}
+
+#[test]
+fn an_event_that_does_not_arrive_while_nothing_else_does() {
+    let database = ScratchDatabase::create();
+    let mut client = database.connect();
+    published(&mut client, "u", 1, COMPLETED, 20);
+    assert!(!is_asleep(&mut client));
+    passes(&mut client, 8);
+    assert!(!is_asleep(&mut client));
+    passes(&mut client, 3);
+    assert!(is_asleep(&mut client));
+    // Not again at once.
+    assert_eq!(
+        database.number("SELECT count(*) FROM delivery_watch WHERE pause_until > now()"),
+        1
+    );
+    execute(
+        &mut client,
+        "UPDATE delivery_watch SET pause_until = now() - interval '15 seconds'",
+    );
+    assert!(!is_asleep(&mut client));
+}
+
+#[test]
+fn what_lies_before_it_takes_its_time_to_be_read() {
+    let database = ScratchDatabase::create();
+    let mut client = database.connect();
+    published(&mut client, "ignored", 5000, CREATED, 60);
+    published(&mut client, "u", 1, COMPLETED, 20);
+    assert!(!is_asleep(&mut client));
+    passes(&mut client, 18);
+    assert!(!is_asleep(&mut client), "a backlog was taken for sleep");
+    passes(&mut client, 4);
+    assert!(is_asleep(&mut client));
+}
+
+#[test]
+fn so_many_that_others_are_looked_at_each_time() {
+    let database = ScratchDatabase::create();
+    let mut client = database.connect();
+    published(&mut client, "first", 300, COMPLETED, 20);
+    assert!(!is_asleep(&mut client));
+    passes(&mut client, 13);
+    published(&mut client, "second", 300, COMPLETED, 16);
+    assert!(is_asleep(&mut client), "busy, it sleeps on");
+}
+
+#[test]
+fn whatever_arrives_and_nothing_missing_begin_anew() {
+    let database = ScratchDatabase::create();
+    let mut client = database.connect();
+    published(&mut client, "u", 2, COMPLETED, 20);
+    assert!(!is_asleep(&mut client));
+    passes(&mut client, 30);
+    execute(
+        &mut client,
+        "INSERT INTO processed_events (handler, event_id, processed_at)
+        SELECT 'recurrence', id, now() - interval '11 seconds' FROM events WHERE user_id = 'u1'",
+    );
+    assert!(!is_asleep(&mut client));
+    let recent = "SELECT count(*) FROM delivery_watch WHERE since > now() - interval '5 seconds'";
+    assert_eq!(database.number(recent), 1);
+
+    execute(
+        &mut client,
+        "INSERT INTO processed_events (handler, event_id, processed_at)
+        SELECT 'recurrence', id, now() - interval '11 seconds' FROM events WHERE user_id = 'u2'",
+    );
+    assert!(!is_asleep(&mut client));
+    assert_eq!(database.number("SELECT count(*) FROM delivery_watch"), 0);
+}
