@@ -15,10 +15,6 @@ use uuid::Uuid;
 
 use crate::statements::{Scratch, notifications, task_api};
 
-fn value(text: impl ToString) -> ParameterValue {
-    ParameterValue::Str(text.to_string())
-}
-
 /// Each with parameters that fit nothing, and with some that fit a task.
 #[test]
 fn each_statement_returns_one_row_on_any_state() {

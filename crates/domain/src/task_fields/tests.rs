@@ -55,8 +55,8 @@ fn every_mistake_is_named_at_its_place() {
             "/tags/1",
             "/tags/2",
             "/due_date",
-            "/is_recurring",
             "/timezone",
+            "/is_recurring",
             "/a~1b",
             "/completed",
         ]
