@@ -78,7 +78,7 @@ fn story(stack: &Stack, part: anyhow::Result<&Service>, rate: f64) -> Load {
     let due_date = Database::of(stack.endpoints())
         .json("rfc3339(now() + interval '24 hours 30 minutes')", &[]);
     let body = |number: usize| {
-        let due_date = (number % 10 == 0).then_some(&due_date);
+        let due_date = number.is_multiple_of(10).then_some(&due_date);
         json!({"title": number.to_string(), "due_date": due_date})
     };
     let load = load::creates(&users, rate, body, || {
