@@ -137,7 +137,7 @@ pub fn append(
     })
 }
 
-/// Appends many values of one key to a partition, thousands in each exchange.
+/// Appends many values of one key to a partition, hundreds in each exchange.
 ///
 /// # Errors
 /// As [`read_all`].
@@ -154,7 +154,7 @@ pub fn append_all(
             .partition_client(topic, partition, UnknownTopicHandling::Error)
             .await
             .with_context(|| format!("cannot write {topic}/{partition}"))?;
-        for some in values.chunks(1000) {
+        for some in values.chunks(500) {
             let records = some.iter().map(|value| rskafka::record::Record {
                 key: Some(key.as_bytes().to_vec()),
                 value: Some(value.clone()),

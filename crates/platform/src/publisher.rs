@@ -170,7 +170,9 @@ impl Publisher<'_> {
             .iter()
             .zip(fates)
             .filter_map(|(event, fate)| match fate {
-                Fate::Failed(reason) | Fate::Unknown(reason) => Some((event, reason)),
+                Fate::Failed(reason) | Fate::Refused(reason) | Fate::Unknown(reason) => {
+                    Some((event, reason))
+                }
                 _ => None,
             })
             .collect();
@@ -209,7 +211,9 @@ struct Outcomes {
 
 impl Outcomes {
     /// A sidecar failed that did not answer, or that published nothing of a batch. Then who is to blame is not known, so
-    /// all lanes keep their turn; but of a batch of one the lane rests, for otherwise it would be the next probe too.
+    /// all lanes keep their turn; but of a batch of one the lane rests, for otherwise it would be the next probe too. Where
+    /// the broker itself refused each, it is there for others, and their lanes rest alone: at low load a batch often holds
+    /// none but lanes of a partition that cannot be written.
     fn of(fates: &[Fate]) -> Self {
         let count = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
         let published = count(|fate| matches!(fate, Fate::Published));
@@ -224,6 +228,7 @@ impl Outcomes {
         let outcome = |fate: &Fate| match fate {
             Fate::Published => "published",
             Fate::Rejected(_) => "rejected",
+            Fate::Refused(_) => "failed",
             Fate::Failed(_) | Fate::Unknown(_) => left,
         };
         Self {
@@ -248,6 +253,7 @@ mod tests {
         let failed = || Fate::Failed("why".to_owned());
         let rejected = || Fate::Rejected("why".to_owned());
         let unknown = || Fate::Unknown("why".to_owned());
+        let refused = || Fate::Refused("why".to_owned());
         assert_eq!(outcomes(&[]), (vec![], false));
         assert_eq!(
             outcomes(&[Fate::Published, failed(), rejected()]),
@@ -259,6 +265,14 @@ mod tests {
             (vec!["unsent", "unsent"], true)
         );
         assert_eq!(outcomes(&[failed()]), (vec!["failed"], true));
+        assert_eq!(
+            outcomes(&[refused(), refused()]),
+            (vec!["failed", "failed"], false)
+        );
+        assert_eq!(
+            outcomes(&[refused(), failed()]),
+            (vec!["failed", "unsent"], true)
+        );
         assert_eq!(outcomes(&[unknown()]), (vec!["failed"], true));
         assert_eq!(
             outcomes(&[Fate::Published, unknown(), rejected()]),

@@ -290,6 +290,8 @@ pub enum Fate {
     Published,
     /// The broker or the sidecar refused it; it may take it later.
     Failed(String),
+    /// The broker is there and refused it for now: its partition or its topic cannot be written. Says nothing of others.
+    Refused(String),
     /// It is at fault itself; sending it again will not help.
     Rejected(String),
     /// No answer came; it may be at the broker all the same.
@@ -433,7 +435,11 @@ fn settle(
             rejected.push(place);
         } else {
             let reason = format!("HTTP {} {}", answer.status, problem.error_code);
-            fates[place] = Some(Fate::Failed(reason));
+            fates[place] = Some(if is_of_the_broker(&entry.error) {
+                Fate::Refused(reason)
+            } else {
+                Fate::Failed(reason)
+            });
         }
     }
     // A record that the broker finds too large takes its neighbours with it.
@@ -444,6 +450,12 @@ fn settle(
         fates[place] = Some(Fate::Rejected("too large".to_owned()));
     }
     Vec::new()
+}
+
+/// Whether a failed entry is the broker's answer to its partition or topic, and not the lack of a broker or an answer: Dapr
+/// tells only by the text of its Kafka client, which begins so where it is an error code of the protocol.
+fn is_of_the_broker(error: &str) -> bool {
+    error.contains("kafka server: ")
 }
 
 /// Whether a failed entry is one that no broker will take: Dapr tells only by the text of its Kafka client.
@@ -522,11 +534,15 @@ mod tests {
     fn what_is_not_listed_as_failed_was_published() {
         let body = r#"{"errorCode":"ERR_PUBSUB_PUBLISH_MESSAGE","failedEntries":[
             {"entryId":"1","error":"not enough replicas"},{"entryId":"2","error":"message larger than configured"},
+            {"entryId":"3","error":"kafka server: Messages are rejected since there are fewer in-sync replicas than required"},
+            {"entryId":"4","error":"kafka: client has run out of available brokers to talk to"},
             {"entryId":"9","error":"unknown"}]}"#;
-        let (fates, again) = settled(500, body, 3);
+        let (fates, again) = settled(500, body, 5);
         assert_eq!(fates[0], Some(Fate::Published));
         assert!(matches!(fates[1], Some(Fate::Failed(_))));
         assert!(matches!(fates[2], Some(Fate::Rejected(_))));
+        assert!(matches!(fates[3], Some(Fate::Refused(_))));
+        assert!(matches!(fates[4], Some(Fate::Failed(_))));
         assert!(again.is_empty());
     }
 

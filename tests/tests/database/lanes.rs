@@ -196,7 +196,7 @@ fn after_a_restore_no_number_is_given_again() {
             ["published", 1002, 1004]
         ])
     );
-    let turns = "(take_turns(gen_random_uuid(), 100, '-infinity')).next_events";
+    let turns = "((take_turns(gen_random_uuid(), 100, '-infinity')).next_events)::jsonb";
     let next = told(&mut client, turns);
     let mut next: Vec<(&Value, &Value)> = next
         .as_array()

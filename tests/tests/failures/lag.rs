@@ -16,7 +16,7 @@ use xtask::kafka;
 use crate::own_stack::{OwnStack, done};
 
 /// Records in front of the one that counts; so many that reading them takes longer than a handler may be silent.
-const RECORDS: usize = 40_000;
+const RECORDS: usize = 100_000;
 
 /// The events of which these are the records: all published, each of a user of its own.
 const PUBLISHED: &str = "WITH fresh AS (
