@@ -37,6 +37,7 @@ SELECT count(*) FROM changes";
 const LONGER_THAN_THE_WATCH: Duration = Duration::from_secs(30);
 
 #[test]
+#[ignore = "takes minutes, and says something only where reading takes longer than 30 s"]
 fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
     let stack = OwnStack::alone(|options| options);
     let todo = Todo::someone_on(stack.endpoints());
