@@ -106,6 +106,7 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     lanes::take(&todo);
     todo.complete(text(&task, "id")).task(200);
     todo.created("behind it");
+    let stored = todo.stored_events();
     poison(&todo);
     lanes::expire_lease(&todo);
     let seen = blocked(1);
@@ -113,7 +114,6 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     let Some(event) = &seen.event else {
         panic!("{seen:?}");
     };
-    let stored = todo.stored_events();
     assert_eq!(event.id, text(&stored[1], "id"));
     assert_eq!(event.event_type, "task.completed");
     assert_eq!(event.time, text(&stored[1], "time"));
