@@ -87,13 +87,12 @@ struct DemoArguments {
 }
 
 #[derive(Args)]
-#[group(id = "whose", required = true, multiple = false, args = ["user", "all"])]
 struct ReplayArguments {
     /// Whose events
-    #[arg(long, value_name = "USER")]
+    #[arg(long, value_name = "USER", required_unless_present = "all")]
     user: Option<String>,
     /// Everybody's events, in the order of their time
-    #[arg(long)]
+    #[arg(long, conflicts_with = "user")]
     all: bool,
     /// From when on, in RFC 3339, such as 2026-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = commands::replay::instant)]

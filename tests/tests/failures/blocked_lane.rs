@@ -15,7 +15,6 @@ use xtask::replay::replay;
 
 use crate::own_stack::OwnStack;
 
-/// Makes the user's second event one that the sidecar cannot read: nested deeper than it goes.
 #[test]
 fn it_blocks_its_own_lane_and_alerts() {
     let stack = OwnStack::start();
@@ -88,6 +87,7 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     lanes::take(&todo);
     todo.complete(text(&task, "id")).task(200);
     todo.created("behind it");
+    let stored = todo.stored_events();
     lanes::make_unreadable(&todo, 2);
     lanes::expire_lease(&todo);
     let seen = blocked(1);
@@ -95,7 +95,6 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     let Some(event) = &seen.event else {
         panic!("{seen:?}");
     };
-    let stored = todo.stored_events();
     assert_eq!(event.id, text(&stored[1], "id"));
     assert_eq!(event.event_type, "task.completed");
     assert_eq!(event.time, text(&stored[1], "time"));

@@ -21,7 +21,7 @@ fn isolate(stack: &OwnStack, setting: &str) {
         stack,
         &format!(
             "DO $$ BEGIN
-                EXECUTE format('ALTER DATABASE %I {setting}', current_database());
+                EXECUTE format($set$ALTER DATABASE %I {setting}$set$, current_database());
                 PERFORM pg_terminate_backend(pid) FROM pg_stat_activity
                 WHERE datname = current_database() AND application_name = 'task-api-probe';
             END $$"
