@@ -46,7 +46,7 @@ pub struct Stack {
 
 /// For how long the app goes on when it is told to end together with its sidecar, whose last deliveries it takes. On
 /// Kubernetes it is longer, for the Service's sake too.
-const PAUSE_BEFORE_END: Duration = Duration::from_secs(0);
+const PAUSE_BEFORE_END: Duration = Duration::from_secs(5);
 
 impl Stack {
     fn start(options: StackOptions) -> Result<Self> {
