@@ -72,8 +72,9 @@ fn without_debug_only_what_matters_has_a_line() {
 #[test]
 fn each_event_has_a_line_where_it_is_handled() {
     let todo = Todo::someone();
-    let task = todo
-        .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
+    let task = todo.created_with(json!({
+        "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2030-01-01T00:00:00Z",
+    }));
     todo.complete(text(&task, "id")).task(200);
     let completed = todo.published_events().remove(1);
     let line_of = |component: &str, message: &str| -> Value {

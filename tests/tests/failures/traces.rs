@@ -15,7 +15,9 @@ use crate::own_stack::{OwnStack, done};
 const SPANS: Limit = Limit::new("the sidecar's spans", 30);
 
 fn daily(todo: &Todo) -> Value {
-    todo.created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}))
+    todo.created_with(json!({
+        "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T00:00:00Z",
+    }))
 }
 
 /// Requires that a completion is one trace: in the database, on Kafka, in the sidecar's spans and in the handlers' logs.
