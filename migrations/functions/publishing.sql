@@ -74,7 +74,14 @@ DECLARE
     is_next boolean;
 BEGIN
     INSERT INTO lanes AS l (user_id, head) VALUES (append_event.user_id, 1)
-    ON CONFLICT ON CONSTRAINT lanes_pkey DO UPDATE SET head = l.head + 1
+    ON CONFLICT ON CONSTRAINT lanes_pkey DO UPDATE SET
+        head = l.head + 1,
+        tasks = CASE
+            WHEN l.tasks IS NULL THEN count_tasks(append_event.user_id)
+            WHEN append_event.type = 'task.created' THEN l.tasks + 1
+            WHEN append_event.type = 'task.deleted' THEN l.tasks - 1
+            ELSE l.tasks
+        END
     RETURNING * INTO lane;
     now := clock_timestamp();
     INSERT INTO events (user_id, sequence, time, id, type, topic, task_id, causation_id, traceparent, data)

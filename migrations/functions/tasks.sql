@@ -63,6 +63,15 @@ EXCEPTION WHEN invalid_parameter_value THEN
     RETURN NULL;
 END $$;
 
+-- How many tasks a user may have: what a filter reads, and so for how long one request may keep a processor.
+CREATE OR REPLACE FUNCTION most_tasks() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 50000;
+
+-- For a lane that does not know it yet; from then on the lane counts with each event.
+CREATE OR REPLACE FUNCTION count_tasks(user_id text) RETURNS bigint LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    RETURN (SELECT count(*) FROM tasks AS own WHERE own.user_id = count_tasks.user_id);
+END $$;
+
 -- A key that is taken gives the first answer again, for a day, if the request is the same. The task as it was created is
 -- in its event.
 CREATE OR REPLACE FUNCTION create_task(
@@ -79,6 +88,17 @@ BEGIN
         IF task.anchor_day IS NULL THEN
             RETURN answer('unknown_time_zone');
         END IF;
+    END IF;
+    -- Not for a request that was answered before. A few that come at the same time may pass; the next instance of a
+    -- recurring task always does.
+    IF (SELECT lane.tasks >= most_tasks() FROM lanes AS lane WHERE lane.user_id = create_task.user_id)
+        AND NOT EXISTS (
+            SELECT FROM idempotency_keys AS taken
+            WHERE taken.user_id = create_task.user_id AND taken.key = create_task.key
+                AND taken.created_at > clock_timestamp() - interval '24 hours'
+        )
+    THEN
+        RETURN answer('too_many_tasks');
     END IF;
     IF key IS NOT NULL THEN
         INSERT INTO idempotency_keys AS taken (user_id, key, request_hash, event_id)

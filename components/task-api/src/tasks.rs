@@ -51,6 +51,8 @@ enum Outcome {
     RecurrenceMismatch,
     /// PostgreSQL's copy of the time-zone database is older than the API's, and does not have the task's zone.
     UnknownTimeZone,
+    /// The user may not have more tasks.
+    TooManyTasks,
     /// The idempotency key is taken by the same request, whose answer this is.
     Repeated,
     /// The idempotency key is taken by another request.
@@ -85,6 +87,7 @@ fn respond(
         Outcome::NotFound => return Err(no_such_task()),
         Outcome::PreconditionFailed => return Err(Problem::precondition_failed()),
         Outcome::RecurrenceMismatch => return Err(Problem::invalid(vec![recurrence_mismatch()])),
+        Outcome::TooManyTasks => return Err(Problem::too_many_tasks()),
         Outcome::KeyReused => return Err(Problem::idempotency_key_reused()),
         Outcome::UnknownTimeZone => {
             let detail = "is not known to this server's PostgreSQL";

@@ -46,6 +46,7 @@ static FORBIDDEN: Kind = Kind::new(403, "forbidden", "Forbidden");
 static NOT_FOUND: Kind = Kind::new(404, "not-found", "Not found");
 static METHOD_NOT_ALLOWED: Kind = Kind::new(405, "method-not-allowed", "Method not allowed");
 static REQUEST_TIMEOUT: Kind = Kind::new(408, "request-timeout", "Request timeout");
+static TOO_MANY_TASKS: Kind = Kind::new(409, "too-many-tasks", "Too many tasks");
 static PRECONDITION_FAILED: Kind = Kind::new(412, "precondition-failed", "Precondition failed");
 static CONTENT_TOO_LARGE: Kind = Kind::new(413, "content-too-large", "Content too large");
 static INVALID: Kind = Kind::new(422, "invalid", "Invalid request");
@@ -108,6 +109,12 @@ impl Problem {
     pub fn request_timeout(limit: Duration) -> Self {
         let detail = format!("The body did not arrive within {} s.", limit.as_secs());
         Self::new(&REQUEST_TIMEOUT, detail)
+    }
+
+    /// 409: the user has as many tasks as a user may have.
+    pub fn too_many_tasks() -> Self {
+        let detail = "You have as many tasks as a user may have; delete some that are done.";
+        Self::new(&TOO_MANY_TASKS, detail)
     }
 
     /// 412: the task is not at the version that `If-Match` names.

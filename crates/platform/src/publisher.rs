@@ -25,6 +25,13 @@ const MOST_LANES: u32 = 100;
 /// How long a publisher without events waits before it asks again: somebody is about to commit.
 const PAUSE: Duration = Duration::from_millis(2);
 
+/// From this many events on, a batch says that the service is busy.
+const BUSY: usize = 4;
+
+/// How far apart the turns of a busy service are at least. A turn costs as much as a dozen of its events, so fewer and
+/// larger batches leave more of the machine to requests.
+const BUSY_TURN: Duration = Duration::from_millis(20);
+
 /// Publishes for one component.
 pub struct Publisher<'a> {
     /// Where the events are.
@@ -94,6 +101,7 @@ impl Publisher<'_> {
         let token = publishing.token;
         let mut events = publishing.first;
         let mut published = 0;
+        let mut turn_began = Instant::now();
         loop {
             let fates = self.sidecar.publish(&events).await;
             let outcomes = Outcomes::of(&fates);
@@ -106,6 +114,10 @@ impl Publisher<'_> {
                     json!({"user_id": event.user_id, "sequence": event.sequence, "outcome": outcome})
                 })
                 .collect();
+            if events.len() >= BUSY {
+                thread::sleep(BUSY_TURN.saturating_sub(turn_began.elapsed()));
+            }
+            turn_began = Instant::now();
             let settled = if outcomes.sidecar_failed {
                 self.fail(token, &results).map(|()| None)
             } else {

@@ -1,5 +1,6 @@
 //! `POST /api/{user_id}/tasks`.
 
+use e2e::lanes::change;
 use e2e::todo::{Todo, text};
 use serde_json::{Value, json};
 
@@ -207,4 +208,20 @@ fn a_user_id_with_reserved_characters_is_encoded_in_every_url() {
     );
     let record = todo.published_events();
     assert_eq!(record.len(), 2);
+}
+
+#[test]
+fn a_user_with_as_many_tasks_as_allowed_is_told_so() {
+    let todo = Todo::someone();
+    let last = todo.created("the last");
+    change(
+        &todo,
+        "UPDATE lanes SET tasks = most_tasks() WHERE user_id = $1",
+    );
+    unchanged(&todo, || {
+        todo.create(json!({"title": "one more"}))
+            .problem(409, "too-many-tasks");
+    });
+    todo.delete(text(&last, "id")).expect(204);
+    todo.create(json!({"title": "in its place"})).task(201);
 }

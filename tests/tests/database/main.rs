@@ -5,6 +5,7 @@ mod breakers;
 mod functions;
 mod hammer;
 mod lanes;
+mod most_tasks;
 mod partitions;
 mod rules;
 mod scratch_database;

@@ -36,7 +36,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 "required": true,
                 "content": {"application/json": {"schema": reference("NewTask")}},
             })),
-            problems: &["InvalidOrReused"],
+            problems: &["TooManyTasks", "InvalidOrReused"],
             ..described("Create a task", (201, created()))
         },
         Operation::ReadTask => described("Read a task", (200, task("The task."))),

@@ -40,6 +40,11 @@ fn named() -> Vec<(&'static str, &'static str, Vec<Problem>)> {
             vec![Problem::request_timeout(BODY_TIME)],
         ),
         (
+            "TooManyTasks",
+            "The user has 50000 tasks already.",
+            vec![Problem::too_many_tasks()],
+        ),
+        (
             "PreconditionFailed",
             "The task is at another version than `If-Match` says.",
             vec![Problem::precondition_failed()],
