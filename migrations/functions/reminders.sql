@@ -53,43 +53,52 @@ BEGIN
         ) THEN
             RETURN '{}';
         END IF;
-        INSERT INTO reminders (task_id, user_id, sequence, status)
-        VALUES (apply_reminder.task_id, apply_reminder.user_id, -1, 'cancelled')
-        ON CONFLICT DO NOTHING;
-        SELECT * INTO was FROM reminders AS r WHERE r.task_id = apply_reminder.task_id FOR UPDATE;
+        -- Where another one is faster, its row is as good as one that was there.
+        INSERT INTO reminders (task_id, user_id, sequence, status, remind_at, due_date, alarm_wanted)
+        VALUES (
+            apply_reminder.task_id, apply_reminder.user_id, apply_reminder.sequence, 'scheduled', moment,
+            apply_reminder.due_date, moment
+        )
+        ON CONFLICT DO NOTHING
+        RETURNING * INTO reminder;
+        IF NOT FOUND THEN
+            SELECT * INTO was FROM reminders AS r WHERE r.task_id = apply_reminder.task_id FOR UPDATE;
+        END IF;
     END IF;
-    IF was.user_id <> apply_reminder.user_id
-        OR was.sequence >= apply_reminder.sequence
-        -- An edit that leaves the due date does not take back a reminder that is just coming due.
-        OR reason = 'due_too_soon' AND was.status = 'scheduled' AND was.due_date = apply_reminder.due_date
-    THEN
-        RETURN '{}';
+    IF was.task_id IS NOT NULL THEN
+        IF was.user_id <> apply_reminder.user_id
+            OR was.sequence >= apply_reminder.sequence
+            -- An edit that leaves the due date does not take back a reminder that is just coming due.
+            OR reason = 'due_too_soon' AND was.status = 'scheduled' AND was.due_date = apply_reminder.due_date
+        THEN
+            RETURN '{}';
+        END IF;
+        reminder := was;
+        reminder.sequence := apply_reminder.sequence;
+        reminder.due_date := apply_reminder.due_date;
+        IF moment IS NULL THEN
+            -- What has been triggered is neither taken back nor repeated.
+            reminder.status := CASE was.status WHEN 'triggered' THEN 'triggered' ELSE 'cancelled' END;
+            reminder.alarm_wanted := NULL;
+        ELSIF was.status <> 'triggered' OR was.remind_at <> moment THEN
+            reminder.status := 'scheduled';
+            reminder.remind_at := moment;
+            reminder.alarm_wanted := moment;
+        END IF;
+        UPDATE reminders AS r SET
+            sequence = reminder.sequence,
+            status = reminder.status,
+            remind_at = reminder.remind_at,
+            due_date = reminder.due_date,
+            alarm_wanted = reminder.alarm_wanted,
+            rests_until = NULL,
+            updated_at = clock_timestamp()
+        WHERE r.task_id = was.task_id;
     END IF;
-    reminder := was;
-    reminder.sequence := apply_reminder.sequence;
-    reminder.due_date := apply_reminder.due_date;
-    IF moment IS NULL THEN
-        -- What has been triggered is neither taken back nor repeated.
-        reminder.status := CASE was.status WHEN 'triggered' THEN 'triggered' ELSE 'cancelled' END;
-        reminder.alarm_wanted := NULL;
-    ELSIF was.status <> 'triggered' OR was.remind_at <> moment THEN
-        reminder.status := 'scheduled';
-        reminder.remind_at := moment;
-        reminder.alarm_wanted := moment;
-    END IF;
-    UPDATE reminders AS r SET
-        sequence = reminder.sequence,
-        status = reminder.status,
-        remind_at = reminder.remind_at,
-        due_date = reminder.due_date,
-        alarm_wanted = reminder.alarm_wanted,
-        rests_until = NULL,
-        updated_at = clock_timestamp()
-    WHERE r.task_id = was.task_id;
     IF (reminder.status, reminder.alarm_wanted) IS DISTINCT FROM (was.status, was.alarm_wanted) THEN
         emitted := append_event(
-            outbox, was.user_id, was.task_id, 'reminder.' || reminder.status, 'reminders',
-            jsonb_build_object('task_id', was.task_id, 'user_id', was.user_id) || CASE reminder.status
+            outbox, reminder.user_id, reminder.task_id, 'reminder.' || reminder.status, 'reminders',
+            jsonb_build_object('task_id', reminder.task_id, 'user_id', reminder.user_id) || CASE reminder.status
                 WHEN 'scheduled' THEN jsonb_build_object(
                     'remind_at', rfc3339(reminder.remind_at), 'due_date', rfc3339(reminder.due_date)
                 )
