@@ -5,31 +5,33 @@ CREATE OR REPLACE FUNCTION rfc3339(instant timestamptz) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
--- Not in SQL: that would be planned anew, part by part, with every statement that calls it.
-CREATE OR REPLACE FUNCTION task_json(task tasks) RETURNS jsonb
-    LANGUAGE plpgsql STABLE PARALLEL SAFE
-AS $$
+-- A task as the REST API shows it. In PL/pgSQL: SQL would be planned anew, part by part, with every statement that calls it.
+-- As text, put together once: in jsonb it takes three times as long.
+CREATE OR REPLACE FUNCTION task_text(task tasks) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
 BEGIN
-    RETURN jsonb_build_object(
-        'id', task.id,
-        'user_id', task.user_id,
-        'title', task.title,
-        'description', task.description,
-        'completed', task.completed,
-        'completed_at', rfc3339(task.completed_at),
-        'priority', task.priority,
-        'tags', task.tags,
-        'due_date', rfc3339(task.due_date),
-        'timezone', task.timezone,
-        'is_recurring', task.is_recurring,
-        'recurring_interval', task.recurring_interval,
-        'series_id', task.series_id,
-        'occurrence', task.occurrence,
-        'anchor_day', task.anchor_day,
-        'version', task.version,
-        'created_at', rfc3339(task.created_at),
-        'updated_at', rfc3339(task.updated_at)
-    );
+    RETURN '{"id":"' || task.id
+        || '","user_id":' || to_json(task.user_id)
+        || ',"title":' || to_json(task.title)
+        || ',"description":' || coalesce(to_json(task.description)::text, 'null')
+        || ',"completed":' || task.completed
+        || ',"completed_at":' || coalesce('"' || rfc3339(task.completed_at) || '"', 'null')
+        || ',"priority":"' || task.priority
+        || '","tags":' || to_json(task.tags)
+        || ',"due_date":' || coalesce('"' || rfc3339(task.due_date) || '"', 'null')
+        || ',"timezone":' || to_json(task.timezone)
+        || ',"is_recurring":' || task.is_recurring
+        || ',"recurring_interval":' || coalesce('"' || task.recurring_interval || '"', 'null')
+        || ',"series_id":"' || task.series_id
+        || '","occurrence":' || task.occurrence
+        || ',"anchor_day":' || coalesce(task.anchor_day::text, 'null')
+        || ',"version":' || task.version
+        || ',"created_at":"' || rfc3339(task.created_at)
+        || '","updated_at":"' || rfc3339(task.updated_at) || '"}';
+END $$;
+
+CREATE OR REPLACE FUNCTION task_json(task tasks) RETURNS jsonb LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN task_text(task);
 END $$;
 
 CREATE OR REPLACE FUNCTION notification_json(notification notifications) RETURNS jsonb

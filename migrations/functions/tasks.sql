@@ -6,20 +6,23 @@
 -- functions run is looked up by key, whoever the user is: here plans are kept, which saves a third of a create's time.
 
 -- The answer of a change: what became of it, the task as it is now, and the event.
-CREATE OR REPLACE FUNCTION answer(outcome text, task tasks DEFAULT NULL, emitted jsonb DEFAULT NULL) RETURNS jsonb
-    LANGUAGE sql STABLE
-    RETURN jsonb_build_object(
-        'outcome', outcome, 'task', CASE WHEN (task).id IS NOT NULL THEN task_json(task) END, 'emitted', emitted
-    );
+CREATE OR REPLACE FUNCTION answer(outcome text, task tasks DEFAULT NULL, emitted jsonb DEFAULT NULL) RETURNS json
+    LANGUAGE plpgsql STABLE
+AS $$
+BEGIN
+    RETURN '{"outcome":"' || outcome
+        || '","task":' || CASE WHEN task.id IS NULL THEN 'null' ELSE task_text(task) END
+        || ',"emitted":' || coalesce(emitted::text, 'null') || '}';
+END $$;
 
-CREATE OR REPLACE FUNCTION read_task(user_id text, task_id uuid) RETURNS jsonb LANGUAGE plpgsql STABLE
+CREATE OR REPLACE FUNCTION read_task(user_id text, task_id uuid) RETURNS json LANGUAGE plpgsql STABLE
     SET plan_cache_mode = auto
 AS $$
 DECLARE
     task tasks;
 BEGIN
     SELECT * INTO task FROM tasks AS own WHERE own.id = read_task.task_id AND own.user_id = read_task.user_id;
-    RETURN CASE WHEN FOUND THEN task_json(task) END;
+    RETURN CASE WHEN FOUND THEN task_text(task) END;
 END $$;
 
 -- What no task may be, whoever writes it. One function, since each constraint of a table is made ready anew for each row.
@@ -37,20 +40,17 @@ END $$;
 
 -- The answer of a change that leaves a task, which is rendered once, for the answer and for its event. `more` is what else
 -- the event's data says; the task's `id` is `task_id` there.
-CREATE OR REPLACE FUNCTION changed(task tasks, event_type text, outbox jsonb, more jsonb DEFAULT '{}') RETURNS jsonb
+CREATE OR REPLACE FUNCTION changed(task tasks, event_type text, outbox jsonb, more jsonb DEFAULT '{}') RETURNS json
     LANGUAGE plpgsql
 AS $$
 DECLARE
-    shown jsonb := task_json(task);
-BEGIN
-    RETURN jsonb_build_object(
-        'outcome', 'changed',
-        'task', shown,
-        'emitted', append_event(
-            outbox, task.user_id, task.id, event_type, 'tasks',
-            shown - 'id' || jsonb_build_object('task_id', task.id) || more
-        )
+    shown text := task_text(task);
+    emitted jsonb := append_event(
+        outbox, task.user_id, task.id, event_type, 'tasks',
+        shown::jsonb - 'id' || jsonb_build_object('task_id', task.id) || more
     );
+BEGIN
+    RETURN '{"outcome":"changed","task":' || shown || ',"emitted":' || emitted || '}';
 END $$;
 
 -- The day of the month that a series with this due date aims at; NULL where PostgreSQL does not know the zone.
@@ -76,7 +76,7 @@ END $$;
 -- in its event.
 CREATE OR REPLACE FUNCTION create_task(
     user_id text, task_id uuid, fields jsonb, key text, request_hash bytea, outbox jsonb
-) RETURNS jsonb LANGUAGE plpgsql
+) RETURNS json LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE
@@ -116,7 +116,7 @@ BEGIN
             ELSIF NOT first.same THEN
                 RETURN answer('key_reused');
             END IF;
-            RETURN jsonb_build_object(
+            RETURN json_build_object(
                 'outcome', 'repeated',
                 'task', first.data - 'task_id' - 'timestamp' || jsonb_build_object('id', first.task_id)
             );
@@ -138,7 +138,7 @@ END $$;
 -- the 31st keeps aiming there.
 CREATE OR REPLACE FUNCTION update_task(
     user_id text, task_id uuid, patch jsonb, versions bigint[], outbox jsonb
-) RETURNS jsonb LANGUAGE plpgsql
+) RETURNS json LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE
@@ -192,7 +192,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION complete_task(
     user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
-) RETURNS jsonb LANGUAGE plpgsql
+) RETURNS json LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE
@@ -220,7 +220,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION reopen_task(
     user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
-) RETURNS jsonb LANGUAGE plpgsql
+) RETURNS json LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE
@@ -249,7 +249,7 @@ END $$;
 -- Leaves no task to show.
 CREATE OR REPLACE FUNCTION delete_task(
     user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
-) RETURNS jsonb LANGUAGE plpgsql
+) RETURNS json LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE
@@ -286,7 +286,7 @@ END $$;
 -- natural key outlives both tasks: neither reopening nor deleting makes a second one.
 CREATE OR REPLACE FUNCTION create_successor(
     event_id uuid, user_id text, task_id uuid, occurrence integer, successor_id uuid, fields jsonb, outbox jsonb
-) RETURNS jsonb LANGUAGE plpgsql
+) RETURNS json LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE

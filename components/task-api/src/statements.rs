@@ -10,18 +10,18 @@ use spin_sdk::pg4::ParameterValue;
 pub(crate) fn list(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValue>) {
     // The expressions are those of the indexes; a task without a due date sorts last in either direction.
     let (key, key_text, key_type) = match (query.sort.key, query.sort.descending) {
-        (SortKey::CreatedAt, _) => ("created_at", "rfc3339(created_at)", "timestamptz"),
+        (SortKey::CreatedAt, _) => ("created_at", "rfc3339((task).created_at)", "timestamptz"),
         (SortKey::DueDate, false) => (
             "coalesce(due_date, 'infinity')",
-            "rfc3339(due_date)",
+            "rfc3339((task).due_date)",
             "timestamptz",
         ),
         (SortKey::DueDate, true) => (
             "coalesce(due_date, '-infinity')",
-            "rfc3339(due_date)",
+            "rfc3339((task).due_date)",
             "timestamptz",
         ),
-        (SortKey::Priority, _) => ("priority", "priority::text", "priority"),
+        (SortKey::Priority, _) => ("priority", "(task).priority", "priority"),
     };
     let (direction, beyond) = if query.sort.descending {
         ("DESC", "<")
@@ -86,23 +86,20 @@ pub(crate) fn list(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterVa
         ));
     }
     let statement = format!(
-        "WITH page AS (
-            SELECT task, {key_text} AS key, row_number() OVER (ORDER BY {key} {direction}, id {direction}) AS place
+        r#"SELECT '{{"tasks":['
+            || coalesce(string_agg(task_text(task), ',' ORDER BY place) FILTER (WHERE place <= $2::bigint), '')
+            || '],"last":'
+            || CASE WHEN count(*) > $2::bigint THEN
+                max(json_build_object('k', {key_text}, 'i', (task).id)::text) FILTER (WHERE place = $2::bigint)
+            ELSE 'null' END
+            || '}}'
+        FROM (
+            SELECT task, row_number() OVER (ORDER BY {key} {direction}, id {direction}) AS place
             FROM tasks AS task
             WHERE user_id = $1{conditions}
             ORDER BY {key} {direction}, id {direction}
             LIMIT $2::bigint + 1
-        )
-        SELECT jsonb_build_object(
-            'tasks', coalesce(
-                (SELECT jsonb_agg(task_json(task) ORDER BY place) FROM page WHERE place <= $2::bigint), '[]'
-            ),
-            'last', (
-                SELECT jsonb_build_object('k', key, 'i', (task).id)
-                FROM page
-                WHERE place = $2::bigint AND EXISTS (SELECT FROM page WHERE place > $2::bigint)
-            )
-        )::text"
+        ) AS page"#
     );
     (statement, parameters)
 }
