@@ -113,8 +113,8 @@ fn every_answer_described_is_given() {
         );
     }
     let mut described: BTreeSet<(String, u16)> = described_answers().into_iter().collect();
-    // What takes an outage, or ten seconds, is tried elsewhere.
-    described.retain(|(_, status)| ![408, 503].contains(status));
+    // What takes an outage, ten seconds or very many tasks is tried elsewhere.
+    described.retain(|(_, status)| ![408, 409, 503].contains(status));
     assert_eq!(given, described);
 }
 

@@ -78,11 +78,8 @@ fn assert_served_by(
     let lines = scratch.run(&format!("EXPLAIN (FORMAT JSON) {statement}"), parameters);
     let plan: Value = serde_json::from_str(&lines.join("\n")).unwrap_or_default();
     let all = nodes(&plan[0]["Plan"]);
-    let Some(page) = all
-        .into_iter()
-        .find(|node| node["Subplan Name"] == "CTE page")
-    else {
-        panic!("no CTE page in {plan:#}");
+    let Some(page) = all.into_iter().find(|node| node["Node Type"] == "Limit") else {
+        panic!("no page in {plan:#}");
     };
     let nodes = nodes(page);
     for node in &nodes {

@@ -95,6 +95,8 @@ struct Instance<'a> {
     sidecar: String,
     users: u32,
     faults: bool,
+    /// Without a lock in its place, two may also wait for each other.
+    may_deadlock: bool,
     landed: &'a Landed,
 }
 
@@ -106,10 +108,12 @@ impl Instance<'_> {
             .collect();
         match self.client.query_one(statement, &arguments) {
             Ok(row) => serde_json::from_str(&row.get::<_, String>(0)).unwrap_or_default(),
-            Err(error) => {
-                assert_ne!(error.code(), Some(&SqlState::T_R_DEADLOCK_DETECTED));
-                panic!("{error:?}: {statement}");
+            Err(error)
+                if self.may_deadlock && error.code() == Some(&SqlState::T_R_DEADLOCK_DETECTED) =>
+            {
+                Value::Null
             }
+            Err(error) => panic!("{error:?}: {statement}"),
         }
     }
 
@@ -285,7 +289,7 @@ END $$;{after}"
 }
 
 /// Writers of one sidecar without a relay: how often its place was taken over, and how often a lane was found forgotten.
-fn wake_ups(text: &str) -> (i64, i64) {
+fn wake_ups(text: &str, is_broken: bool) -> (i64, i64) {
     let database = ScratchDatabase::create();
     execute(&mut database.connect(), &with_look(text));
     // A slow disk would leave somebody in every statement, and the publisher would never let go.
@@ -305,6 +309,7 @@ fn wake_ups(text: &str) -> (i64, i64) {
                     sidecar: "sidecar".to_owned(),
                     users: 300,
                     faults: false,
+                    may_deadlock: is_broken,
                     landed: &landed,
                 };
                 while Instant::now() < until {
@@ -325,7 +330,7 @@ fn wake_ups(text: &str) -> (i64, i64) {
 #[test]
 fn nobody_is_forgotten_when_a_publisher_lets_go() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let (takeovers, forgotten) = wake_ups(&with_naps(functions()));
+    let (takeovers, forgotten) = wake_ups(&with_naps(functions()), false);
     assert!(takeovers > 5, "only {takeovers}");
     assert_eq!(forgotten, 0, "in {takeovers} takeovers");
 }
@@ -336,7 +341,7 @@ fn assert_forgotten(text: &str) {
     // What is rare comes in one of some runs.
     let mut takeovers = 0;
     for _ in 0..4 {
-        let (taken_over, forgotten) = wake_ups(text);
+        let (taken_over, forgotten) = wake_ups(text, true);
         takeovers += taken_over;
         if forgotten > 0 {
             return;
@@ -399,6 +404,7 @@ fn whatever_becomes_of_publishers_every_event_appears_in_order() {
         sidecar: format!("sidecar-{sidecar}"),
         users: 100,
         faults,
+        may_deadlock: false,
         landed: &landed,
     };
     let until = Instant::now() + TIME;
