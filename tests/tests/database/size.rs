@@ -4,8 +4,9 @@ use std::time::{Duration, Instant};
 
 use crate::scratch_database::{ScratchDatabase, execute};
 
-/// So many lanes, events and reminders, and nothing of it due; as the planner finds it, with nothing switched off.
-fn many(lanes: u32, events: u32, reminders: u32) -> String {
+/// So many lanes, events this many milliseconds apart and reminders, and nothing of it due; as the planner finds it, with
+/// nothing switched off.
+fn many(lanes: u32, events: u32, apart: u32, reminders: u32) -> String {
     format!(
         "SET synchronous_commit = off;
     SELECT ensure_partition(parent, by, now() - week * interval '1 week')
@@ -17,7 +18,7 @@ fn many(lanes: u32, events: u32, reminders: u32) -> String {
         'u' || n % {lanes}, {events} / {lanes} - n / {lanes}, at, first_uuid(at), 'task.created', 'tasks',
         gen_random_uuid(), '{{\"due_date\": \"2030-01-01\"}}'
     FROM generate_series(0, {events} - 1) AS n,
-        LATERAL (SELECT now() - n * interval '80 days' / {events} AS at) AS moment;
+        LATERAL (SELECT now() - n * interval '{apart} milliseconds' AS at) AS moment;
     INSERT INTO processed_events (handler, event_id, processed_at) SELECT 'reminder', id, time FROM events
     ON CONFLICT DO NOTHING;
     INSERT INTO tasks (
@@ -65,7 +66,7 @@ const RUN: [&str; 10] = [
 fn a_run_with_nothing_to_do_reads_next_to_nothing() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
-    execute(&mut client, &many(50_000, 50_000, 50_000));
+    execute(&mut client, &many(50_000, 50_000, 10_000, 50_000));
     execute(&mut client, "SELECT pg_stat_force_next_flush()");
     for call in RUN {
         let before = rows_read(&database);
@@ -84,7 +85,7 @@ const RUN_LIMIT: Duration = Duration::from_millis(10);
 fn a_run_with_nothing_to_do_takes_less_than_ten_milliseconds_at_a_million_users() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
-    execute(&mut client, &many(1_000_000, 10_000_000, 5_000_000));
+    execute(&mut client, &many(1_000_000, 10_000_000, 690, 5_000_000));
     // The first runs of a session compile functions and plan statements.
     let mut runs = Vec::new();
     for _ in 0..20 {

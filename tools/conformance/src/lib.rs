@@ -250,20 +250,28 @@ impl Host {
 
     /// Sends SIGTERM and waits for the end. The folder with the logs is there as long as what this returns.
     pub fn stop(mut self) -> TempDir {
-        let killed = Command::new("kill")
-            .arg(self.child.id().to_string())
-            .status()
-            .unwrap();
-        assert!(killed.success());
-        self.child.wait().unwrap();
+        assert!(self.terminate());
         std::mem::replace(&mut self.folder, tempfile::tempdir().unwrap())
+    }
+
+    /// Not by SIGKILL: what serves is a child of `spin up`, which could not end it then. Whether it still ran.
+    fn terminate(&mut self) -> bool {
+        let runs = self.child.try_wait().unwrap().is_none();
+        if runs {
+            let killed = Command::new("kill")
+                .arg(self.child.id().to_string())
+                .status()
+                .unwrap();
+            assert!(killed.success());
+            self.child.wait().unwrap();
+        }
+        runs
     }
 }
 
 impl Drop for Host {
     fn drop(&mut self) {
-        let _already_ended = self.child.kill();
-        self.child.wait().unwrap();
+        self.terminate();
     }
 }
 
