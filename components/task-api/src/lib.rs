@@ -112,6 +112,7 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         (Operation::DeleteTask, Some(user)) => tasks::delete(&request, user, target.task()),
         (Operation::CompleteTask, Some(user)) => tasks::complete(&request, user, target.task()),
         (Operation::ReopenTask, Some(user)) => tasks::reopen(&request, user, target.task()),
+        (Operation::SkipTask, Some(user)) => tasks::skip(&request, user, target.task()),
         (Operation::ListNotifications, Some(user)) => notifications::list(&request, user),
         (Operation::ReadNotification, Some(user)) => {
             notifications::mark_read(user, target.notification())

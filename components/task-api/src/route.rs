@@ -15,6 +15,7 @@ pub(crate) enum Operation {
     DeleteTask,
     CompleteTask,
     ReopenTask,
+    SkipTask,
     ListNotifications,
     ReadNotification,
     ReadNotifications,
@@ -34,7 +35,7 @@ pub(crate) struct Route {
 }
 
 /// Every route. No path fits two of them.
-pub(crate) static ROUTES: [Route; 13] = [
+pub(crate) static ROUTES: [Route; 14] = [
     Route {
         template: "/api/{user_id}/tasks",
         operations: &[
@@ -57,6 +58,10 @@ pub(crate) static ROUTES: [Route; 13] = [
     Route {
         template: "/api/{user_id}/tasks/{task_id}/reopen",
         operations: &[(Method::Post, Operation::ReopenTask)],
+    },
+    Route {
+        template: "/api/{user_id}/tasks/{task_id}/skip",
+        operations: &[(Method::Post, Operation::SkipTask)],
     },
     Route {
         template: "/api/{user_id}/notifications",

@@ -15,23 +15,27 @@ const IGNORED: &str = "/api/events/ignored";
 pub(crate) fn answer() -> Result<Answer, Problem> {
     // What the handlers act on: `is_delivered` in the database says the same. A field that is missing fails the rule, and
     // the sidecar moves the event to the dead letters, as the handler would.
-    let completions = [format!(
-        "{} && event.data.is_recurring != false",
-        is_type("task.completed")
-    )];
+    let ends = ["task.completed", "task.skipped"].map(|event_type| {
+        format!(
+            "{} && event.data.is_recurring != false",
+            is_type(event_type)
+        )
+    });
     let with_due_date =
         |event_type| format!("{} && event.data.due_date != null", is_type(event_type));
     let task_events = [
         with_due_date("task.created"),
         format!(
-            "{} && ('due_date' in event.data.changed_fields || 'completed' in event.data.changed_fields)",
+            "{} && ('due_date' in event.data.changed_fields || 'completed' in event.data.changed_fields || \
+             'skipped_at' in event.data.changed_fields)",
             is_type("task.updated")
         ),
         with_due_date("task.completed"),
+        with_due_date("task.skipped"),
         with_due_date("task.deleted"),
     ];
     let subscriptions = json!([
-        subscription("pubsub_name", "tasks_topic", &completions, "/api/events/tasks")?,
+        subscription("pubsub_name", "tasks_topic", &ends, "/api/events/tasks")?,
         subscription("pubsub_reminders_name", "tasks_topic", &task_events, "/api/events/reminders")?,
         subscription(
             "pubsub_reminders_name",

@@ -107,6 +107,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ("reopen_task", &["user_id", "task_id", "outbox", "versions"]),
     ("rest_reminder", &["task_id"]),
     ("ring_reminder", &["task_id", "outbox"]),
+    ("skip_task", &["user_id", "task_id", "outbox", "versions"]),
     ("tend_publishers", &["sidecar"]),
     ("unset_alarms", &["sidecar", "most"]),
     (

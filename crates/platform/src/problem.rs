@@ -47,6 +47,8 @@ static NOT_FOUND: Kind = Kind::new(404, "not-found", "Not found");
 static METHOD_NOT_ALLOWED: Kind = Kind::new(405, "method-not-allowed", "Method not allowed");
 static REQUEST_TIMEOUT: Kind = Kind::new(408, "request-timeout", "Request timeout");
 static TOO_MANY_TASKS: Kind = Kind::new(409, "too-many-tasks", "Too many tasks");
+static COMPLETED: Kind = Kind::new(409, "completed", "Task completed");
+static NOT_RECURRING: Kind = Kind::new(409, "not-recurring", "Task not recurring");
 static PRECONDITION_FAILED: Kind = Kind::new(412, "precondition-failed", "Precondition failed");
 static CONTENT_TOO_LARGE: Kind = Kind::new(413, "content-too-large", "Content too large");
 static INVALID: Kind = Kind::new(422, "invalid", "Invalid request");
@@ -115,6 +117,18 @@ impl Problem {
     pub fn too_many_tasks() -> Self {
         let detail = "You have as many tasks as a user may have; delete some that are done.";
         Self::new(&TOO_MANY_TASKS, detail)
+    }
+
+    /// 409: the task is completed, so there is nothing to skip.
+    pub fn completed() -> Self {
+        let detail = "The task is completed already; its next instance follows, if it recurs.";
+        Self::new(&COMPLETED, detail)
+    }
+
+    /// 409: the task has no next instance to skip to.
+    pub fn not_recurring() -> Self {
+        let detail = "The task does not recur, so there is no next instance to skip to.";
+        Self::new(&NOT_RECURRING, detail)
     }
 
     /// 412: the task is not at the version that `If-Match` names.

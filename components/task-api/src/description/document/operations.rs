@@ -65,16 +65,32 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             )
         },
         Operation::CompleteTask => Described {
-            details: Some("Completing a completed task changes nothing."),
+            details: Some(
+                "Completing a completed task changes nothing. The next instance of a recurring task appears a moment later.",
+            ),
             parameters: vec![if_match()],
             problems: &["PreconditionFailed"],
             ..described("Complete a task", (200, task("The task, completed.")))
         },
         Operation::ReopenTask => Described {
-            details: Some("Reopening a pending task changes nothing."),
+            details: Some(
+                "Reopening a pending task changes nothing. The next instance of a recurring task stays.",
+            ),
             parameters: vec![if_match()],
             problems: &["PreconditionFailed"],
             ..described("Reopen a task", (200, task("The task, pending.")))
+        },
+        Operation::SkipTask => Described {
+            details: Some(
+                "Ends this instance of a recurring task without completing it; the next one appears a moment later, unless \
+                 the series ends. Skipping a skipped task changes nothing.",
+            ),
+            parameters: vec![if_match()],
+            problems: &["CannotSkip", "PreconditionFailed"],
+            ..described(
+                "Skip to the next instance",
+                (200, task("The task, skipped.")),
+            )
         },
         Operation::ListNotifications => Described {
             parameters: notification_list::PARAMETERS
@@ -296,6 +312,7 @@ fn created() -> Value {
         Operation::UpdateTask,
         Operation::CompleteTask,
         Operation::ReopenTask,
+        Operation::SkipTask,
         Operation::DeleteTask,
     ] {
         link(&mut created, operation, "task_id", "$response.body#/id");

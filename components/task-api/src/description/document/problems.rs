@@ -45,6 +45,11 @@ fn named() -> Vec<(&'static str, &'static str, Vec<Problem>)> {
             vec![Problem::too_many_tasks()],
         ),
         (
+            "CannotSkip",
+            "The task is completed, or does not recur.",
+            vec![Problem::completed(), Problem::not_recurring()],
+        ),
+        (
             "PreconditionFailed",
             "The task is at another version than `If-Match` says.",
             vec![Problem::precondition_failed()],

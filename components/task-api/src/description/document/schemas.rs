@@ -1,6 +1,8 @@
 //! The JSON that requests and answers hold.
 
 use domain::event::EventType;
+use domain::recurrence::{CountedFrom, Missed};
+use domain::rule::Rule;
 use domain::task::{Interval, Priority, Tag, Tags, TimeZoneName, Title};
 use domain::task_fields::{READ_ONLY, WRITABLE, parse_new_task, parse_task_patch};
 use domain::user_id::UserId;
@@ -137,6 +139,10 @@ fn field(name: &str) -> Value {
         "description" => text(0, domain::task::Description::LONGEST),
         "completed" => json!({"type": "boolean"}),
         "completed_at" | "created_at" | "updated_at" => instant(),
+        "skipped_at" => described(
+            instant(),
+            "When the task was skipped in favour of the next of its series.",
+        ),
         "priority" => priority(),
         "tags" => json!({
             "type": "array", "maxItems": Tags::MOST,
@@ -157,11 +163,20 @@ fn field(name: &str) -> Value {
         }),
         "is_recurring" => described(
             json!({"type": "boolean"}),
-            "Whether completing it makes the next one.",
+            "Whether completing it makes the next instance.",
         ),
         "recurring_interval" => described(
             one_of(&Interval::ALL),
-            "Given exactly when `is_recurring` is true.",
+            "The simple form of `recurrence`: without that, it is given exactly when `is_recurring` is true. Null where no \
+             interval says the same as the rule.",
+        ),
+        "recurrence" => described(
+            json!({
+                "type": "object",
+                "required": ["rule"],
+                "properties": {"rule": rule(), "from": counted_from(), "missed": missed()},
+            }),
+            "How the task recurs. The next instance appears when this one is completed or skipped.",
         ),
         "series_id" => described(uuid(), "The first task of the series."),
         "occurrence" => described(
@@ -170,7 +185,12 @@ fn field(name: &str) -> Value {
         ),
         "anchor_day" => described(
             json!({"type": "integer", "minimum": 1, "maximum": 31}),
-            "The day of the month that a monthly series aims at.",
+            "The day of the month that a series aims at where its rule does not say.",
+        ),
+        "wall_clock_due" => described(
+            json!({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}$"}),
+            "What the clocks of `timezone` would have shown at `due_date`, where they skip that time; the series goes on \
+             from there. Else null.",
         ),
         "version" => described(
             json!({"type": "integer", "minimum": 1}),
@@ -180,14 +200,46 @@ fn field(name: &str) -> Value {
     }
 }
 
+fn rule() -> Value {
+    json!({
+        "type": "string", "maxLength": Rule::LONGEST, "pattern": "^[A-Za-z0-9=;,+-]+$",
+        "examples": ["FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH", "FREQ=MONTHLY;BYDAY=-1FR;COUNT=12"],
+        "description":
+            "The pattern of due dates: an RRULE of RFC 5545 with the parts FREQ (DAILY, WEEKLY, MONTHLY, YEARLY), INTERVAL, \
+             BYMONTH, BYMONTHDAY, BYDAY, WKST, COUNT and UNTIL.",
+    })
+}
+
+fn counted_from() -> Value {
+    let mut schema = described(
+        one_of(&CountedFrom::ALL),
+        "What the next due date counts from: the due date, or the day of the completion.",
+    );
+    schema["default"] = json!(CountedFrom::default());
+    schema
+}
+
+fn missed() -> Value {
+    let mut schema = described(
+        one_of(&Missed::ALL),
+        "What becomes of due dates that passed while the task was open: `skip`, the next instance is due after the \
+         completion; `keep`, it is the next of the pattern, even if that is due already.",
+    );
+    schema["default"] = json!(Missed::default());
+    schema
+}
+
 /// A task in answers, its fields in the order that the service writes them in.
 fn task() -> Value {
     let optional = [
         "description",
         "completed_at",
+        "skipped_at",
         "due_date",
         "recurring_interval",
+        "recurrence",
         "anchor_day",
+        "wall_clock_due",
     ];
     object(READ_ONLY.into_iter().chain(WRITABLE).map(|name| {
         let schema = field(name);
@@ -222,16 +274,28 @@ fn new_task() -> Value {
     });
     schema["required"] = json!(required);
     schema["if"] =
-        json!({"properties": {"is_recurring": {"const": true}}, "required": ["is_recurring"]});
+        json!({"properties": {"recurrence": {"type": "object"}}, "required": ["recurrence"]});
     schema["then"] = json!({
-        "properties": {"recurring_interval": {"type": "string"}}, "required": ["recurring_interval"],
+        "properties": {
+            "is_recurring": {"const": true}, "recurring_interval": false, "recurrence": {"required": ["rule"]},
+        },
     });
-    schema["else"] = json!({"properties": {"recurring_interval": {"type": "null"}}});
+    schema["else"] = json!({
+        "if": {"properties": {"is_recurring": {"const": true}}, "required": ["is_recurring"]},
+        "then": {
+            "properties": {"recurring_interval": {"type": "string"}}, "required": ["recurring_interval"],
+        },
+        "else": {"properties": {"recurring_interval": {"type": "null"}}},
+    });
     schema["examples"] = json!([
         {"title": "Water plants"},
         {
             "title": "Pay the rent", "priority": "high", "tags": ["home"], "due_date": "2030-01-31T09:00:00+01:00",
             "timezone": "Europe/Berlin", "is_recurring": true, "recurring_interval": "monthly",
+        },
+        {
+            "title": "Take out the bins", "due_date": "2030-01-07T19:00:00+01:00", "timezone": "Europe/Berlin",
+            "recurrence": {"rule": "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH"},
         },
     ]);
     schema
@@ -254,14 +318,22 @@ fn writable(mut adjust: impl FnMut(&str, &mut Value)) -> Value {
         } else {
             schema
         };
+        if name == "recurrence" {
+            close(&mut schema);
+        }
         adjust(name, &mut schema);
         (name, schema)
     }));
+    close(&mut schema);
+    schema
+}
+
+/// An object as a body has it: no member must be there, and no other may.
+fn close(schema: &mut Value) {
     schema["additionalProperties"] = json!(false);
     if let Some(members) = schema.as_object_mut() {
         members.remove("required");
     }
-    schema
 }
 
 fn notification() -> Value {
