@@ -10,6 +10,7 @@
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod changes;
 pub mod database;
 pub mod description;
 pub mod events;

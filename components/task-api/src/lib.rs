@@ -1,7 +1,6 @@
 //! The public REST API of tasks, and the routes that tell Dapr and Kubernetes about the service.
 
 mod analytics;
-mod authorization;
 mod description;
 mod health;
 mod link;
@@ -14,6 +13,7 @@ mod tasks;
 
 use std::time::Instant;
 
+use platform::authorization::authorize;
 use platform::http::{Request, Response, method_name};
 use platform::log::{self, Level};
 use platform::outbox::Publishing;
@@ -23,7 +23,6 @@ use serde_json::json;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 
-use crate::authorization::authorize;
 use crate::route::{Operation, Target};
 
 /// The component's name in logs.
@@ -119,6 +118,8 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         }
         (Operation::ReadNotifications, Some(user)) => notifications::mark_all_read(user),
         (Operation::ReadAnalytics, Some(user)) => analytics::answer(&request, user),
+        // Another component's; here for the API's description.
+        (Operation::ReadChanges, Some(_)) => Err(Problem::not_found("There is no such route.")),
         (_, None) => Err(Problem::internal(
             "a user's operation on a route of nobody's",
         )),

@@ -20,6 +20,7 @@ pub(crate) enum Operation {
     ReadNotification,
     ReadNotifications,
     ReadAnalytics,
+    ReadChanges,
     Subscriptions,
     Description,
     Liveness,
@@ -78,6 +79,10 @@ pub(crate) static ROUTES: [Route; 14] = [
     Route {
         template: "/api/{user_id}/analytics",
         operations: &[(Method::Get, Operation::ReadAnalytics)],
+    },
+    Route {
+        template: "/api/{user_id}/changes",
+        operations: &[(Method::Get, Operation::ReadChanges)],
     },
     Route {
         template: "/dapr/subscribe",

@@ -18,6 +18,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ),
     ("become_publisher", &["sidecar_name", "new_token"]),
     ("claim_event", &["handler", "event_id"]),
+    ("close_stream", &["stream_id"]),
     (
         "complete_task",
         &["user_id", "task_id", "outbox", "versions"],
@@ -80,6 +81,20 @@ const CALLED: &[(&str, &[&str])] = &[
     ),
     ("overdue_reminders", &["most"]),
     (
+        "open_stream",
+        &[
+            "stream_id",
+            "user_id",
+            "host",
+            "seconds",
+            "most_of_user",
+            "most_of_host",
+            "after",
+            "latest",
+            "most",
+        ],
+    ),
+    (
         "publish_turn",
         &["sidecar_name", "own_token", "results", "most"],
     ),
@@ -87,6 +102,7 @@ const CALLED: &[(&str, &[&str])] = &[
         "publishing_failed",
         &["sidecar_name", "own_token", "results"],
     ),
+    ("read_changes", &["user_id", "after", "latest", "most"]),
     ("read_notification", &["user_id", "notification_id"]),
     ("read_notifications", &["user_id"]),
     ("read_task", &["user_id", "task_id"]),

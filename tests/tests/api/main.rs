@@ -2,6 +2,7 @@
 //! input, and the events that changes emit.
 
 mod authentication;
+mod changes;
 mod changing;
 mod completing;
 mod creating;

@@ -2,6 +2,7 @@
 //! that no wake-up is lost, and that every event appears, in order, whatever becomes of those who publish.
 
 mod breakers;
+mod changes;
 mod functions;
 mod hammer;
 mod lanes;

@@ -92,7 +92,10 @@ fn describe(route: &Route, id: String, described: Described) -> Value {
     let is_of_one_thing = route.variables().any(|variable| variable != "user_id");
     let mut problems = described.problems.to_vec();
     if is_users {
-        problems.extend(["BadRequest", "Unauthenticated", "Forbidden", "Unavailable"]);
+        problems.extend(["BadRequest", "Unauthenticated", "Forbidden"]);
+        if !problems.iter().any(|name| problems::status(name) == 503) {
+            problems.push("Unavailable");
+        }
     }
     if is_of_one_thing {
         problems.push("NotFound");

@@ -1,7 +1,7 @@
 //! What is said of each operation.
 
 use domain::idempotency_key::IdempotencyKey;
-use domain::{date_range, notification_list, page, task_list};
+use domain::{change_feed, date_range, notification_list, page, task_list};
 use serde_json::{Value, json};
 
 use super::schemas::{TAG, date, instant, priority, reference, text, user_id, uuid};
@@ -124,6 +124,27 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 ),
             )
         },
+        Operation::ReadChanges => Described {
+            details: Some(
+                "The user's events in the order of their numbers, none left out. In pages; with `Accept: text/event-stream` as \
+                 server-sent events while they come: `id` is the number and `data` the event. A stream ends after half a \
+                 minute; the client goes on with the last number in `Last-Event-ID`. To start: take the newest number with \
+                 `after=latest`, read all tasks, then follow from that number, and leave out what a task's `version` says is \
+                 known.",
+            ),
+            parameters: change_feed::PARAMETERS
+                .map(change_feed_parameter)
+                .into_iter()
+                .chain([last_event_id()])
+                .collect(),
+            problems: &[
+                "ChangesGone",
+                "Invalid",
+                "TooManyStreams",
+                "UnavailableOrNoStreamFree",
+            ],
+            ..described("Follow changes", (200, changes()))
+        },
         Operation::Description => described(
             "This document",
             (200, json_answer("It.", &json!({"type": "object"}), &[])),
@@ -217,6 +238,26 @@ fn page_parameter(name: &str) -> Value {
     query_parameter(name, meaning, schema)
 }
 
+fn change_feed_parameter(name: &str) -> Value {
+    match name {
+        "after" => query_parameter(
+            name,
+            "Only changes after this number; without it, from the oldest that is kept.",
+            json!({"type": "string", "pattern": format!("^([0-9]{{1,{}}}|{})$", change_feed::MOST_DIGITS, change_feed::LATEST)}),
+        ),
+        name => page_parameter(name),
+    }
+}
+
+fn last_event_id() -> Value {
+    json!({
+        "name": change_feed::LAST_EVENT_ID,
+        "in": "header",
+        "description": "The number of the last event received; goes before `after`.",
+        "schema": {"type": "string", "pattern": format!("^[0-9]{{1,{}}}$", change_feed::MOST_DIGITS)},
+    })
+}
+
 fn date_range_parameter(name: &str) -> Value {
     let meaning = match name {
         "from" => format!(
@@ -296,6 +337,16 @@ fn header(name: &str) -> Value {
             true,
             json!({"type": "integer", "minimum": 0, "maximum": notification_list::MOST_UNREAD}),
         ),
+        "Cache-Control" => (
+            "Of a stream.",
+            false,
+            json!({"type": "string", "const": "no-store"}),
+        ),
+        "X-Accel-Buffering" => (
+            "Of a stream: proxies pass on each event at once.",
+            false,
+            json!({"type": "string", "const": "no"}),
+        ),
         name => panic!("the header {name} has no description"),
     };
     json!({"description": meaning, "required": is_always_there, "schema": schema})
@@ -318,6 +369,17 @@ fn created() -> Value {
         link(&mut created, operation, "task_id", "$response.body#/id");
     }
     created
+}
+
+/// A page, or a stream.
+fn changes() -> Value {
+    let mut changes = json_answer(
+        "The changes.",
+        &reference("Changes"),
+        &["Link", "Cache-Control", "X-Accel-Buffering"],
+    );
+    changes["content"][change_feed::EVENT_STREAM] = json!({"schema": {"type": "string"}});
+    changes
 }
 
 fn notifications() -> Value {

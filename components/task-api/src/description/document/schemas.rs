@@ -1,8 +1,10 @@
 //! The JSON that requests and answers hold.
 
+use domain::change_feed;
 use domain::event::EventType;
 use domain::recurrence::{CountedFrom, Missed};
 use domain::rule::Rule;
+use domain::page;
 use domain::task::{Interval, Priority, Tag, Tags, TimeZoneName, Title};
 use domain::task_fields::{READ_ONLY, WRITABLE, parse_new_task, parse_task_patch};
 use domain::user_id::UserId;
@@ -38,6 +40,8 @@ pub(super) fn all() -> Map<String, Value> {
         ("Marked", marked()),
         ("Analytics", analytics()),
         ("Counts", counts()),
+        ("Changes", changes()),
+        ("Event", event()),
         ("Status", status()),
         ("Problem", problem()),
     ];
@@ -381,6 +385,68 @@ fn counts() -> Value {
         "propertyNames": {"enum": EventType::ALL.map(EventType::as_str)},
         "additionalProperties": {"type": "integer", "minimum": 1},
     })
+}
+
+fn changes() -> Value {
+    object([
+        (
+            "events",
+            json!({"type": "array", "maxItems": page::LARGEST_LIMIT, "items": reference("Event")}),
+        ),
+        (
+            "last",
+            described(
+                json!({"type": "integer", "minimum": 0, "maximum": change_feed::LARGEST_NUMBER}),
+                "The number to go on after.",
+            ),
+        ),
+        (
+            "more",
+            described(
+                json!({"type": "boolean"}),
+                "Whether there are more already.",
+            ),
+        ),
+    ])
+}
+
+/// An event as the feed has it; on Kafka it is the same, with what Dapr adds.
+fn event() -> Value {
+    let types = EventType::ALL.map(EventType::as_str);
+    let mut event = object([
+        ("specversion", json!({"type": "string", "const": "1.0"})),
+        ("id", uuid()),
+        (
+            "source",
+            json!({"type": "string", "format": "uri-reference"}),
+        ),
+        ("type", json!({"type": "string", "enum": types})),
+        ("subject", described(uuid(), "The task.")),
+        ("time", instant()),
+        (
+            "datacontenttype",
+            json!({"type": "string", "const": "application/json"}),
+        ),
+        ("dataschema", json!({"type": "string", "format": "uri"})),
+        ("partitionkey", user_id()),
+        (
+            "sequence",
+            described(
+                json!({"type": "string", "pattern": "^[0-9]{20}$"}),
+                "The event's number among the user's.",
+            ),
+        ),
+        (
+            "data",
+            described(
+                json!({"type": "object"}),
+                "Of task events but `task.deleted` the task, its `id` named `task_id`.",
+            ),
+        ),
+    ]);
+    event["description"] = json!("A CloudEvent (CloudEvents 1.0, structured JSON).");
+    event["properties"]["causationid"] = described(uuid(), "The event that caused this one.");
+    event
 }
 
 fn status() -> Value {

@@ -1,10 +1,11 @@
 //! Who may use a user's routes.
 
 use domain::user_id::UserId;
-use platform::bearer_token::{SHORTEST_KEY, Unauthenticated, authenticate};
-use platform::configuration;
-use platform::http::Request;
-use platform::problem::Problem;
+
+use crate::bearer_token::{SHORTEST_KEY, Unauthenticated, authenticate};
+use crate::configuration;
+use crate::http::Request;
+use crate::problem::Problem;
 
 /// The client, if the path is theirs; `user` is the path's user. Tokens are made with the key of the variable
 /// `jwt_secret` or, while keys are being rotated, of `jwt_secret_previous`.
@@ -12,7 +13,7 @@ use platform::problem::Problem;
 /// # Errors
 ///
 /// 401 without a valid token, 403 when the path is another user's.
-pub(crate) fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
+pub fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
     let authorization = request.header("authorization");
     let authorization = authorization.as_deref();
     let key = configuration::text("jwt_secret")?;
