@@ -141,7 +141,7 @@ impl ChangeStream {
     }
 
     /// What it says next.
-    pub fn next(&mut self) -> Said {
+    pub fn says(&mut self) -> Said {
         loop {
             if let Some(end) = self.text.find("\n\n") {
                 let block: String = self.text.drain(..end + 2).collect();
@@ -160,7 +160,7 @@ impl ChangeStream {
     /// The next event; heartbeats do not count.
     pub fn event(&mut self) -> (i64, Value) {
         loop {
-            match self.next() {
+            match self.says() {
                 Said::Event(number, event) => return (number, event),
                 Said::Heartbeat => {}
                 said => panic!("no event: {said:?}"),
@@ -170,7 +170,7 @@ impl ChangeStream {
 
     /// The number that it begins with.
     pub fn beginning(&mut self) -> i64 {
-        match self.next() {
+        match self.says() {
             Said::Number(number) => number,
             said => panic!("no number: {said:?}"),
         }
@@ -333,7 +333,7 @@ impl Follower {
             Err(_) => return,
         };
         while !until(self) {
-            match stream.next() {
+            match stream.says() {
                 Said::Event(number, event) => self.apply(number, &event),
                 Said::Number(number) => assert_eq!(number, self.last),
                 Said::Heartbeat => {}

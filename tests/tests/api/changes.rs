@@ -205,7 +205,7 @@ fn no_page_skips_a_number() {
     let mut stream = ChangeStream::open(&todo, "after=0", None);
     assert_eq!(stream.beginning(), 0);
     assert_eq!(
-        (stream.event().0, stream.event().0, stream.next()),
+        (stream.event().0, stream.event().0, stream.says()),
         (1, 2, Said::End)
     );
 }
@@ -548,7 +548,7 @@ fn a_stream_has_a_line_when_it_has_ended() {
     let todo = Todo::someone_on(replica.endpoints());
     todo.created("t");
     let mut stream = ChangeStream::open(&todo, "", None);
-    while stream.next() != Said::End {}
+    while stream.says() != Said::End {}
     let line = until("a line", Limit::SOON, || {
         let lines = logs::lines_of(todo.stack(), "change-feed", todo.user());
         lines.first().cloned().ok_or("none")

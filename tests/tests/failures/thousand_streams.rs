@@ -67,7 +67,7 @@ fn follow(todo: &Todo, seen: &Seen) -> i64 {
         };
         seen.open.fetch_add(1, Ordering::AcqRel);
         loop {
-            match stream.next() {
+            match stream.says() {
                 Said::Event(number, event) => {
                     assert_eq!(number, last + 1, "{}", todo.user());
                     last = number;
