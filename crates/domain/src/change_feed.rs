@@ -150,8 +150,9 @@ impl Pace {
     const SHORTEST: Duration = Duration::from_millis(100);
     /// When nothing has happened for some time.
     const LONGEST: Duration = Duration::from_millis(1000);
-    /// How much of the time between two looks each stream of the host adds, once there are many.
-    const OF_EACH: Duration = Duration::from_millis(4);
+    /// How much of the time between two looks each stream of the host adds, once there are many: together they look a hundred
+    /// times a second.
+    const OF_EACH: Duration = Duration::from_millis(10);
 
     /// The pace of one of so many streams of a host.
     pub fn of(streams: u32) -> Self {
@@ -160,14 +161,15 @@ impl Pace {
         Self {
             shortest,
             longest,
-            next: shortest,
+            // Most streams are resumed while nothing happens.
+            next: longest,
         }
     }
 
     /// For how long to wait after a look that found nothing.
     pub fn wait(&mut self) -> Duration {
         let wait = self.next;
-        self.next = (wait * 5 / 4).min(self.longest);
+        self.next = (wait * 3 / 2).min(self.longest);
         wait
     }
 
@@ -265,8 +267,11 @@ mod tests {
 
     #[test]
     fn many_streams_together_look_no_more_often_than_few() {
-        for (streams, least) in [(1, 1000), (250, 1000), (1000, 4000), (u32::MAX, 4000)] {
+        for (streams, least) in [(1, 1000), (100, 1000), (400, 4000), (u32::MAX, 4000)] {
             let mut pace = Pace::of(streams);
+            let resting = pace.wait();
+            assert!(resting >= Duration::from_millis(least), "{resting:?}");
+            pace.quicken();
             let first = pace.wait();
             assert!(first >= Duration::from_millis(100), "{streams}: {first:?}");
             for _ in 0..50 {

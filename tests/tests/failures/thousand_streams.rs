@@ -17,8 +17,6 @@ use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::Endpoints;
 
-use crate::own_stack::OwnStack;
-
 /// Streams, each of a user of its own.
 const STREAMS: usize = 1000;
 
@@ -150,11 +148,11 @@ fn measured(what: &str, story: impl FnOnce()) {
 #[test]
 #[ignore = "it takes minutes and most of the machine"]
 fn a_thousand_streams_are_held_while_creates_go_on() {
-    let stack = OwnStack::alone(|options| options);
+    let stack = e2e::shared_stack();
     let replicas: Vec<Replica> = (1..HOSTS)
-        .map(|_| Replica::with(stack.endpoints(), &[("log_level", "info")]))
+        .map(|_| Replica::with(stack, &[("log_level", "info")]))
         .collect();
-    let hosts: Vec<&Endpoints> = [stack.endpoints()]
+    let hosts: Vec<&Endpoints> = [stack]
         .into_iter()
         .chain(replicas.iter().map(Replica::endpoints))
         .collect();
