@@ -150,10 +150,12 @@ impl ChangeStream {
             if let Some(ended) = &self.ended {
                 return ended.clone();
             }
-            self.ended = self.decode().or_else(|| {
+            let before = self.text.len();
+            self.ended = self.decode();
+            if self.ended.is_none() && self.text.len() == before {
                 let read = read_some(&mut self.stream, &mut self.raw);
-                read.err().map(|error| Said::Broken(error.to_string()))
-            });
+                self.ended = read.err().map(|error| Said::Broken(error.to_string()));
+            }
         }
     }
 

@@ -17,6 +17,8 @@ use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::Endpoints;
 
+use crate::own_stack::OwnStack;
+
 /// Streams, each of a user of its own.
 const STREAMS: usize = 1000;
 
@@ -148,11 +150,11 @@ fn measured(what: &str, story: impl FnOnce()) {
 #[test]
 #[ignore = "it takes minutes and most of the machine"]
 fn a_thousand_streams_are_held_while_creates_go_on() {
-    let stack = e2e::shared_stack();
+    let stack = OwnStack::alone(|options| options);
     let replicas: Vec<Replica> = (1..HOSTS)
-        .map(|_| Replica::with(stack, &[("log_level", "info")]))
+        .map(|_| Replica::with(stack.endpoints(), &[("log_level", "info")]))
         .collect();
-    let hosts: Vec<&Endpoints> = [stack]
+    let hosts: Vec<&Endpoints> = [stack.endpoints()]
         .into_iter()
         .chain(replicas.iter().map(Replica::endpoints))
         .collect();
