@@ -2,9 +2,9 @@
 
 use domain::change_feed;
 use domain::event::EventType;
+use domain::page;
 use domain::recurrence::{CountedFrom, Missed};
 use domain::rule::Rule;
-use domain::page;
 use domain::task::{Interval, Priority, Tag, Tags, TimeZoneName, Title};
 use domain::task_fields::{READ_ONLY, WRITABLE, parse_new_task, parse_task_patch};
 use domain::user_id::UserId;
