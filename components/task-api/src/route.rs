@@ -22,6 +22,8 @@ pub(crate) enum Operation {
     ReadAnalytics,
     Subscriptions,
     Description,
+    EventsDescription,
+    DataSchema,
     Liveness,
     Readiness,
     DeliveryReadiness,
@@ -35,7 +37,7 @@ pub(crate) struct Route {
 }
 
 /// Every route. No path fits two of them.
-pub(crate) static ROUTES: [Route; 14] = [
+pub(crate) static ROUTES: [Route; 16] = [
     Route {
         template: "/api/{user_id}/tasks",
         operations: &[
@@ -86,6 +88,14 @@ pub(crate) static ROUTES: [Route; 14] = [
     Route {
         template: "/openapi.json",
         operations: &[(Method::Get, Operation::Description)],
+    },
+    Route {
+        template: "/asyncapi.json",
+        operations: &[(Method::Get, Operation::EventsDescription)],
+    },
+    Route {
+        template: "/schemas/{dataschema}",
+        operations: &[(Method::Get, Operation::DataSchema)],
     },
     Route {
         template: "/healthz",
@@ -170,6 +180,11 @@ impl<'a> Target<'a> {
     /// The notification in the path. An id that is no UUID is nobody's notification.
     pub(crate) fn notification(&self) -> Option<Uuid> {
         self.value("{id}").and_then(uuid)
+    }
+
+    /// The attribute `dataschema` in the path.
+    pub(crate) fn data_schema(&self) -> Option<&'a str> {
+        self.value("{dataschema}")
     }
 
     fn value(&self, name: &str) -> Option<&'a str> {
