@@ -9,11 +9,12 @@ import { fileURLToPath } from 'node:url';
 import Generator from '@asyncapi/generator';
 import { Parser } from '@asyncapi/parser';
 
-const [, , path, folder] = argv;
-if (!path || !folder) {
+if (argv.length !== 4) {
   console.error('usage: node render.js DOCUMENT FOLDER');
   exit(2);
 }
+const [path, folder] = argv.slice(2);
+const installed = (name) => fileURLToPath(new URL(`node_modules/${name}`, import.meta.url));
 const text = await readFile(path, 'utf8');
 
 // 0 is an error, 1 a warning; the rest are hints, such as that a document could have a contact.
@@ -28,8 +29,9 @@ if (complaints.length > 0) {
 
 // The template is compiled once, which takes most of the first minute: as it is published it looks for a file of the machine
 // that compiled it.
-const compiled = fileURLToPath(new URL('node_modules/.template-compiled', import.meta.url));
-const generator = new Generator('@asyncapi/html-template', folder, {
+const compiled = installed('.template-compiled');
+// Named by its path: by its name the generator would look for it from the folder that it is run in, and install it.
+const generator = new Generator(installed('@asyncapi/html-template'), folder, {
   forceWrite: true,
   compile: !existsSync(compiled),
   templateParams: { singleFile: 'true' },

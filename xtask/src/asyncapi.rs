@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::{Duration, SystemTime};
 
 use anyhow::{Context, Result, bail};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::report::Report;
@@ -83,7 +83,7 @@ impl Renderer {
     }
 
     /// Requires that the document is valid to the parser, and that the page which the generator makes of it shows every
-    /// topic, operation and message. The page stays, for people to look at.
+    /// server, topic, operation, message and schema. The page stays, for people to look at.
     ///
     /// # Errors
     /// When it is not valid, or something is not shown.
@@ -96,16 +96,27 @@ impl Renderer {
         let page = folder.join("index.html");
         let shown = fs::read_to_string(&page)
             .with_context(|| format!("the generator made no {}", page.display()))?;
+        // The page's text; the document that it carries along for its scripts follows.
+        let body = shown.split("<body>").nth(1).unwrap_or_default();
+        let body = body.split("<script").next().unwrap_or_default();
         let mut counts = Vec::new();
-        for (what, pointer) in [
-            ("topics", "/channels"),
-            ("operations", "/operations"),
-            ("messages", "/components/messages"),
-            ("schemas", "/components/schemas"),
+        for (what, pointer, place) in [
+            ("servers", "/servers", "id=\"server-"),
+            ("topics", "/channels", ">"),
+            ("operations", "/operations", "id=\"operation-"),
+            ("messages", "/components/messages", "id=\"message-"),
+            ("schemas", "/components/schemas", "id=\"schema-"),
         ] {
             let all = document.pointer(pointer).and_then(Value::as_object);
             let all = all.with_context(|| format!("{DOCUMENT} has no {pointer}"))?;
-            require_shown(all, &shown).with_context(|| format!("of the {what}"))?;
+            for (name, each) in all {
+                let action = each["action"].as_str();
+                let action = action.map_or_else(String::new, |action| format!("{action}-"));
+                let end = if place == ">" { "<" } else { "\"" };
+                if !body.contains(&format!("{place}{action}{name}{end}")) {
+                    bail!("{} does not show {name}, one of the {what}", page.display());
+                }
+            }
             counts.push(format!("{} {what}", all.len()));
         }
         // What is not valid is refused, or the check says nothing.
@@ -133,23 +144,6 @@ impl Renderer {
         process::read(render, RENDERING)?;
         Ok(())
     }
-}
-
-/// Requires that the page has a place for each.
-fn require_shown(all: &Map<String, Value>, page: &str) -> Result<()> {
-    for (name, each) in all {
-        let title = each["title"].as_str().unwrap_or(name);
-        // As text or as the name of a place, outside of the document that the page carries along.
-        let places = [
-            format!(">{title}<"),
-            format!("\"{name}\""),
-            format!("-{name}\""),
-        ];
-        if !places.iter().any(|place| page.contains(place.as_str())) {
-            bail!("the page does not show {name}");
-        }
-    }
-    Ok(())
 }
 
 /// The version of Node.js, if it and npm are there and it is not too old.
