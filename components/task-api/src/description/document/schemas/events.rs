@@ -56,7 +56,9 @@ pub(in super::super) fn meaning(event_type: EventType) -> &'static str {
         EventType::TaskCreated => "A task was created, by its user or as the next of its series.",
         EventType::TaskUpdated => "Fields of a task changed, or it was reopened.",
         EventType::TaskCompleted => "A pending or skipped task was completed.",
-        EventType::TaskSkipped => "A pending task was skipped, in favour of the next of its series.",
+        EventType::TaskSkipped => {
+            "A pending task was skipped, in favour of the next of its series."
+        }
         EventType::TaskDeleted => "A task was deleted.",
         EventType::ReminderScheduled => "A reminder was scheduled or moved.",
         EventType::ReminderCancelled => "A scheduled reminder was cancelled.",
