@@ -101,6 +101,8 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
     match (target.operation(request.method())?, &user) {
         (Operation::Subscriptions, _) => subscriptions::answer(),
         (Operation::Description, _) => Ok(description::answer()),
+        (Operation::EventsDescription, _) => Ok(description::events()),
+        (Operation::DataSchema, _) => description::data_schema(target.data_schema()),
         (Operation::Liveness, _) => Ok(health::live()),
         (Operation::Readiness, _) => health::ready(),
         (Operation::DeliveryReadiness, _) => health::ready_for_deliveries(),

@@ -23,6 +23,8 @@ pub(crate) enum Operation {
     ReadChanges,
     Subscriptions,
     Description,
+    EventsDescription,
+    DataSchema,
     Liveness,
     Readiness,
     DeliveryReadiness,
@@ -36,7 +38,7 @@ pub(crate) struct Route {
 }
 
 /// Every route. No path fits two of them.
-pub(crate) static ROUTES: [Route; 15] = [
+pub(crate) static ROUTES: [Route; 17] = [
     Route {
         template: "/api/{user_id}/tasks",
         operations: &[
@@ -91,6 +93,14 @@ pub(crate) static ROUTES: [Route; 15] = [
     Route {
         template: "/openapi.json",
         operations: &[(Method::Get, Operation::Description)],
+    },
+    Route {
+        template: "/asyncapi.json",
+        operations: &[(Method::Get, Operation::EventsDescription)],
+    },
+    Route {
+        template: "/schemas/{dataschema}",
+        operations: &[(Method::Get, Operation::DataSchema)],
     },
     Route {
         template: "/healthz",
@@ -175,6 +185,11 @@ impl<'a> Target<'a> {
     /// The notification in the path. An id that is no UUID is nobody's notification.
     pub(crate) fn notification(&self) -> Option<Uuid> {
         self.value("{id}").and_then(uuid)
+    }
+
+    /// The attribute `dataschema` in the path.
+    pub(crate) fn data_schema(&self) -> Option<&'a str> {
+        self.value("{dataschema}")
     }
 
     fn value(&self, name: &str) -> Option<&'a str> {

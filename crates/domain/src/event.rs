@@ -57,6 +57,12 @@ impl EventType {
             Self::ReminderTriggered => "reminder.triggered",
         }
     }
+
+    /// The attribute `dataschema`: the name of what the data is like, which is not an address, since an event says the same
+    /// wherever it is published again. The database writes it (`cloud_event_text`).
+    pub fn data_schema(self) -> String {
+        format!("urn:todo-events:schema:{}:1", self.as_str())
+    }
 }
 
 /// An event as received, its attributes checked, its data not yet read.

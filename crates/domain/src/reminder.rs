@@ -41,6 +41,16 @@ pub enum NoReminder {
 }
 
 impl NoReminder {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::Completed,
+        Self::Skipped,
+        Self::Deleted,
+        Self::NoDueDate,
+        Self::DueTooSoon,
+        Self::DueDatePassed,
+    ];
+
     /// The reason's name in events.
     pub fn as_str(self) -> &'static str {
         match self {

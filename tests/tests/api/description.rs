@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 
+use domain::event::EventType;
 use e2e::answer::Answer;
 use e2e::description::{OPENAPI, check, described_answers, operation_id};
 use e2e::todo::{Todo, text};
@@ -26,6 +27,12 @@ fn operations(todo: &Todo, task: &str, notification: &str) -> Vec<(&'static str,
         ("GET", "/healthz".to_owned(), none()),
         ("GET", "/readyz".to_owned(), none()),
         ("GET", "/openapi.json".to_owned(), none()),
+        ("GET", "/asyncapi.json".to_owned(), none()),
+        (
+            "GET",
+            format!("/schemas/{}", EventType::TaskCreated.data_schema()),
+            none(),
+        ),
         ("GET", tasks.clone(), none()),
         ("POST", tasks.clone(), json!({"title": "t"})),
         ("GET", task.clone(), none()),
@@ -79,6 +86,7 @@ fn every_answer_described_is_given() {
         let unknown = Uuid::now_v7().to_string();
         let of_nothing = target
             .replace(text(&task, "id"), &unknown)
+            .replace("schema:task.created", "schema:task.mislaid")
             .replace(&notification, &unknown);
         let mut answers = vec![
             send(&target, &valid, None, "*"),

@@ -9,6 +9,7 @@ mod creating;
 mod deleting;
 mod description;
 mod errors;
+mod event_description;
 mod events;
 mod health;
 mod idempotency_key;

@@ -74,6 +74,8 @@ fn the_gateway_forwards_only_what_is_public() {
             "/api/alice/changes",
             "/api/events-of-bob/tasks",
             "/openapi.json",
+            "/asyncapi.json",
+            "/schemas/urn:todo-events:schema:task.created:1",
         ] {
             assert!(forwarded(&route, path), "{}: {path}", route.place());
         }

@@ -1,11 +1,13 @@
 //! What is said of each operation.
 
+use domain::event::EventType;
 use domain::idempotency_key::IdempotencyKey;
 use domain::{change_feed, date_range, notification_list, page, task_list};
 use serde_json::{Value, json};
 
 use super::schemas::{TAG, date, instant, priority, reference, text, user_id, uuid};
 use super::{Described, operation_id};
+use crate::description::SCHEMA_CACHING;
 use crate::route::Operation;
 
 /// What is said of an operation; nothing of those that only the sidecar and Kubernetes need.
@@ -149,6 +151,11 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             "This document",
             (200, json_answer("It.", &json!({"type": "object"}), &[])),
         ),
+        Operation::EventsDescription => described(
+            "The description of the events (AsyncAPI)",
+            (200, json_answer("It.", &json!({"type": "object"}), &[])),
+        ),
+        Operation::DataSchema => described("The JSON Schema of an event's data", (200, schema())),
         Operation::Liveness => described(
             "The service runs",
             (200, json_answer("It does.", &reference("Status"), &[])),
@@ -170,6 +177,10 @@ pub(super) fn path_parameter(name: &str) -> Value {
         "user_id" => ("The user; must be the token's.", user_id()),
         "task_id" => ("The task.", uuid()),
         "id" => ("The notification.", uuid()),
+        "dataschema" => (
+            "The event's attribute `dataschema`, as it is.",
+            json!({"type": "string", "enum": EventType::ALL.map(EventType::data_schema)}),
+        ),
         name => panic!("the variable {name} has no description"),
     };
     json!({"name": name, "in": "path", "description": meaning, "required": true, "schema": schema})
@@ -350,6 +361,19 @@ fn header(name: &str) -> Value {
         name => panic!("the header {name} has no description"),
     };
     json!({"description": meaning, "required": is_always_there, "schema": schema})
+}
+
+/// A JSON Schema.
+fn schema() -> Value {
+    json!({
+        "description": "Its `$id` is the attribute.",
+        "content": {"application/schema+json": {"schema": {"type": "object"}}},
+        "headers": {"Cache-Control": {
+            "description": "For how long the schema may be kept; then it may have further fields.",
+            "required": true,
+            "schema": {"type": "string", "const": SCHEMA_CACHING},
+        }},
+    })
 }
 
 fn task(meaning: &str) -> Value {

@@ -1,4 +1,6 @@
-//! The JSON that requests and answers hold.
+//! The JSON that requests, answers and events hold.
+
+pub(super) mod events;
 
 use domain::change_feed;
 use domain::event::EventType;
