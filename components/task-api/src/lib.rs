@@ -2,6 +2,7 @@
 
 mod analytics;
 mod authorization;
+mod batch;
 mod description;
 mod health;
 mod link;
@@ -107,6 +108,7 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         (Operation::DeliveryReadiness, _) => health::ready_for_deliveries(),
         (Operation::ListTasks, Some(user)) => tasks::list(&request, user),
         (Operation::CreateTask, Some(user)) => tasks::create(request, user).await,
+        (Operation::ChangeTasks, Some(user)) => batch::change(request, user).await,
         (Operation::ReadTask, Some(user)) => tasks::read(user, target.task()),
         (Operation::UpdateTask, Some(user)) => tasks::update(request, user, target.task()).await,
         (Operation::DeleteTask, Some(user)) => tasks::delete(&request, user, target.task()),

@@ -6,6 +6,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
 pub mod date_range;
 pub mod entity_tag;
 pub mod event;

@@ -41,6 +41,15 @@ impl Violation {
         }
     }
 
+    /// The same where the body is the value at `place` of a larger one.
+    #[must_use]
+    pub fn under(mut self, place: &str) -> Self {
+        if let Location::Pointer(pointer) = &mut self.location {
+            pointer.insert_str(0, place);
+        }
+        self
+    }
+
     /// A violation in the query parameter `name`.
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
         Self {

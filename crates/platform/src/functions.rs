@@ -17,6 +17,7 @@ const CALLED: &[(&str, &[&str])] = &[
         ],
     ),
     ("become_publisher", &["sidecar_name", "new_token"]),
+    ("change_tasks", &["user_id", "operations", "outbox"]),
     ("claim_event", &["handler", "event_id"]),
     (
         "complete_task",

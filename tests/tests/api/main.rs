@@ -2,6 +2,7 @@
 //! input, and the events that changes emit.
 
 mod authentication;
+mod batch;
 mod changing;
 mod completing;
 mod creating;

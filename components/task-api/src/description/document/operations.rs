@@ -39,6 +39,31 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             problems: &["TooManyTasks", "InvalidOrReused"],
             ..described("Create a task", (201, created()))
         },
+        Operation::ChangeTasks => Described {
+            details: Some(
+                "Each operation has its own outcome, as if it were sent alone, and they are run in order; one that is \
+                 refused changes nothing and stops no other. Where the service fails, none of them has happened. A create \
+                 may be repeated with its `idempotency_key`; the key is the same as in the header `Idempotency-Key` of a \
+                 create, which this route refuses. All others may be repeated as they are; with `version`, none \
+                 takes effect twice.",
+            ),
+            body: Some(json!({
+                "required": true,
+                "content": {"application/json": {"schema": reference("Batch")}},
+            })),
+            problems: &["Invalid"],
+            ..described(
+                "Create and change many tasks",
+                (
+                    200,
+                    json_answer(
+                        "What became of each operation.",
+                        &reference("BatchResults"),
+                        &[],
+                    ),
+                ),
+            )
+        },
         Operation::ReadTask => described("Read a task", (200, task("The task."))),
         Operation::UpdateTask => Described {
             details: Some(

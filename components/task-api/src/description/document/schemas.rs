@@ -1,6 +1,8 @@
 //! The JSON that requests and answers hold.
 
+use domain::batch::{CREATE, MOST_OPERATIONS, Step, UPDATE};
 use domain::event::EventType;
+use domain::idempotency_key::IdempotencyKey;
 use domain::task::{Interval, Priority, Tag, Tags, TimeZoneName, Title};
 use domain::task_fields::{READ_ONLY, WRITABLE, parse_new_task, parse_task_patch};
 use domain::user_id::UserId;
@@ -32,6 +34,9 @@ pub(super) fn all() -> Map<String, Value> {
         ("Task", task()),
         ("NewTask", new_task()),
         ("TaskPatch", task_patch()),
+        ("Batch", batch()),
+        ("Operation", operation()),
+        ("BatchResults", batch_results()),
         ("Notification", notification()),
         ("Marked", marked()),
         ("Analytics", analytics()),
@@ -262,6 +267,77 @@ fn writable(mut adjust: impl FnMut(&str, &mut Value)) -> Value {
         members.remove("required");
     }
     schema
+}
+
+/// Operations to be run in order.
+fn batch() -> Value {
+    let mut operations = json!({"type": "array", "minItems": 1, "maxItems": MOST_OPERATIONS});
+    operations["items"] = reference("Operation");
+    let mut batch = object([("operations", operations)]);
+    batch["additionalProperties"] = json!(false);
+    batch["examples"] = json!([{"operations": [
+        {"op": "create", "task": {"title": "Water plants"}, "idempotency_key": "0b0d1c53"},
+        {"op": "update", "task_id": "018f0000-0000-7000-8000-000000000000", "patch": {"priority": "high"}, "version": 3},
+        {"op": "complete", "task_id": "018f0000-0000-7000-8000-000000000000"},
+    ]}]);
+    batch
+}
+
+fn operation() -> Value {
+    let version = || {
+        let version = nullable(json!({"type": "integer", "minimum": 1, "maximum": i64::MAX}));
+        described(version, "Only if the task is at this version.")
+    };
+    let key = json!({
+        "type": "string", "minLength": 1, "maxLength": IdempotencyKey::LONGEST, "pattern": "^[!-~]+$",
+    });
+    let steps = Step::ALL.map(Step::as_str);
+    let forms = [
+        (
+            object([
+                ("op", json!({"const": CREATE})),
+                ("task", reference("NewTask")),
+            ]),
+            ("idempotency_key", nullable(key)),
+        ),
+        (
+            object([
+                ("op", json!({"const": UPDATE})),
+                ("task_id", uuid()),
+                ("patch", reference("TaskPatch")),
+            ]),
+            ("version", version()),
+        ),
+        (
+            object([("op", json!({"enum": steps})), ("task_id", uuid())]),
+            ("version", version()),
+        ),
+    ];
+    let forms = forms.map(|(mut form, (optional, schema))| {
+        form["properties"][optional] = schema;
+        form["additionalProperties"] = json!(false);
+        form
+    });
+    json!({"oneOf": forms})
+}
+
+fn batch_results() -> Value {
+    let status = json!({"type": "integer", "minimum": 200, "maximum": 499});
+    let mut result = object([(
+        "status",
+        described(status, "That of the operation's own route."),
+    )]);
+    result["properties"]["task"] = reference("Task");
+    result["properties"]["problem"] = described(
+        reference("Problem"),
+        "Why it was refused; pointers begin with `/operations/` and its number.",
+    );
+    let results =
+        json!({"type": "array", "minItems": 1, "maxItems": MOST_OPERATIONS, "items": result});
+    object([(
+        "results",
+        described(results, "One for each operation, in the same order."),
+    )])
 }
 
 fn notification() -> Value {
