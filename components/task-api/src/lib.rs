@@ -3,6 +3,7 @@
 mod analytics;
 mod authorization;
 mod batch;
+mod calendar;
 mod description;
 mod health;
 mod link;
@@ -101,6 +102,9 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         None => None,
     };
     match (target.operation(request.method())?, &user) {
+        (Operation::CreateCalendar, Some(user)) => calendar::create(user),
+        (Operation::RevokeCalendar, Some(user)) => calendar::revoke(user),
+        (Operation::ReadCalendar, _) => calendar::read(&request, target.secret()),
         (Operation::Subscriptions, _) => subscriptions::answer(),
         (Operation::Description, _) => Ok(description::answer()),
         (Operation::Liveness, _) => Ok(health::live()),

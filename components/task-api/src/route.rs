@@ -20,6 +20,9 @@ pub(crate) enum Operation {
     ReadNotification,
     ReadNotifications,
     ReadAnalytics,
+    CreateCalendar,
+    RevokeCalendar,
+    ReadCalendar,
     Subscriptions,
     Description,
     Liveness,
@@ -35,7 +38,7 @@ pub(crate) struct Route {
 }
 
 /// Every route. A path that fits two of them is the first one's.
-pub(crate) static ROUTES: [Route; 14] = [
+pub(crate) static ROUTES: [Route; 16] = [
     Route {
         template: "/api/{user_id}/tasks",
         operations: &[
@@ -81,6 +84,17 @@ pub(crate) static ROUTES: [Route; 14] = [
         operations: &[(Method::Get, Operation::ReadAnalytics)],
     },
     Route {
+        template: "/api/{user_id}/calendar",
+        operations: &[
+            (Method::Post, Operation::CreateCalendar),
+            (Method::Delete, Operation::RevokeCalendar),
+        ],
+    },
+    Route {
+        template: "/calendar/{secret}.ics",
+        operations: &[(Method::Get, Operation::ReadCalendar)],
+    },
+    Route {
         template: "/dapr/subscribe",
         operations: &[(Method::Get, Operation::Subscriptions)],
     },
@@ -110,7 +124,7 @@ impl Route {
     /// The names of what varies in the path.
     #[cfg(test)]
     pub(crate) fn variables(&self) -> impl Iterator<Item = &'static str> + use<> {
-        let name = |segment: &'static str| segment.strip_prefix('{')?.strip_suffix('}');
+        let name = |segment| Some(variable(segment)?.0);
         self.segments().filter_map(name)
     }
 
@@ -119,8 +133,16 @@ impl Route {
             && self
                 .segments()
                 .zip(path)
-                .all(|(segment, given)| segment.starts_with('{') || segment == given)
+                .all(|(segment, given)| match variable(segment) {
+                    Some((_, end)) => given.ends_with(end),
+                    None => segment == given,
+                })
     }
+}
+
+/// The name of what varies in a segment, and what the segment ends with.
+fn variable(segment: &'static str) -> Option<(&'static str, &'static str)> {
+    segment.strip_prefix('{')?.split_once('}')
 }
 
 /// A route with the values in its path.
@@ -160,22 +182,30 @@ impl<'a> Target<'a> {
 
     /// The user whose route it is, where it is one's.
     pub(crate) fn user(&self) -> Option<&'a str> {
-        self.value("{user_id}")
+        self.value("user_id")
     }
 
     /// The task in the path. An id that is no UUID is nobody's task.
     pub(crate) fn task(&self) -> Option<Uuid> {
-        self.value("{task_id}").and_then(uuid)
+        self.value("task_id").and_then(uuid)
     }
 
     /// The notification in the path. An id that is no UUID is nobody's notification.
     pub(crate) fn notification(&self) -> Option<Uuid> {
-        self.value("{id}").and_then(uuid)
+        self.value("id").and_then(uuid)
+    }
+
+    /// The secret of a calendar in the path. Never to be logged.
+    pub(crate) fn secret(&self) -> Option<&'a str> {
+        self.value("secret")
     }
 
     fn value(&self, name: &str) -> Option<&'a str> {
-        let place = self.route.segments().position(|segment| segment == name)?;
-        self.path.get(place).map(String::as_str)
+        let mut segments = self.route.segments().zip(self.path);
+        segments.find_map(|(segment, given)| match variable(segment) {
+            Some((variable, end)) if variable == name => given.strip_suffix(end),
+            _ => None,
+        })
     }
 }
 

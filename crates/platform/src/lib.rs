@@ -18,6 +18,7 @@ pub mod log;
 pub mod outbox;
 pub mod problem;
 pub mod publisher;
+pub mod random;
 pub mod reminders;
 pub mod sidecar;
 pub mod trace_context;

@@ -3,6 +3,7 @@
 
 mod authentication;
 mod batch;
+mod calendar;
 mod changing;
 mod completing;
 mod creating;

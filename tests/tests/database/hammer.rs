@@ -158,7 +158,9 @@ impl Instance<'_> {
                 },
             })
         };
-        let operations: Value = (0..1 + (random() * 5.0) as usize).map(|_| create()).collect();
+        let operations: Value = (0..1 + (random() * 5.0) as usize)
+            .map(|_| create())
+            .collect();
         let outbox = json!({"sidecar": self.sidecar, "token": token});
         let answer = self.ask(
             "SELECT change_tasks($1, $2::text::jsonb, $3::text::jsonb)::text",

@@ -73,6 +73,7 @@ fn the_gateway_forwards_only_what_is_public() {
             "/api/alice/tasks/1/complete",
             "/api/events-of-bob/tasks",
             "/openapi.json",
+            "/calendar/secret.ics",
         ] {
             assert!(forwarded(&route, path), "{}: {path}", route.place());
         }

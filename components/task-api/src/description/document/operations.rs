@@ -1,11 +1,13 @@
 //! What is said of each operation.
 
+use domain::calendar_secret::CalendarSecret;
 use domain::idempotency_key::IdempotencyKey;
 use domain::{date_range, notification_list, page, task_list};
 use serde_json::{Value, json};
 
 use super::schemas::{TAG, date, instant, priority, reference, text, user_id, uuid};
 use super::{Described, operation_id};
+use crate::calendar::{CACHING, MEDIA_TYPE};
 use crate::route::Operation;
 
 /// What is said of an operation; nothing of those that only the sidecar and Kubernetes need.
@@ -16,6 +18,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
         parameters: Vec::new(),
         body: None,
         success,
+        unchanged: None,
         problems: &[],
     };
     Some(match operation {
@@ -133,6 +136,36 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 ),
             )
         },
+        Operation::CreateCalendar => Described {
+            details: Some(
+                "A path that calendar programs subscribe to; whoever knows it reads the calendar. It is shown this once, and \
+                 the one before ends.",
+            ),
+            ..described(
+                "Make the address of the calendar",
+                (
+                    201,
+                    json_answer("The address.", &reference("CalendarAddress"), &[]),
+                ),
+            )
+        },
+        Operation::RevokeCalendar => described(
+            "End the address of the calendar",
+            (204, json!({"description": "There is none now."})),
+        ),
+        Operation::ReadCalendar => Described {
+            details: Some(
+                "iCalendar (RFC 5545). Each task that is due from 30 days ago on, the soonest 500, done or not, is an event \
+                 without a length at its due date.",
+            ),
+            parameters: vec![if_none_match()],
+            unchanged: Some((304, calendar_answer("As the client knows it.", None))),
+            problems: &["Unavailable"],
+            ..described(
+                "The calendar, for calendar programs",
+                (200, calendar_answer("The calendar.", Some(MEDIA_TYPE))),
+            )
+        },
         Operation::Description => described(
             "This document",
             (200, json_answer("It.", &json!({"type": "object"}), &[])),
@@ -158,6 +191,13 @@ pub(super) fn path_parameter(name: &str) -> Value {
         "user_id" => ("The user; must be the token's.", user_id()),
         "task_id" => ("The task.", uuid()),
         "id" => ("The notification.", uuid()),
+        "secret" => (
+            "What only the user's calendar programs know.",
+            json!({
+                "type": "string",
+                "pattern": format!("^[A-Za-z0-9_-]{{{}}}$", CalendarSecret::CHARACTERS),
+            }),
+        ),
         name => panic!("the variable {name} has no description"),
     };
     json!({"name": name, "in": "path", "description": meaning, "required": true, "schema": schema})
@@ -269,6 +309,37 @@ fn if_match() -> Value {
         "description": "Only if the task is at one of these versions: `*` or entity tags, separated by commas.",
         "schema": {"type": "string", "examples": ["*", "\"1\""]},
     })
+}
+
+fn if_none_match() -> Value {
+    json!({
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "Only if it is none of these: `*` or entity tags, separated by commas.",
+        "schema": {"type": "string", "examples": ["*", "\"1-e3b0c442\""]},
+    })
+}
+
+/// A calendar, or that it is the one that the client knows.
+fn calendar_answer(meaning: &str, media_type: Option<&str>) -> Value {
+    let header = |meaning: &str, schema: Value| json!({"description": meaning, "required": true, "schema": schema});
+    let mut answer = json!({
+        "description": meaning,
+        "headers": {
+            "ETag": header(
+                "Another one whenever the calendar is.",
+                json!({"type": "string", "pattern": "^\"[0-9]+-[0-9a-f]{64}\"$"}),
+            ),
+            "Cache-Control": header(
+                "To be kept by the client alone, and asked for again.",
+                json!({"type": "string", "const": CACHING}),
+            ),
+        },
+    });
+    if let Some(media_type) = media_type {
+        answer["content"][media_type] = json!({"schema": {"type": "string"}});
+    }
+    answer
 }
 
 /// An answer with a JSON body and header fields.

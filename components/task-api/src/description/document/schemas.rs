@@ -1,6 +1,7 @@
 //! The JSON that requests and answers hold.
 
 use domain::batch::{CREATE, MOST_OPERATIONS, Step, UPDATE};
+use domain::calendar_secret::CalendarSecret;
 use domain::event::EventType;
 use domain::idempotency_key::IdempotencyKey;
 use domain::task::{Interval, Priority, Tag, Tags, TimeZoneName, Title};
@@ -40,6 +41,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("Notification", notification()),
         ("Marked", marked()),
         ("Analytics", analytics()),
+        ("CalendarAddress", calendar_address()),
         ("Counts", counts()),
         ("Status", status()),
         ("Problem", problem()),
@@ -376,6 +378,15 @@ fn analytics() -> Value {
             json!({"type": "array", "items": day, "description": "Days with events, in order."}),
         ),
     ])
+}
+
+fn calendar_address() -> Value {
+    let path = json!({
+        "type": "string",
+        "format": "uri-reference",
+        "pattern": format!("^/calendar/[A-Za-z0-9_-]{{{}}}\\.ics$", CalendarSecret::CHARACTERS),
+    });
+    object([("path", path), ("created_at", instant())])
 }
 
 fn counts() -> Value {
