@@ -94,7 +94,7 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
     fields["route"] = json!(target.template());
     let user = match target.user() {
         Some(user) => {
-            let user = authorize(&request, user)?;
+            let user = authorize(&request, user).await?;
             fields["user_id"] = json!(user.as_str());
             fields["task_id"] = json!(target.task());
             Some(user)

@@ -16,6 +16,7 @@ const CALLED: &[(&str, &[&str])] = &[
             "event_id", "sequence", "user_id", "task_id", "moment", "due_date", "reason", "outbox",
         ],
     ),
+    ("ask_signing_keys", &["address", "patience"]),
     ("become_publisher", &["sidecar_name", "new_token"]),
     ("change_tasks", &["user_id", "operations", "outbox"]),
     ("claim_event", &["handler", "event_id"]),
@@ -67,6 +68,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ),
     ("jobs_failed", &["sidecar", "probe"]),
     ("jobs_reached", &["sidecar"]),
+    ("keep_signing_keys", &["address", "keys"]),
     ("may_call_jobs", &["sidecar"]),
     (
         "notify_user",
@@ -91,6 +93,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ("read_calendar", &["secret_hash", "known"]),
     ("read_notification", &["user_id", "notification_id"]),
     ("read_notifications", &["user_id"]),
+    ("read_signing_keys", &["address", "patience"]),
     ("read_task", &["user_id", "task_id"]),
     ("record_alarm", &["task_id", "alarm"]),
     (

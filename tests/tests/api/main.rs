@@ -14,6 +14,7 @@ mod events;
 mod health;
 mod idempotency_key;
 mod indexes;
+mod issuer;
 mod listing;
 mod logging;
 mod malformed_bodies;

@@ -53,7 +53,8 @@ fn document() -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "HS256, with `exp`, and `sub` (or else `user_id`) as the user.",
+                    "description": "HS256, with `exp`, and `sub` (or else `user_id`) as the user; or RS256 or ES256 of the \
+                        issuer that the service trusts, with `iss` and `aud` too.",
                 },
             },
             "schemas": schemas::all(),
