@@ -49,7 +49,9 @@ impl Issuer {
                 let keys = keys.lock().unwrap_or_else(PoisonError::into_inner).clone();
                 let is_known = request.url() == "/keys";
                 let _ = match keys.filter(|_| is_known) {
-                    Some(keys) => request.respond(tiny_http::Response::from_string(json!({"keys": keys}).to_string())),
+                    Some(keys) => request.respond(tiny_http::Response::from_string(
+                        json!({"keys": keys}).to_string(),
+                    )),
                     None => request.respond(tiny_http::Response::empty(500)),
                 };
             }
@@ -119,8 +121,7 @@ fn rsa_jwk(kid: &str) -> Value {
 
 fn ec_jwk(kid: &str) -> Value {
     let point = ec_key().verifying_key().to_encoded_point(false);
-    let coordinate = |bytes: Option<_>| bytes.map(encoded::<&p256::FieldBytes>);
-    json!({"kty": "EC", "kid": kid, "crv": "P-256", "x": coordinate(point.x()), "y": coordinate(point.y())})
+    json!({"kty": "EC", "kid": kid, "crv": "P-256", "x": point.x().map(encoded), "y": point.y().map(encoded)})
 }
 
 /// A request of the user with a token of the issuer's.
@@ -130,7 +131,11 @@ fn list(todo: &Todo, algorithm: &str, kid: &str, change: impl FnOnce(&mut Value)
     });
     change(&mut claims);
     let header = json!({"alg": algorithm, "typ": "JWT", "kid": kid});
-    let message = format!("{}.{}", encoded(header.to_string()), encoded(claims.to_string()));
+    let message = format!(
+        "{}.{}",
+        encoded(header.to_string()),
+        encoded(claims.to_string())
+    );
     let signature = if algorithm == "ES256" {
         let signature: p256::ecdsa::Signature = ec_key().sign(message.as_bytes());
         signature.to_vec()
@@ -139,7 +144,9 @@ fn list(todo: &Todo, algorithm: &str, kid: &str, change: impl FnOnce(&mut Value)
         key.sign(message.as_bytes()).to_vec()
     };
     let token = format!("Bearer {message}.{}", encoded(signature));
-    todo.call("GET", todo.tasks_path()).authorization(Some(&token)).send()
+    todo.call("GET", todo.tasks_path())
+        .authorization(Some(&token))
+        .send()
 }
 
 #[test]
@@ -153,18 +160,30 @@ fn an_issuers_tokens_are_taken_beside_those_of_the_secret() {
         list(&todo, "RS256", "r", |_| {}).expect(200);
         list(&todo, "ES256", "e", |_| {}).expect(200);
     }
-    list(&todo, "RS256", "r", |claims| claims["exp"] = json!(seconds_from_now(-20))).expect(200);
+    list(&todo, "RS256", "r", |claims| {
+        claims["exp"] = json!(seconds_from_now(-20))
+    })
+    .expect(200);
     let changes: [fn(&mut Value); 5] = [
         |claims| claims["exp"] = json!(seconds_from_now(-40)),
         |claims| claims["nbf"] = json!(seconds_from_now(40)),
         |claims| claims["iss"] = json!("https://other.example"),
         |claims| claims["aud"] = json!("other"),
-        |claims| drop(claims.as_object_mut().and_then(|claims| claims.remove("aud"))),
+        |claims| {
+            drop(
+                claims
+                    .as_object_mut()
+                    .and_then(|claims| claims.remove("aud")),
+            )
+        },
     ];
     for change in changes {
         list(&todo, "RS256", "r", change).problem(401, "unauthenticated");
     }
-    list(&todo, "RS256", "r", |claims| claims["sub"] = json!("another")).problem(403, "forbidden");
+    list(&todo, "RS256", "r", |claims| {
+        claims["sub"] = json!("another")
+    })
+    .problem(403, "forbidden");
     list(&todo, "RS512", "r", |_| {}).problem(401, "unauthenticated");
     list(&todo, "RS256", "unknown", |_| {}).problem(401, "unauthenticated");
     assert_eq!(issuer.asked(), 1, "its keys are kept");
@@ -184,7 +203,11 @@ fn a_new_key_is_taken_and_an_old_one_ends() {
     issuer.publish(Some(json!([ec_jwk("e")])));
     until("the new key is taken", Limit::RECOVERY, || {
         let answer = list(&todo, "ES256", "e", |_| {});
-        if answer.status == 200 { Ok(()) } else { Err(answer.status) }
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(answer.status)
+        }
     });
     list(&todo, "RS256", "r", |_| {}).problem(401, "unauthenticated");
     assert!(issuer.asked() <= 4, "{}", issuer.asked());
@@ -211,7 +234,11 @@ fn while_the_issuer_does_not_answer_its_keys_are_good_for_a_day() {
     issuer.publish(Some(json!([rsa_jwk("r")])));
     until("it is asked again", Limit::RECOVERY, || {
         let answer = list(&todo, "RS256", "r", |_| {});
-        if answer.status == 200 { Ok(()) } else { Err(answer.status) }
+        if answer.status == 200 {
+            Ok(())
+        } else {
+            Err(answer.status)
+        }
     });
     issuer.publish(None);
     issuer.age(&todo, 80_000);

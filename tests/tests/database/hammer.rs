@@ -276,7 +276,8 @@ fn results(batch: &[Value], outcome: impl Fn(&Value) -> &'static str) -> Value {
 }
 
 /// Lets whoever takes over a free place look, in the snapshot in which it saw it free and locked it, whether a lane waits
-/// that nobody holds: its writer relied on a publisher that had let go. So no later write hides it.
+/// that nobody holds: its writer relied on a publisher that had let go. So no later write hides it. A lane that the same
+/// statement queued, as a batch does before it looks, is not forgotten.
 fn with_look(text: &str) -> String {
     let taking = "    UPDATE publishers SET token = new_token";
     let end = "    RETURN FOUND;\nEND $$;";
@@ -295,6 +296,7 @@ fn with_look(text: &str) -> String {
         SELECT token IS NULL AND EXISTS (
             SELECT FROM publish_queue AS turn
             WHERE turn.turn_at <= clock_timestamp() AND coalesce(turn.held_until <= clock_timestamp(), true)
+                AND turn.xmin <> pg_current_xact_id()::xid
         ) INTO is_forgotten
         FROM publishers
         WHERE sidecar = sidecar_name AND coalesce(publishers.held_until <= now OR relief_at <= now, true)
