@@ -319,7 +319,7 @@ fn batches_in_opposite_orders_all_succeed() {
             let mut operations: Vec<Value> = tasks
                 .iter()
                 .map(|task| json!({"op": "update", "task_id": task["id"], "patch": {"title": format!("by {number}")}}))
-                .chain((0..5).map(|key| create_once(&format!("key {key}"), "shared")))
+                .chain((0..5).map(|key| create_once(&format!("key-{key}"), "shared")))
                 .collect();
             if number % 2 == 1 {
                 operations.reverse();
