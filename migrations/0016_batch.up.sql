@@ -89,6 +89,10 @@ BEGIN
                 answer := reopen_task(
                     user_id => change_tasks.user_id, task_id => task_id, outbox => own_outbox, versions => versions
                 );
+            WHEN 'skip' THEN
+                answer := skip_task(
+                    user_id => change_tasks.user_id, task_id => task_id, outbox => own_outbox, versions => versions
+                );
             WHEN 'delete' THEN
                 answer := delete_task(
                     user_id => change_tasks.user_id, task_id => task_id, outbox => own_outbox, versions => versions

@@ -5,6 +5,17 @@ CREATE OR REPLACE FUNCTION rfc3339(instant timestamptz) RETURNS text
     LANGUAGE sql STABLE PARALLEL SAFE
     RETURN to_char(instant AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"');
 
+-- How a task recurs. One that an earlier version wrote has its interval alone, and missed due dates were kept then.
+CREATE OR REPLACE FUNCTION recurrence_of(task tasks) RETURNS jsonb LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+BEGIN
+    IF task.recurrence IS NULL AND task.recurring_interval IS NOT NULL THEN
+        RETURN jsonb_build_object(
+            'rule', 'FREQ=' || upper(task.recurring_interval::text), 'from', 'schedule', 'missed', 'keep'
+        );
+    END IF;
+    RETURN task.recurrence;
+END $$;
+
 -- A task as the REST API shows it. In PL/pgSQL: SQL would be planned anew, part by part, with every statement that calls it.
 -- As text, put together once: in jsonb it takes three times as long.
 CREATE OR REPLACE FUNCTION task_text(task tasks) RETURNS text LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
@@ -15,15 +26,18 @@ BEGIN
         || ',"description":' || coalesce(to_json(task.description)::text, 'null')
         || ',"completed":' || task.completed
         || ',"completed_at":' || coalesce('"' || rfc3339(task.completed_at) || '"', 'null')
+        || ',"skipped_at":' || coalesce('"' || rfc3339(task.skipped_at) || '"', 'null')
         || ',"priority":"' || task.priority
         || '","tags":' || to_json(task.tags)
         || ',"due_date":' || coalesce('"' || rfc3339(task.due_date) || '"', 'null')
         || ',"timezone":' || to_json(task.timezone)
         || ',"is_recurring":' || task.is_recurring
         || ',"recurring_interval":' || coalesce('"' || task.recurring_interval || '"', 'null')
+        || ',"recurrence":' || coalesce(recurrence_of(task)::text, 'null')
         || ',"series_id":"' || task.series_id
         || '","occurrence":' || task.occurrence
         || ',"anchor_day":' || coalesce(task.anchor_day::text, 'null')
+        || ',"wall_clock_due":' || coalesce('"' || to_char(task.wall_clock_due, 'YYYY-MM-DD"T"HH24:MI:SS.US') || '"', 'null')
         || ',"version":' || task.version
         || ',"created_at":"' || rfc3339(task.created_at)
         || '","updated_at":"' || rfc3339(task.updated_at) || '"}';

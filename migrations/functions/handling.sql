@@ -125,10 +125,10 @@ END $$;
 CREATE OR REPLACE FUNCTION is_delivered(stream text, type text, data jsonb) RETURNS boolean
     LANGUAGE sql IMMUTABLE PARALLEL SAFE
     RETURN CASE stream
-        WHEN 'recurrence' THEN type = 'task.completed' AND data -> 'is_recurring' = 'true'
+        WHEN 'recurrence' THEN type IN ('task.completed', 'task.skipped') AND data -> 'is_recurring' = 'true'
         WHEN 'notification' THEN type = 'reminder.triggered'
         WHEN 'reminder' THEN CASE type
-            WHEN 'task.updated' THEN data -> 'changed_fields' ?| ARRAY['due_date', 'completed']
-            ELSE type IN ('task.created', 'task.completed', 'task.deleted') AND data ->> 'due_date' IS NOT NULL
+            WHEN 'task.updated' THEN data -> 'changed_fields' ?| ARRAY['due_date', 'completed', 'skipped_at']
+            ELSE type IN ('task.created', 'task.completed', 'task.skipped', 'task.deleted') AND data ->> 'due_date' IS NOT NULL
         END
     END;

@@ -49,6 +49,7 @@ BEGIN
             WHERE task.id = apply_reminder.task_id
                 AND task.user_id = apply_reminder.user_id
                 AND NOT task.completed
+                AND task.skipped_at IS NULL
                 AND task.due_date = apply_reminder.due_date
         ) THEN
             RETURN '{}';
@@ -130,7 +131,9 @@ BEGIN
         WHERE r.task_id = ring_reminder.task_id
         RETURNING * INTO reminder;
         RETURN jsonb_build_object('alarm', alarm_json(reminder, outbox ->> 'sidecar'));
-    ELSIF task.id IS NULL OR task.completed OR task.due_date IS DISTINCT FROM reminder.due_date THEN
+    ELSIF task.id IS NULL OR task.completed OR task.skipped_at IS NOT NULL
+        OR task.due_date IS DISTINCT FROM reminder.due_date
+    THEN
         RETURN '{}';
     END IF;
     UPDATE reminders AS r SET
@@ -227,6 +230,7 @@ BEGIN
                 AND reminder.remind_at <= statement_timestamp() - interval '5 seconds'
                 AND coalesce(reminder.rests_until <= statement_timestamp(), true)
                 AND NOT task.completed
+                AND task.skipped_at IS NULL
                 AND task.due_date = reminder.due_date
             ORDER BY reminder.remind_at
             LIMIT most

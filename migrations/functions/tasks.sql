@@ -32,7 +32,8 @@ BEGIN
         AND length(task.description) <= 1000
         AND cardinality(task.tags) <= 10
         AND task.completed = (task.completed_at IS NOT NULL)
-        AND task.is_recurring = (task.recurring_interval IS NOT NULL)
+        AND (task.skipped_at IS NULL OR NOT task.completed)
+        AND task.is_recurring = (coalesce(task.recurring_interval::text, task.recurrence ->> 'rule') IS NOT NULL)
         AND (task.due_date IS NULL) = (task.anchor_day IS NULL)
         AND task.anchor_day BETWEEN 1 AND 31
         AND task.occurrence >= 1;
@@ -134,8 +135,47 @@ BEGIN
     RETURN changed(task, 'task.created', outbox);
 END $$;
 
+-- The interval that says the same as a rule, where there is one.
+CREATE OR REPLACE FUNCTION interval_of(rule text) RETURNS recurring_interval
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN CASE rule WHEN 'FREQ=DAILY' THEN 'daily' WHEN 'FREQ=WEEKLY' THEN 'weekly' WHEN 'FREQ=MONTHLY' THEN 'monthly' END;
+END $$;
+
+-- A task after a patch of how it recurs: by `recurrence`, whose members are merged one by one, by the simple fields, or by
+-- both where they say the same. NULL where the simple fields leave an interval that does not recur, or the reverse.
+CREATE OR REPLACE FUNCTION with_recurrence(old tasks, new tasks, patch jsonb) RETURNS tasks LANGUAGE plpgsql STABLE AS $$
+DECLARE
+    before jsonb := recurrence_of(old);
+    rule text := CASE
+        WHEN jsonb_typeof(patch -> 'recurrence') = 'null' THEN NULL
+        WHEN patch #> '{recurrence,rule}' IS NOT NULL THEN patch #>> '{recurrence,rule}'
+        WHEN new.recurring_interval IS DISTINCT FROM old.recurring_interval
+            THEN 'FREQ=' || upper(new.recurring_interval::text)
+        WHEN NOT new.is_recurring AND new.recurring_interval IS NULL THEN NULL
+        ELSE before ->> 'rule'
+    END;
+BEGIN
+    IF patch ? 'recurrence' THEN
+        new.is_recurring := jsonb_typeof(patch -> 'recurrence') <> 'null';
+    END IF;
+    IF new.is_recurring <> (rule IS NOT NULL) THEN
+        RETURN NULL;
+    END IF;
+    new.recurring_interval := interval_of(rule);
+    new.recurrence := CASE WHEN rule IS NOT NULL THEN
+        '{"from": "schedule", "missed": "skip"}' || coalesce(before, '{}') || coalesce(patch -> 'recurrence', '{}')
+            || jsonb_build_object('rule', rule)
+    END;
+    IF new.recurrence = before THEN
+        new.recurrence := old.recurrence;
+    END IF;
+    RETURN new;
+END $$;
+
 -- The anchor day is set where the date or the zone changes. Else it stays, so that the 28 February of a series that aims at
--- the 31st keeps aiming there.
+-- the 31st keeps aiming there; and so does the time of day that a change of clocks moved.
 CREATE OR REPLACE FUNCTION update_task(
     user_id text, task_id uuid, patch jsonb, versions bigint[], outbox jsonb
 ) RETURNS json LANGUAGE plpgsql
@@ -156,11 +196,17 @@ BEGIN
         RETURN answer('precondition_failed');
     END IF;
     new := jsonb_populate_record(old, patch);
-    IF new.is_recurring <> (new.recurring_interval IS NOT NULL) THEN
-        RETURN answer('recurrence_mismatch');
-    ELSIF new.due_date IS NULL THEN
+    IF patch ?| ARRAY['is_recurring', 'recurring_interval', 'recurrence'] THEN
+        new := with_recurrence(old, new, patch);
+        IF new.id IS NULL THEN
+            RETURN answer(CASE WHEN patch ? 'recurrence' THEN 'rule_missing' ELSE 'recurrence_mismatch' END);
+        END IF;
+    END IF;
+    IF new.due_date IS NULL THEN
         new.anchor_day := NULL;
+        new.wall_clock_due := NULL;
     ELSIF (new.due_date, new.timezone) IS DISTINCT FROM (old.due_date, old.timezone) THEN
+        new.wall_clock_due := NULL;
         new.anchor_day := anchor_day_of(new.due_date, new.timezone);
         IF new.anchor_day IS NULL THEN
             RETURN answer('unknown_time_zone');
@@ -182,7 +228,9 @@ BEGIN
         timezone = new.timezone,
         is_recurring = new.is_recurring,
         recurring_interval = new.recurring_interval,
+        recurrence = new.recurrence,
         anchor_day = new.anchor_day,
+        wall_clock_due = new.wall_clock_due,
         version = task.version + 1,
         updated_at = greatest(now(), task.updated_at)
     WHERE task.id = old.id
@@ -190,6 +238,7 @@ BEGIN
     RETURN changed(new, 'task.updated', outbox, jsonb_build_object('changed_fields', changed_fields));
 END $$;
 
+-- A task that was skipped can be completed all the same: its successor is there already, and there is one for each task.
 CREATE OR REPLACE FUNCTION complete_task(
     user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
 ) RETURNS json LANGUAGE plpgsql
@@ -211,11 +260,44 @@ BEGIN
     UPDATE tasks AS pending SET
         completed = true,
         completed_at = greatest(now(), pending.updated_at),
+        skipped_at = NULL,
         version = pending.version + 1,
         updated_at = greatest(now(), pending.updated_at)
     WHERE pending.id = complete_task.task_id
     RETURNING * INTO task;
     RETURN changed(task, 'task.completed', outbox);
+END $$;
+
+-- Ends an instance of a recurring task without completing it; the next one follows from the event.
+CREATE OR REPLACE FUNCTION skip_task(
+    user_id text, task_id uuid, outbox jsonb, versions bigint[] DEFAULT NULL
+) RETURNS json LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
+DECLARE
+    task tasks;
+BEGIN
+    SELECT * INTO task FROM tasks AS pending
+    WHERE pending.id = skip_task.task_id AND pending.user_id = skip_task.user_id
+    FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN answer('not_found');
+    ELSIF task.version <> ALL (versions) THEN
+        RETURN answer('precondition_failed');
+    ELSIF task.skipped_at IS NOT NULL THEN
+        RETURN answer('unchanged', task);
+    ELSIF task.completed THEN
+        RETURN answer('completed');
+    ELSIF NOT task.is_recurring THEN
+        RETURN answer('not_recurring');
+    END IF;
+    UPDATE tasks AS pending SET
+        skipped_at = greatest(now(), pending.updated_at),
+        version = pending.version + 1,
+        updated_at = greatest(now(), pending.updated_at)
+    WHERE pending.id = skip_task.task_id
+    RETURNING * INTO task;
+    RETURN changed(task, 'task.skipped', outbox);
 END $$;
 
 CREATE OR REPLACE FUNCTION reopen_task(
@@ -225,25 +307,30 @@ CREATE OR REPLACE FUNCTION reopen_task(
 AS $$
 DECLARE
     task tasks;
+    was tasks;
 BEGIN
-    SELECT * INTO task FROM tasks AS done
+    SELECT * INTO was FROM tasks AS done
     WHERE done.id = reopen_task.task_id AND done.user_id = reopen_task.user_id
     FOR UPDATE;
     IF NOT FOUND THEN
         RETURN answer('not_found');
-    ELSIF task.version <> ALL (versions) THEN
+    ELSIF was.version <> ALL (versions) THEN
         RETURN answer('precondition_failed');
-    ELSIF NOT task.completed THEN
-        RETURN answer('unchanged', task);
+    ELSIF NOT was.completed AND was.skipped_at IS NULL THEN
+        RETURN answer('unchanged', was);
     END IF;
     UPDATE tasks AS done SET
         completed = false,
         completed_at = NULL,
+        skipped_at = NULL,
         version = done.version + 1,
         updated_at = greatest(now(), done.updated_at)
     WHERE done.id = reopen_task.task_id
     RETURNING * INTO task;
-    RETURN changed(task, 'task.updated', outbox, '{"changed_fields": ["completed", "completed_at"]}');
+    RETURN changed(task, 'task.updated', outbox, CASE
+        WHEN was.completed THEN jsonb '{"changed_fields": ["completed", "completed_at"]}'
+        ELSE '{"changed_fields": ["skipped_at"]}'
+    END);
 END $$;
 
 -- Leaves no task to show.
@@ -281,8 +368,8 @@ BEGIN
     ));
 END $$;
 
--- Creates the task that follows a completed one in its series, unless the event was handled before, the completed task is
--- gone, or it has its successor. The completed task is locked, so that it cannot be deleted meanwhile. The successor's
+-- Creates the task that follows a completed or skipped one in its series, unless the event was handled before, that task is
+-- gone, or it has its successor. It is locked, so that it cannot be deleted meanwhile. The successor's
 -- natural key outlives both tasks: neither reopening nor deleting makes a second one.
 CREATE OR REPLACE FUNCTION create_successor(
     event_id uuid, user_id text, task_id uuid, occurrence integer, successor_id uuid, fields jsonb, outbox jsonb
@@ -295,8 +382,8 @@ BEGIN
     IF NOT claim_event('recurrence', event_id) THEN
         RETURN answer('unchanged');
     END IF;
-    PERFORM FROM tasks AS completed
-    WHERE completed.id = create_successor.task_id AND completed.user_id = create_successor.user_id
+    PERFORM FROM tasks AS ended
+    WHERE ended.id = create_successor.task_id AND ended.user_id = create_successor.user_id
     FOR KEY SHARE;
     IF NOT FOUND THEN
         RETURN answer('not_found');

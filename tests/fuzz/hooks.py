@@ -25,6 +25,9 @@ def map_case(context, case):
     query, headers, body = case.query or {}, case.headers or {}, case.body
     # A cursor comes from the service.
     query.pop("cursor", None)
+    # So does a number.
+    query.pop("after", None)
+    headers.pop("Last-Event-ID", None)
     # The range must not be longer than a year, and it ends today unless told otherwise.
     if "from" in query:
         query["to"] = query["from"]

@@ -4,6 +4,8 @@ use serde_json::Value;
 use xtask::endpoints::Endpoints;
 use xtask::kafka::{self, Record};
 
+use crate::asyncapi;
+
 /// All records of a topic.
 pub fn records(stack: &Endpoints, topic: &str) -> Vec<Record> {
     match kafka::read_all(&stack.kafka, topic) {
@@ -12,7 +14,8 @@ pub fn records(stack: &Endpoints, topic: &str) -> Vec<Record> {
     }
 }
 
-/// The records of a topic that belong to a user, by their partition key or by the event's own word.
+/// The records of a topic that belong to a user, by their partition key or by the event's own word. Those that are events,
+/// and that no test made, must be as described.
 pub fn records_of(stack: &Endpoints, topic: &str, user: &str) -> Vec<Record> {
     let records = records(stack, topic);
     let belongs = |record: &Record| {
@@ -21,7 +24,11 @@ pub fn records_of(stack: &Endpoints, topic: &str, user: &str) -> Vec<Record> {
                 .json()
                 .is_ok_and(|event| event["partitionkey"] == user)
     };
-    records.into_iter().filter(belongs).collect()
+    let records: Vec<Record> = records.into_iter().filter(belongs).collect();
+    for record in &records {
+        asyncapi::require_record(topic, record);
+    }
+    records
 }
 
 /// The events in records, each where it first appears.

@@ -8,6 +8,7 @@ use xtask::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
 use xtask::kafka::Record;
 
 use crate::answer::Answer;
+use crate::asyncapi;
 use crate::database::Database;
 use crate::events::{records, records_of};
 use crate::todo::{Todo, text};
@@ -23,7 +24,9 @@ pub fn quiet(todo: &Todo, limit: Limit) -> Vec<Value> {
     until("nothing more follows", limit, || {
         let found = database.json(QUIET, &[todo.user()]);
         if found["unpublished"] == json!(0) && found["unhandled"] == json!([]) {
-            Ok(found["events"].as_array().cloned().unwrap_or_default())
+            let events = found["events"].as_array().cloned().unwrap_or_default();
+            events.iter().for_each(asyncapi::require);
+            Ok(events)
         } else {
             let rest = (&found["unpublished"], &found["unhandled"]);
             let dead = &found["dead_letters"];
@@ -83,10 +86,12 @@ pub fn all_quiet(stack: &Endpoints, users: &[Todo], limit: Limit) -> Vec<Vec<Val
     ) AS lanes";
     let mut events = database.json(events, &[&names]);
     let mut of = |todo: &Todo| events[todo.user()].take();
-    users
+    let events: Vec<Vec<Value>> = users
         .iter()
         .map(|todo| of(todo).as_array().cloned().unwrap_or_default())
-        .collect()
+        .collect();
+    events.iter().flatten().for_each(asyncapi::require);
+    events
 }
 
 const ALL_QUIET: &str = "
@@ -121,6 +126,7 @@ pub fn deliver(todo: &Todo, route: &str, event: &Value) -> Answer {
 
 /// Publishes an event through the sidecar, with the user's id as its key.
 pub fn publish(todo: &Todo, topic: &str, event: &Value) {
+    asyncapi::made_by_a_test(event);
     let stack = todo.stack();
     let request = Request::post(format!(
         "{}/v1.0/publish/kafka-pubsub/{topic}?metadata.partitionKey={}",
@@ -174,6 +180,7 @@ fn ordered_among(todo: &Todo, topics: [(&str, Vec<Record>); 2]) -> Vec<Record> {
     for (topic, records) in topics {
         let mut highest = 0;
         for record in &records {
+            asyncapi::require_record(topic, record);
             assert_eq!(record.key.as_deref(), Some(todo.user()), "{record:?}");
             assert_eq!(record.partition, records[0].partition, "{record:?}");
             let number = sequence_of(record);

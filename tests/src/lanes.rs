@@ -28,13 +28,16 @@ pub fn unblock(todo: &Todo) {
     );
 }
 
+/// The member of an event's data that no sidecar can read.
+pub const UNREADABLE: &str = "nest";
+
 /// Makes an event, by its number, one that no sidecar can read: nested too deep.
 pub fn make_unreadable(todo: &Todo, number: u32) {
     let nest = "repeat('[', 10100) || repeat(']', 10100)";
     change(
         todo,
         &format!(
-            "UPDATE events SET data = data || jsonb_build_object('nest', ({nest})::jsonb)
+            "UPDATE events SET data = data || jsonb_build_object('{UNREADABLE}', ({nest})::jsonb)
             WHERE user_id = $1 AND sequence = {number}"
         ),
     );
@@ -45,7 +48,7 @@ pub fn make_readable(todo: &Todo, number: u32) {
     change(
         todo,
         &format!(
-            "UPDATE events SET data = data - 'nest' WHERE user_id = $1 AND sequence = {number}"
+            "UPDATE events SET data = data - '{UNREADABLE}' WHERE user_id = $1 AND sequence = {number}"
         ),
     );
 }

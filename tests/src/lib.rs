@@ -5,11 +5,13 @@
 //! in parallel and see nothing of each other. Nothing waits a fixed time: [`wait::until`] waits for a condition.
 //!
 //! Everything here panics when the service does not do what the test expects, with what was seen instead. That goes for
-//! every answer of the API, which must be as [`description`] says.
+//! every answer of the API, which must be as [`description`] says, and every event, which must be as [`asyncapi`] says.
 
 #![forbid(unsafe_code)]
 
 pub mod answer;
+pub mod asyncapi;
+pub mod changes;
 pub mod database;
 pub mod description;
 pub mod events;

@@ -166,6 +166,12 @@ impl Todo {
             .send()
     }
 
+    /// Skips to the next instance of a task.
+    pub fn skip(&self, id: &str) -> Answer {
+        self.call("POST", format!("{}/skip", self.task_path(id)))
+            .send()
+    }
+
     /// Deletes a task.
     pub fn delete(&self, id: &str) -> Answer {
         self.call("DELETE", self.task_path(id)).send()

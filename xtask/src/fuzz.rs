@@ -1,7 +1,7 @@
 //! Requests made from the API's description: Schemathesis, against a running stack.
 
 use std::fs::{self, File};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime};
 
@@ -74,6 +74,11 @@ impl Fuzz {
             .with_context(|| format!("cannot make {}", installed.display()))?;
         report.step("Schemathesis installed");
         Ok(Self { python })
+    }
+
+    /// The Python that has Schemathesis, and what else `tests/fuzz/requirements.in` names.
+    pub fn python(&self) -> &Path {
+        &self.python
     }
 
     /// Requires that the description is valid OpenAPI, and that the stack answers as described to requests made from

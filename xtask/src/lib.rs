@@ -3,6 +3,7 @@
 //! [`stack::StackOptions`] starts a stack, [`endpoints::Endpoints`] says where it listens, and
 //! [`kafka`] reads what passed on its topics.
 
+pub mod asyncapi;
 pub mod bench;
 mod build_cache;
 pub mod cargo;

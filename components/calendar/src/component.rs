@@ -1,7 +1,12 @@
 //! The component's export: the WIT types around the plain Rust functions.
 
-use crate::recurrence;
-use bindings::exports::todo::calendar::calendar::{Error, Guest, Interval};
+use domain::recurrence;
+use domain::rule::Rule;
+use domain::timestamp::Timestamp;
+use domain::wall_clock::WallClock;
+
+use crate::recurrence::{Error as NoAnswer, next};
+use bindings::exports::todo::calendar::calendar::{Error, Guest, Occurrence, Series};
 
 #[expect(
     unsafe_code,
@@ -20,26 +25,35 @@ mod bindings {
 struct Calendar;
 
 impl Guest for Calendar {
-    fn day_of_month(instant: i64, time_zone: String) -> Result<u8, Error> {
-        Ok(recurrence::day_of_month(instant, &time_zone)?)
-    }
-
-    fn next(due: i64, interval: Interval, time_zone: String, anchor_day: u8) -> Result<i64, Error> {
-        let interval = match interval {
-            Interval::Daily => recurrence::Interval::Daily,
-            Interval::Weekly => recurrence::Interval::Weekly,
-            Interval::Monthly => recurrence::Interval::Monthly,
-        };
-        Ok(recurrence::next(due, interval, &time_zone, anchor_day)?)
+    fn next(series: Series) -> Result<Option<Occurrence>, Error> {
+        let rule = Rule::try_from(series.rule).map_err(|_| Error::InvalidRule)?;
+        let clock = |micros| WallClock::from_micros(micros).map_err(|_| Error::OutOfRange);
+        let next = next(&recurrence::Series {
+            rule: &rule,
+            time_zone: &series.time_zone,
+            due: instant(series.due)?,
+            wall_clock: series.wall_clock.map(clock).transpose()?,
+            anchor_day: series.anchor_day,
+            counted_from: series.counted_from.map(instant).transpose()?,
+            after: instant(series.after)?,
+        })?;
+        Ok(next.map(|next| Occurrence {
+            due: next.due.unix_micros(),
+            wall_clock: next.wall_clock.map(WallClock::micros),
+            anchor_day: next.anchor_day,
+        }))
     }
 }
 
-impl From<recurrence::Error> for Error {
-    fn from(error: recurrence::Error) -> Self {
-        match error {
-            recurrence::Error::UnknownTimeZone => Self::UnknownTimeZone,
-            recurrence::Error::OutOfRange => Self::OutOfRange,
-            recurrence::Error::InvalidAnchorDay => Self::InvalidAnchorDay,
+fn instant(micros: i64) -> Result<Timestamp, Error> {
+    Timestamp::from_unix_micros(micros).map_err(|_| Error::OutOfRange)
+}
+
+impl From<NoAnswer> for Error {
+    fn from(reason: NoAnswer) -> Self {
+        match reason {
+            NoAnswer::UnknownTimeZone => Self::UnknownTimeZone,
+            NoAnswer::InvalidAnchorDay => Self::InvalidAnchorDay,
         }
     }
 }

@@ -1,109 +1,120 @@
 //! When the next instance of a recurring task is due.
-//!
-//! Each answer follows from the previous instance's due date alone. So where a DST change moved a time forward
-//! (02:30 became 03:30, or a day that a zone left out became the next), a daily or weekly series goes on from the
-//! moved time; a monthly one returns to its anchor day, in the month after the one that the moved date shows.
 
-use jiff::civil::DateTime;
+use domain::recurrence::{Occurrence, Series};
+use domain::rule::End;
+use domain::timestamp::Timestamp as DueDate;
+use domain::wall_clock::WallClock;
+use jiff::civil::{Date, DateTime};
 use jiff::tz::TimeZone;
 use jiff::{Span, Timestamp};
 
 use crate::time_zone;
-
-/// How far apart the instances of a recurring task are.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Interval {
-    /// The same wall-clock time one day on.
-    Daily,
-    /// The same wall-clock time seven days on.
-    Weekly,
-    /// The same wall-clock time on the anchor day of the next calendar month.
-    Monthly,
-}
 
 /// Why a question has no answer.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Error {
     /// The name is not in the IANA time-zone database.
     UnknownTimeZone,
-    /// The instant or the answer lies outside the years -9999 to 9999.
-    OutOfRange,
-    /// The anchor day of a monthly series is not 1 to 31.
+    /// The anchor day is not 1 to 31.
     InvalidAnchorDay,
 }
 
-/// The day of the month, 1 to 31, of `instant` (Unix time in microseconds) in the zone called `zone_name`.
+/// The next due date of a series; none where its rule ends or the calendar does.
+///
+/// The wall-clock time is kept, fractions of a second included, also where a change of clocks moved a due date: a time that
+/// is skipped moves forward by as much as the clocks did, one that occurs twice means the first. The answer is later than
+/// `after` and than what the series counts from, always.
 ///
 /// # Errors
 ///
-/// [`Error::UnknownTimeZone`], [`Error::OutOfRange`].
-pub fn day_of_month(instant: i64, zone_name: &str) -> Result<u8, Error> {
-    let zone = time_zone::find(zone_name).ok_or(Error::UnknownTimeZone)?;
-    let day = zone.to_datetime(timestamp(instant)?).day();
-    u8::try_from(day).map_err(|_| Error::OutOfRange)
-}
-
-/// The instant one `interval` after `due` in the zone called `zone_name`; both are Unix time in microseconds.
-///
-/// The wall-clock time is kept, fractions of a second included. `anchor_day` is the day of the month that a monthly
-/// series aims at, clamped to the month's length (31 Jan → 28 Feb → 31 Mar); other intervals ignore it. A wall-clock
-/// time that a DST change skips moves forward by as much as the clocks did; one that occurs twice means the first.
-/// The answer is later than `due`, always.
-///
-/// # Errors
-///
-/// [`Error::UnknownTimeZone`], [`Error::InvalidAnchorDay`], [`Error::OutOfRange`], looked for in this order.
-pub fn next(due: i64, interval: Interval, zone_name: &str, anchor_day: u8) -> Result<i64, Error> {
-    let zone = time_zone::find(zone_name).ok_or(Error::UnknownTimeZone)?;
-    if interval == Interval::Monthly && !(1..=31).contains(&anchor_day) {
+/// [`Error::UnknownTimeZone`], [`Error::InvalidAnchorDay`], looked for in this order.
+pub fn next(series: &Series<'_>) -> Result<Option<Occurrence>, Error> {
+    let zone = time_zone::find(series.time_zone).ok_or(Error::UnknownTimeZone)?;
+    if series
+        .anchor_day
+        .is_some_and(|day| !(1..=31).contains(&day))
+    {
         return Err(Error::InvalidAnchorDay);
     }
-    next_in(&zone, timestamp(due)?, interval, anchor_day).map(Timestamp::as_microsecond)
+    Ok(next_in(&zone, series))
 }
 
-/// [`next`] in a given zone; an anchor day beyond the month's length, or 0, is clamped.
-pub(crate) fn next_in(
-    zone: &TimeZone,
-    due: Timestamp,
-    interval: Interval,
-    anchor_day: u8,
-) -> Result<Timestamp, Error> {
-    let local = zone.to_datetime(due);
-    // One interval, unless clocks went back so far that this is not later. No zone has done so yet. Offsets are
-    // less than 26 hours from UTC, so the third day on, at the latest, is later in any zone.
-    for count in 1..=3 {
-        let target = advance(local, interval, anchor_day, count).ok_or(Error::OutOfRange)?;
-        let next = zone
-            .to_ambiguous_timestamp(target)
-            .compatible()
-            .map_err(|_| Error::OutOfRange)?;
-        if next > due {
-            return Ok(next);
+/// [`next`] in a given zone.
+pub(crate) fn next_in(zone: &TimeZone, series: &Series<'_>) -> Option<Occurrence> {
+    let due = instant(series.due)?;
+    let shown = match series.wall_clock {
+        Some(clock) => shown(clock)?,
+        None => zone.to_datetime(due),
+    };
+    let counted_from = match series.counted_from {
+        Some(from) => instant(from)?,
+        None => due,
+    };
+    let (start, anchor_day) = match series.counted_from {
+        Some(_) => {
+            let day = zone.to_datetime(counted_from).date();
+            (day, day.day().unsigned_abs())
         }
-    }
-    Err(Error::OutOfRange)
-}
-
-/// The wall-clock time `count` intervals after `local`, wherever the zone's clocks go meanwhile.
-fn advance(local: DateTime, interval: Interval, anchor_day: u8, count: i32) -> Option<DateTime> {
-    let date = match interval {
-        Interval::Daily => local.date().checked_add(Span::new().days(count)).ok()?,
-        Interval::Weekly => local.date().checked_add(Span::new().weeks(count)).ok()?,
-        Interval::Monthly => {
-            let month = local
-                .date()
-                .first_of_month()
-                .checked_add(Span::new().months(count))
-                .ok()?;
-            let day = i8::try_from(anchor_day)
-                .ok()?
-                .clamp(1, month.days_in_month());
-            month.with().day(day).build().ok()?
+        None => {
+            let day = series.anchor_day.unwrap_or(shown.day().unsigned_abs());
+            (shown.date(), day)
         }
     };
-    Some(date.to_datetime(local.time()))
+    let after = instant(series.after)?.max(counted_from);
+    // Clocks that a zone moves by a day or two must not hide a date.
+    let earliest = zone
+        .to_datetime(after)
+        .date()
+        .saturating_sub(Span::new().days(3));
+    for date in series
+        .rule
+        .dates_after(date_of(start)?, anchor_day, date_of(earliest)?)
+    {
+        let local = civil(date)?.to_datetime(shown.time());
+        let next = zone.to_ambiguous_timestamp(local).compatible().ok()?;
+        if next <= after {
+            continue;
+        }
+        let due = DueDate::from_unix_micros(next.as_microsecond()).ok()?;
+        let is_over = match series.rule.end() {
+            End::Never | End::Count(_) => false,
+            End::Day(last) => date > last,
+            End::Instant(last) => due > last,
+        };
+        let is_moved = zone.to_datetime(next) != local;
+        return (!is_over).then_some(Occurrence {
+            due,
+            wall_clock: is_moved.then(|| wall_clock(local)).flatten(),
+            anchor_day,
+        });
+    }
+    None
 }
 
-fn timestamp(instant: i64) -> Result<Timestamp, Error> {
-    Timestamp::from_microsecond(instant).map_err(|_| Error::OutOfRange)
+fn instant(due: DueDate) -> Option<Timestamp> {
+    Timestamp::from_microsecond(due.unix_micros()).ok()
+}
+
+fn shown(clock: WallClock) -> Option<DateTime> {
+    let instant = Timestamp::from_microsecond(clock.micros()).ok()?;
+    Some(TimeZone::UTC.to_datetime(instant))
+}
+
+fn wall_clock(shown: DateTime) -> Option<WallClock> {
+    let instant = TimeZone::UTC.to_timestamp(shown).ok()?;
+    WallClock::from_micros(instant.as_microsecond()).ok()
+}
+
+fn date_of(date: Date) -> Option<time::Date> {
+    let ordinal = u16::try_from(date.day_of_year()).ok()?;
+    time::Date::from_ordinal_date(i32::from(date.year()), ordinal).ok()
+}
+
+fn civil(date: time::Date) -> Option<Date> {
+    let month = i8::try_from(u8::from(date.month())).ok()?;
+    let (year, day) = (
+        i16::try_from(date.year()).ok()?,
+        i8::try_from(date.day()).ok()?,
+    );
+    Date::new(year, month, day).ok()
 }

@@ -1,9 +1,9 @@
-//! `POST /api/events/tasks`: the completion of a recurring task creates its next instance.
+//! `POST /api/events/tasks`: the end of a recurring task, completed or skipped, creates its next instance.
 
 use std::time::Instant;
 
 use domain::event::{EventType, MalformedEvent, ReceivedEvent};
-use domain::recurrence::{CompletedTask, Next};
+use domain::recurrence::{EndedTask, Next};
 use platform::app_token;
 use platform::calendar::Calendar;
 use platform::call::Call;
@@ -57,33 +57,30 @@ fn handle_event(
 ) -> Result<Option<Publishing>, Delivery> {
     let event = ReceivedEvent::parse(body)?;
     event.describe(fields);
-    if event.event_type != EventType::TaskCompleted.as_str() {
+    let ends = [EventType::TaskCompleted, EventType::TaskSkipped];
+    if !ends.iter().any(|end| event.event_type == end.as_str()) {
         return Ok(None);
     }
     create_successor(event.id, event.data()?, traceparent)
 }
 
-/// Claims the event and creates the successor in one statement, unless it exists, the event was handled before, the
-/// completed task is gone, or the calendar ends.
+/// Claims the event and creates the successor in one statement, unless it exists, the event was handled before, the task is
+/// gone, or the series ends.
 fn create_successor(
     event: Uuid,
-    completed: CompletedTask,
+    ended: EndedTask,
     traceparent: Option<&str>,
 ) -> Result<Option<Publishing>, Delivery> {
     #[derive(Deserialize)]
     struct Created {
         emitted: Option<Emitted>,
     }
-    let (task, user, occurrence) = (
-        completed.task_id,
-        completed.user_id.clone(),
-        completed.occurrence,
-    );
-    let successor = match completed.successor(&Calendar)? {
+    let (task, user, occurrence) = (ended.task_id, ended.user_id.clone(), ended.occurrence);
+    let successor = match ended.successor(&Calendar)? {
         Next::Successor(successor) => successor,
         Next::Nothing => return Ok(None),
         // Claimed all the same: the relay takes what is not claimed for not delivered.
-        Next::EndOfTime => {
+        Next::End => {
             let call = Call::of("claim_event")
                 .text("handler", "recurrence")
                 .uuid("event_id", event);
@@ -91,7 +88,7 @@ fn create_successor(
             return Ok(None);
         }
     };
-    let fields = serde_json::to_string(&successor)
+    let fields = serde_json::to_string(&*successor)
         .map_err(|error| MalformedEvent::new(error.to_string()))?;
     let sidecar = configuration::text("sidecar_name")?;
     let outbox = Outbox::new(&sidecar).traced(traceparent).caused_by(event);

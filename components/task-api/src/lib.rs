@@ -1,7 +1,6 @@
 //! The public REST API of tasks, and the routes that tell Dapr and Kubernetes about the service.
 
 mod analytics;
-mod authorization;
 mod batch;
 mod calendar;
 mod description;
@@ -16,6 +15,7 @@ mod tasks;
 
 use std::time::Instant;
 
+use platform::authorization::authorize;
 use platform::http::{Request, Response, method_name};
 use platform::log::{self, Level};
 use platform::outbox::Publishing;
@@ -25,7 +25,6 @@ use serde_json::json;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 
-use crate::authorization::authorize;
 use crate::route::{Operation, Target};
 
 /// The component's name in logs.
@@ -107,6 +106,8 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         (Operation::ReadCalendar, _) => calendar::read(&request, target.secret()),
         (Operation::Subscriptions, _) => subscriptions::answer(),
         (Operation::Description, _) => Ok(description::answer()),
+        (Operation::EventsDescription, _) => Ok(description::events()),
+        (Operation::DataSchema, _) => description::data_schema(target.data_schema()),
         (Operation::Liveness, _) => Ok(health::live()),
         (Operation::Readiness, _) => health::ready(),
         (Operation::DeliveryReadiness, _) => health::ready_for_deliveries(),
@@ -118,12 +119,15 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         (Operation::DeleteTask, Some(user)) => tasks::delete(&request, user, target.task()),
         (Operation::CompleteTask, Some(user)) => tasks::complete(&request, user, target.task()),
         (Operation::ReopenTask, Some(user)) => tasks::reopen(&request, user, target.task()),
+        (Operation::SkipTask, Some(user)) => tasks::skip(&request, user, target.task()),
         (Operation::ListNotifications, Some(user)) => notifications::list(&request, user),
         (Operation::ReadNotification, Some(user)) => {
             notifications::mark_read(user, target.notification())
         }
         (Operation::ReadNotifications, Some(user)) => notifications::mark_all_read(user),
         (Operation::ReadAnalytics, Some(user)) => analytics::answer(&request, user),
+        // Another component's; here for the API's description.
+        (Operation::ReadChanges, Some(_)) => Err(Problem::not_found("There is no such route.")),
         (_, None) => Err(Problem::internal(
             "a user's operation on a route of nobody's",
         )),

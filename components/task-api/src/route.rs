@@ -16,6 +16,7 @@ pub(crate) enum Operation {
     DeleteTask,
     CompleteTask,
     ReopenTask,
+    SkipTask,
     ListNotifications,
     ReadNotification,
     ReadNotifications,
@@ -23,8 +24,11 @@ pub(crate) enum Operation {
     CreateCalendar,
     RevokeCalendar,
     ReadCalendar,
+    ReadChanges,
     Subscriptions,
     Description,
+    EventsDescription,
+    DataSchema,
     Liveness,
     Readiness,
     DeliveryReadiness,
@@ -38,7 +42,7 @@ pub(crate) struct Route {
 }
 
 /// Every route. A path that fits two of them is the first one's.
-pub(crate) static ROUTES: [Route; 16] = [
+pub(crate) static ROUTES: [Route; 20] = [
     Route {
         template: "/api/{user_id}/tasks",
         operations: &[
@@ -68,6 +72,10 @@ pub(crate) static ROUTES: [Route; 16] = [
         operations: &[(Method::Post, Operation::ReopenTask)],
     },
     Route {
+        template: "/api/{user_id}/tasks/{task_id}/skip",
+        operations: &[(Method::Post, Operation::SkipTask)],
+    },
+    Route {
         template: "/api/{user_id}/notifications",
         operations: &[(Method::Get, Operation::ListNotifications)],
     },
@@ -95,12 +103,24 @@ pub(crate) static ROUTES: [Route; 16] = [
         operations: &[(Method::Get, Operation::ReadCalendar)],
     },
     Route {
+        template: "/api/{user_id}/changes",
+        operations: &[(Method::Get, Operation::ReadChanges)],
+    },
+    Route {
         template: "/dapr/subscribe",
         operations: &[(Method::Get, Operation::Subscriptions)],
     },
     Route {
         template: "/openapi.json",
         operations: &[(Method::Get, Operation::Description)],
+    },
+    Route {
+        template: "/asyncapi.json",
+        operations: &[(Method::Get, Operation::EventsDescription)],
+    },
+    Route {
+        template: "/schemas/{dataschema}",
+        operations: &[(Method::Get, Operation::DataSchema)],
     },
     Route {
         template: "/healthz",
@@ -198,6 +218,11 @@ impl<'a> Target<'a> {
     /// The secret of a calendar in the path. Never to be logged.
     pub(crate) fn secret(&self) -> Option<&'a str> {
         self.value("secret")
+    }
+
+    /// The attribute `dataschema` in the path.
+    pub(crate) fn data_schema(&self) -> Option<&'a str> {
+        self.value("dataschema")
     }
 
     fn value(&self, name: &str) -> Option<&'a str> {

@@ -1,7 +1,7 @@
 //! The statements of this component whose shape varies with the request. All others are functions of the database
 //! (`migrations/functions`).
 
-use domain::task_list::{SortKey, TaskQuery};
+use domain::task_list::{SortKey, Status, TaskQuery};
 use domain::user_id::UserId;
 use platform::database::{number, optional_text, text};
 use spin_sdk::pg4::ParameterValue;
@@ -29,15 +29,18 @@ pub(crate) fn list(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterVa
         ("ASC", ">")
     };
     let mut parameters = vec![text(user.as_str()), number(i64::from(query.limit))];
-    let mut conditions = String::new();
+    let status = match query.status {
+        None => "",
+        Some(Status::Pending) => " AND NOT completed AND skipped_at IS NULL",
+        Some(Status::Completed) => " AND completed",
+        Some(Status::Skipped) => " AND skipped_at IS NOT NULL",
+    };
+    let mut conditions = status.to_owned();
     let mut condition = |condition: &str, parameter: ParameterValue| {
         parameters.push(parameter);
         conditions.push_str(" AND ");
         conditions.push_str(&condition.replace("$n", &format!("${}", parameters.len())));
     };
-    if let Some(completed) = query.completed {
-        condition("completed = $n", ParameterValue::Boolean(completed));
-    }
     if let Some(priority) = query.priority {
         condition("priority = $n::text::priority", text(priority.as_str()));
     }

@@ -1,5 +1,6 @@
 //! `GET /dapr/subscribe`: which topics the sidecar delivers to which routes.
 
+use domain::event::EventType;
 use platform::configuration;
 use platform::http::Response;
 use platform::problem::Problem;
@@ -10,65 +11,110 @@ use crate::Answer;
 /// Where events go that a handler does not act on: a static response of the manifest, so that they start no instance.
 const IGNORED: &str = "/api/events/ignored";
 
+/// What a consumer group gets of a topic.
+pub(crate) struct Subscription {
+    /// The variable that names the Dapr component, which has the group.
+    pub(crate) pubsub: &'static str,
+    /// The variable that names the topic.
+    pub(crate) topic: &'static str,
+    /// The handler's route.
+    pub(crate) path: &'static str,
+    /// What the handler acts on: each type with what else has to be true, if anything, as an expression of CEL. None where
+    /// it gets everything, also what is no event.
+    pub(crate) rules: Option<&'static [(EventType, Option<&'static str>)]>,
+}
+
+/// A condition of tasks that recur.
+const RECURRING: Option<&str> = Some("event.data.is_recurring != false");
+
+/// A condition of tasks that are due some time.
+const WITH_DUE_DATE: Option<&str> = Some("event.data.due_date != null");
+
+/// Every subscription. `is_delivered` in the database says the same. A field that is missing fails the rule, and the
+/// sidecar moves the event to the dead letters, as the handler would.
+pub(crate) static SUBSCRIPTIONS: [Subscription; 4] = [
+    Subscription {
+        pubsub: "pubsub_name",
+        topic: "tasks_topic",
+        path: "/api/events/tasks",
+        rules: Some(&[
+            (EventType::TaskCompleted, RECURRING),
+            (EventType::TaskSkipped, RECURRING),
+        ]),
+    },
+    Subscription {
+        pubsub: "pubsub_reminders_name",
+        topic: "tasks_topic",
+        path: "/api/events/reminders",
+        rules: Some(&[
+            (EventType::TaskCreated, WITH_DUE_DATE),
+            (
+                EventType::TaskUpdated,
+                Some(
+                    "('due_date' in event.data.changed_fields || 'completed' in event.data.changed_fields || \
+                     'skipped_at' in event.data.changed_fields)",
+                ),
+            ),
+            (EventType::TaskCompleted, WITH_DUE_DATE),
+            (EventType::TaskSkipped, WITH_DUE_DATE),
+            (EventType::TaskDeleted, WITH_DUE_DATE),
+        ]),
+    },
+    Subscription {
+        pubsub: "pubsub_reminders_name",
+        topic: "reminders_topic",
+        path: "/api/events/reminders",
+        rules: Some(&[(EventType::ReminderTriggered, None)]),
+    },
+    Subscription {
+        pubsub: "pubsub_name",
+        topic: "dead_letter_topic",
+        path: "/api/events/dead-letters",
+        rules: None,
+    },
+];
+
 /// The programmatic subscriptions of Dapr (Dapr documentation, "Declarative, streaming, and programmatic subscription
 /// types"). `deadLetterTopic` belongs at the top level; in `metadata` it would be ignored.
 pub(crate) fn answer() -> Result<Answer, Problem> {
-    // What the handlers act on: `is_delivered` in the database says the same. A field that is missing fails the rule, and
-    // the sidecar moves the event to the dead letters, as the handler would.
-    let completions = [format!(
-        "{} && event.data.is_recurring != false",
-        is_type("task.completed")
-    )];
-    let with_due_date =
-        |event_type| format!("{} && event.data.due_date != null", is_type(event_type));
-    let task_events = [
-        with_due_date("task.created"),
-        format!(
-            "{} && ('due_date' in event.data.changed_fields || 'completed' in event.data.changed_fields)",
-            is_type("task.updated")
-        ),
-        with_due_date("task.completed"),
-        with_due_date("task.deleted"),
-    ];
-    let subscriptions = json!([
-        subscription("pubsub_name", "tasks_topic", &completions, "/api/events/tasks")?,
-        subscription("pubsub_reminders_name", "tasks_topic", &task_events, "/api/events/reminders")?,
-        subscription(
-            "pubsub_reminders_name",
-            "reminders_topic",
-            &[is_type("reminder.triggered")],
-            "/api/events/reminders",
-        )?,
-        // Raw: a record that is not even JSON must be recorded too, and must not block the topic.
-        {
-            "pubsubname": configuration::text("pubsub_name")?,
-            "topic": configuration::text("dead_letter_topic")?,
-            "metadata": {"rawPayload": "true"},
-            "route": "/api/events/dead-letters",
-        },
-    ]);
-    Ok(Response::json(200, subscriptions.to_string()).into())
-}
-
-/// The CEL expression that matches events of a type.
-fn is_type(event_type: &str) -> String {
-    format!("event.type == \"{event_type}\"")
-}
-
-fn subscription(
-    pubsub: &str,
-    topic: &str,
-    matches: &[String],
-    path: &str,
-) -> Result<Value, Problem> {
-    let rules: Vec<Value> = matches
+    let subscriptions: Vec<Value> = SUBSCRIPTIONS
         .iter()
-        .map(|rule| json!({"match": rule, "path": path}))
+        .map(describe)
+        .collect::<Result<_, _>>()?;
+    Ok(Response::json(200, json!(subscriptions).to_string()).into())
+}
+
+fn describe(subscription: &Subscription) -> Result<Value, Problem> {
+    let pubsub = configuration::text(subscription.pubsub)?;
+    let topic = configuration::text(subscription.topic)?;
+    let Some(rules) = subscription.rules else {
+        // Raw: a record that is not even JSON must be recorded too, and must not block the topic.
+        return Ok(json!({
+            "pubsubname": pubsub,
+            "topic": topic,
+            "metadata": {"rawPayload": "true"},
+            "route": subscription.path,
+        }));
+    };
+    let rules: Vec<Value> = rules
+        .iter()
+        .map(|(event_type, condition)| {
+            json!({"match": matching(*event_type, *condition), "path": subscription.path})
+        })
         .collect();
     Ok(json!({
-        "pubsubname": configuration::text(pubsub)?,
-        "topic": configuration::text(topic)?,
+        "pubsubname": pubsub,
+        "topic": topic,
         "deadLetterTopic": configuration::text("dead_letter_topic")?,
         "routes": {"rules": rules, "default": IGNORED},
     }))
+}
+
+/// The CEL expression that matches events of a type, of which the condition is true.
+pub(crate) fn matching(event_type: EventType, condition: Option<&str>) -> String {
+    let is_of_type = format!("event.type == \"{}\"", event_type.as_str());
+    match condition {
+        Some(condition) => format!("{is_of_type} && {condition}"),
+        None => is_of_type,
+    }
 }

@@ -3,7 +3,9 @@
 use domain::entity_tag::{Precondition, entity_tag};
 use domain::idempotency_key::IdempotencyKey;
 use domain::page::Position;
-use domain::task_fields::{NewTask, parse_new_task, parse_task_patch, recurrence_mismatch};
+use domain::task_fields::{
+    NewTask, parse_new_task, parse_task_patch, recurrence_mismatch, rule_missing,
+};
 use domain::task_list::TaskQuery;
 use domain::user_id::UserId;
 use domain::violation::{Location, Violation};
@@ -68,6 +70,12 @@ pub(crate) enum Outcome {
     PreconditionFailed,
     /// The patch would leave the task with an interval that does not recur, or the reverse.
     RecurrenceMismatch,
+    /// The patch names a part of a recurrence to a task that has none.
+    RuleMissing,
+    /// A task that is completed cannot be skipped.
+    Completed,
+    /// A task that does not recur cannot be skipped.
+    NotRecurring,
     /// PostgreSQL's copy of the time-zone database is older than the API's, and does not have the task's zone.
     UnknownTimeZone,
     /// The user may not have more tasks.
@@ -111,6 +119,9 @@ pub(crate) fn refusal(outcome: Outcome) -> Option<Problem> {
         Outcome::RecurrenceMismatch => Problem::invalid(vec![recurrence_mismatch()]),
         Outcome::TooManyTasks => Problem::too_many_tasks(),
         Outcome::KeyReused => Problem::idempotency_key_reused(),
+        Outcome::RuleMissing => Problem::invalid(vec![rule_missing()]),
+        Outcome::Completed => Problem::completed(),
+        Outcome::NotRecurring => Problem::not_recurring(),
         Outcome::UnknownTimeZone => {
             let detail = "is not known to this server's PostgreSQL";
             Problem::invalid(vec![Violation::field("timezone", detail)])
@@ -271,6 +282,15 @@ pub(crate) fn reopen(
     task: Option<Uuid>,
 ) -> Result<Answer, Problem> {
     change(request, Call::of("reopen_task"), user, task)
+}
+
+/// Ends an instance of a recurring task in favour of the next.
+pub(crate) fn skip(
+    request: &Request,
+    user: &UserId,
+    task: Option<Uuid>,
+) -> Result<Answer, Problem> {
+    change(request, Call::of("skip_task"), user, task)
 }
 
 /// Deletes a task.

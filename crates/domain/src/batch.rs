@@ -50,19 +50,22 @@ pub enum Step {
     Complete,
     /// Makes it pending again.
     Reopen,
+    /// Ends it without completing it; the next instance follows.
+    Skip,
     /// Deletes it.
     Delete,
 }
 
 impl Step {
     /// Every step.
-    pub const ALL: [Self; 3] = [Self::Complete, Self::Reopen, Self::Delete];
+    pub const ALL: [Self; 4] = [Self::Complete, Self::Reopen, Self::Skip, Self::Delete];
 
     /// Its value of `op`.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Complete => "complete",
             Self::Reopen => "reopen",
+            Self::Skip => "skip",
             Self::Delete => "delete",
         }
     }

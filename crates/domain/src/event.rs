@@ -19,6 +19,8 @@ pub enum EventType {
     TaskUpdated,
     /// A task went from pending to completed.
     TaskCompleted,
+    /// The next instance of a recurring task was asked for without completing this one.
+    TaskSkipped,
     /// A task was deleted.
     TaskDeleted,
     /// A reminder was scheduled or moved.
@@ -31,10 +33,11 @@ pub enum EventType {
 
 impl EventType {
     /// Every type.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::TaskCreated,
         Self::TaskUpdated,
         Self::TaskCompleted,
+        Self::TaskSkipped,
         Self::TaskDeleted,
         Self::ReminderScheduled,
         Self::ReminderCancelled,
@@ -47,11 +50,18 @@ impl EventType {
             Self::TaskCreated => "task.created",
             Self::TaskUpdated => "task.updated",
             Self::TaskCompleted => "task.completed",
+            Self::TaskSkipped => "task.skipped",
             Self::TaskDeleted => "task.deleted",
             Self::ReminderScheduled => "reminder.scheduled",
             Self::ReminderCancelled => "reminder.cancelled",
             Self::ReminderTriggered => "reminder.triggered",
         }
+    }
+
+    /// The attribute `dataschema`: the name of what the data is like, which is not an address, since an event says the same
+    /// wherever it is published again. The database writes it (`cloud_event_text`).
+    pub fn data_schema(self) -> String {
+        format!("urn:todo-events:schema:{}:1", self.as_str())
     }
 }
 

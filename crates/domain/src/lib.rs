@@ -8,6 +8,7 @@
 
 pub mod batch;
 pub mod calendar_secret;
+pub mod change_feed;
 pub mod date_range;
 pub mod entity_tag;
 pub mod event;
@@ -18,9 +19,11 @@ pub mod page;
 pub mod query;
 pub mod recurrence;
 pub mod reminder;
+pub mod rule;
 pub mod task;
 pub mod task_fields;
 pub mod task_list;
 pub mod timestamp;
 pub mod user_id;
 pub mod violation;
+pub mod wall_clock;

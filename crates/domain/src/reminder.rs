@@ -28,6 +28,8 @@ pub struct WantedReminder {
 pub enum NoReminder {
     /// The task is completed.
     Completed,
+    /// The task is skipped.
+    Skipped,
     /// The task is deleted.
     Deleted,
     /// The task has no due date.
@@ -39,10 +41,21 @@ pub enum NoReminder {
 }
 
 impl NoReminder {
+    /// Every reason.
+    pub const ALL: [Self; 6] = [
+        Self::Completed,
+        Self::Skipped,
+        Self::Deleted,
+        Self::NoDueDate,
+        Self::DueTooSoon,
+        Self::DueDatePassed,
+    ];
+
     /// The reason's name in events.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Completed => "completed",
+            Self::Skipped => "skipped",
             Self::Deleted => "deleted",
             Self::NoDueDate => "no_due_date",
             Self::DueTooSoon => "due_too_soon",
@@ -52,10 +65,12 @@ impl NoReminder {
 }
 
 #[derive(Deserialize)]
-struct OpenOrCompletedTask {
+struct KeptTask {
     task_id: Uuid,
     user_id: UserId,
     completed: bool,
+    #[serde(default)]
+    skipped_at: Option<Timestamp>,
     due_date: Option<Timestamp>,
 }
 
@@ -88,12 +103,19 @@ pub fn wanted_reminder(
             moment: Err(NoReminder::Deleted),
         }));
     }
-    if !(is(EventType::TaskCreated) || is(EventType::TaskUpdated) || is(EventType::TaskCompleted)) {
+    let keeps_the_task = [
+        EventType::TaskCreated,
+        EventType::TaskUpdated,
+        EventType::TaskCompleted,
+        EventType::TaskSkipped,
+    ];
+    if !keeps_the_task.into_iter().any(is) {
         return Ok(None);
     }
-    let task: OpenOrCompletedTask = event.data()?;
+    let task: KeptTask = event.data()?;
     let moment = match task.due_date {
         _ if task.completed => Err(NoReminder::Completed),
+        _ if task.skipped_at.is_some() => Err(NoReminder::Skipped),
         None => Err(NoReminder::NoDueDate),
         Some(due_date) => moment(due_date, event.time, now, lead_seconds),
     };
@@ -199,6 +221,15 @@ mod tests {
         assert_eq!(
             moment_of("task.updated", completed, now),
             Err(NoReminder::Completed)
+        );
+        let skipped = json!({"completed": false, "skipped_at": now, "due_date": due});
+        assert_eq!(
+            moment_of("task.skipped", skipped.clone(), now),
+            Err(NoReminder::Skipped)
+        );
+        assert_eq!(
+            moment_of("task.updated", skipped, now),
+            Err(NoReminder::Skipped)
         );
         let dateless = json!({"completed": false, "due_date": null});
         assert_eq!(

@@ -65,7 +65,7 @@ pub enum Interval {
 pub struct InvalidValue(Cow<'static, str>);
 
 impl InvalidValue {
-    fn new(rule: impl Into<Cow<'static, str>>) -> Self {
+    pub(crate) fn new(rule: impl Into<Cow<'static, str>>) -> Self {
         Self(rule.into())
     }
 

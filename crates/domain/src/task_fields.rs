@@ -4,12 +4,14 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
+use crate::recurrence::{CountedFrom, Missed, Recurrence};
+use crate::rule::Rule;
 use crate::task::{Description, Interval, Priority, Tags, TimeZoneName, Title};
 use crate::timestamp::Timestamp;
 use crate::violation::{MOST_VIOLATIONS, Violation};
 
 /// The fields that a client may set.
-pub const WRITABLE: [&str; 8] = [
+pub const WRITABLE: [&str; 9] = [
     "title",
     "description",
     "priority",
@@ -18,17 +20,20 @@ pub const WRITABLE: [&str; 8] = [
     "timezone",
     "is_recurring",
     "recurring_interval",
+    "recurrence",
 ];
 
 /// The fields of a task that only the service sets.
-pub const READ_ONLY: [&str; 10] = [
+pub const READ_ONLY: [&str; 12] = [
     "id",
     "user_id",
     "completed",
     "completed_at",
+    "skipped_at",
     "series_id",
     "occurrence",
     "anchor_day",
+    "wall_clock_due",
     "version",
     "created_at",
     "updated_at",
@@ -68,8 +73,10 @@ pub struct NewTask {
     pub timezone: TimeZoneName,
     /// Whether completing it makes a next instance.
     pub is_recurring: bool,
-    /// How far apart its instances are; given exactly when it recurs.
+    /// How far apart its instances are, where that says the same as the rule.
     pub recurring_interval: Option<Interval>,
+    /// How it recurs, if it does.
+    pub recurrence: Option<Recurrence>,
 }
 
 /// A change to a task: JSON in which every member is a new value, defaults standing in for removed ones.
@@ -93,6 +100,62 @@ struct Fields {
     timezone: Change<TimeZoneName>,
     is_recurring: Change<bool>,
     recurring_interval: Change<Interval>,
+    recurrence: Change<RecurrencePatch>,
+}
+
+/// The members of a recurrence that a body names; null stands for a default.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct RecurrencePatch {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<Rule>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    from: Option<CountedFrom>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    missed: Option<Missed>,
+}
+
+impl Fields {
+    fn interval(&self) -> Option<Interval> {
+        match self.recurring_interval {
+            Change::Value(interval) => Some(interval),
+            Change::Absent | Change::Null => None,
+        }
+    }
+
+    /// What is said twice about recurrence, and not the same.
+    fn contradiction(&self) -> Option<Violation> {
+        let (recurs_by_it, interval) = match &self.recurrence {
+            Change::Absent => return None,
+            Change::Null => (false, None),
+            Change::Value(RecurrencePatch { rule: None, .. }) => (true, self.interval()),
+            Change::Value(RecurrencePatch {
+                rule: Some(rule), ..
+            }) => (true, rule.as_interval()),
+        };
+        let recurs = match self.is_recurring {
+            Change::Absent => recurs_by_it,
+            Change::Null => false,
+            Change::Value(recurs) => recurs,
+        };
+        let named = match self.recurring_interval {
+            Change::Absent => interval,
+            Change::Null => None,
+            Change::Value(named) => Some(named),
+        };
+        if recurs != recurs_by_it {
+            Some(Violation::field(
+                "is_recurring",
+                "must be left out beside recurrence, or say the same",
+            ))
+        } else if named != interval {
+            Some(Violation::field(
+                "recurring_interval",
+                "must be left out beside recurrence, or say the same",
+            ))
+        } else {
+            None
+        }
+    }
 }
 
 /// Parses the body of a request that creates a task.
@@ -102,11 +165,6 @@ struct Fields {
 /// Every violation found, with the JSON pointer of the field.
 pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
     let (fields, mut violations) = parse_fields(body)?;
-    let is_recurring = match fields.is_recurring {
-        Change::Value(value) => value,
-        Change::Absent | Change::Null => false,
-    };
-    let recurring_interval = fields.recurring_interval.into_option();
     // A field that is already known to be invalid would make this a second complaint about one mistake.
     let reported = |violations: &[Violation], field: &str| {
         let field = Violation::field(field, "").location;
@@ -114,12 +172,37 @@ pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
             .iter()
             .any(|violation| violation.location == field)
     };
-    if is_recurring != recurring_interval.is_some()
-        && !reported(&violations, "recurring_interval")
-        && !reported(&violations, "is_recurring")
-    {
-        violations.push(recurrence_mismatch());
-    }
+    let by_interval = fields.interval().map(Rule::every);
+    let recurrence = match fields.recurrence {
+        Change::Value(RecurrencePatch { rule, from, missed }) => {
+            let rule = rule.or(by_interval);
+            if rule.is_none() && !reported(&violations, "recurring_interval") {
+                violations.push(rule_missing());
+            }
+            rule.map(|rule| Recurrence {
+                rule,
+                from: from.unwrap_or_default(),
+                missed: missed.unwrap_or_default(),
+            })
+        }
+        Change::Absent | Change::Null => {
+            let is_recurring = fields.is_recurring == Change::Value(true);
+            if is_recurring != by_interval.is_some()
+                && !reported(&violations, "recurring_interval")
+                && !reported(&violations, "is_recurring")
+                && !violations
+                    .iter()
+                    .any(|violation| violation.is_inside("recurrence"))
+            {
+                violations.push(recurrence_mismatch());
+            }
+            by_interval.map(|rule| Recurrence {
+                rule,
+                from: CountedFrom::default(),
+                missed: Missed::default(),
+            })
+        }
+    };
     let title = match fields.title {
         Change::Value(title) => Some(title),
         Change::Absent | Change::Null => {
@@ -137,8 +220,11 @@ pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
             tags: fields.tags.into_option().unwrap_or_default(),
             due_date: fields.due_date.into_option(),
             timezone: fields.timezone.into_option().unwrap_or_default(),
-            is_recurring,
-            recurring_interval,
+            is_recurring: recurrence.is_some(),
+            recurring_interval: recurrence
+                .as_ref()
+                .and_then(|recurrence| recurrence.rule.as_interval()),
+            recurrence,
         }),
         _ => Err(violations),
     }
@@ -147,8 +233,8 @@ pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
 /// Parses a merge patch of a task (RFC 7396). `null` clears a field: to nothing where it is optional, to its default
 /// where it has one.
 ///
-/// Whether an interval is there exactly when the task recurs depends on the task being changed, so that rule is
-/// checked where the change is applied, by [`recurrence_mismatch`]'s rule.
+/// Whether an interval or a recurrence is there exactly when the task recurs depends on the task being changed, so that rule
+/// is checked where the change is applied, by [`recurrence_mismatch`]'s rule.
 ///
 /// # Errors
 ///
@@ -187,15 +273,21 @@ pub fn parse_task_patch(body: Value) -> Result<TaskPatch, Vec<Violation>> {
         "recurring_interval",
         change(fields.recurring_interval, Value::Null),
     );
+    set("recurrence", change(fields.recurrence, Value::Null));
     Ok(TaskPatch(values))
 }
 
-/// The violation of the rule that a task has an interval exactly when it recurs.
+/// The violation of the rule that a task without a recurrence has an interval exactly when it recurs.
 pub fn recurrence_mismatch() -> Violation {
     Violation::field(
         "recurring_interval",
-        "must be given exactly when is_recurring is true",
+        "must be given exactly when is_recurring is true and there is no recurrence",
     )
+}
+
+/// The violation of the rule that a recurrence has a rule, by itself or by an interval.
+pub fn rule_missing() -> Violation {
+    Violation::field("rule", "is required").inside("recurrence")
 }
 
 fn change<T: Serialize>(change: Change<T>, cleared: Value) -> Option<Value> {
@@ -207,7 +299,7 @@ fn change<T: Serialize>(change: Change<T>, cleared: Value) -> Option<Value> {
 }
 
 fn json(value: impl Serialize) -> Value {
-    // These types serialize to strings, booleans and lists of strings, which cannot fail.
+    // These types serialize to strings, booleans, and lists and objects of strings, which cannot fail.
     serde_json::to_value(value).unwrap_or_default()
 }
 
@@ -255,7 +347,9 @@ fn parse_fields(body: Value) -> Result<(Fields, Vec<Violation>), Vec<Violation>>
             "must be daily, weekly or monthly",
             &mut violations,
         ),
+        recurrence: take_recurrence(&mut members, &mut violations),
     };
+    violations.extend(fields.contradiction());
     let room = MOST_VIOLATIONS.saturating_sub(violations.len());
     for name in members.keys().take(room) {
         violations.push(if READ_ONLY.contains(&name.as_str()) {
@@ -297,6 +391,60 @@ fn take<T: DeserializeOwned>(
                 }
             }
         }
+    }
+}
+
+/// Like [`take`], with a pointer to the member that is wrong.
+fn take_recurrence(
+    members: &mut Map<String, Value>,
+    violations: &mut Vec<Violation>,
+) -> Change<RecurrencePatch> {
+    let mut members = match members.remove("recurrence") {
+        None => return Change::Absent,
+        Some(Value::Null) => return Change::Null,
+        Some(Value::Object(members)) => members,
+        Some(_) => {
+            violations.push(Violation::field(
+                "recurrence",
+                r#"must be an object such as {"rule": "FREQ=WEEKLY;BYDAY=MO,TH"}"#,
+            ));
+            return Change::Absent;
+        }
+    };
+    let mut faults = Vec::new();
+    let rule = take(&mut members, "rule", "must be a string", &mut faults);
+    let from = take(
+        &mut members,
+        "from",
+        "must be schedule or completion",
+        &mut faults,
+    );
+    let missed = take(&mut members, "missed", "must be skip or keep", &mut faults);
+    if rule == Change::Null {
+        faults.push(Violation::field("rule", "cannot be cleared"));
+    }
+    for name in members.keys().take(MOST_VIOLATIONS) {
+        let detail = "is unknown; the members are rule, from and missed";
+        faults.push(Violation::field(name, detail));
+    }
+    let is_sound = faults.is_empty();
+    violations.extend(faults.into_iter().map(|fault| fault.inside("recurrence")));
+    if !is_sound {
+        return Change::Absent;
+    }
+    Change::Value(RecurrencePatch {
+        rule: rule.into_option(),
+        from: or_default(from),
+        missed: or_default(missed),
+    })
+}
+
+/// What a member of a merge patch sets a value to that has a default, if anything.
+fn or_default<T: Default>(change: Change<T>) -> Option<T> {
+    match change {
+        Change::Absent => None,
+        Change::Null => Some(T::default()),
+        Change::Value(value) => Some(value),
     }
 }
 

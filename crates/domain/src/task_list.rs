@@ -19,11 +19,23 @@ pub const PARAMETERS: [&str; 9] = [
     "cursor",
 ];
 
-/// The values of the parameter `status`, and which tasks each shows: completed ones, pending ones or both.
-pub const STATUSES: [(&str, Option<bool>); 3] = [
+/// Where a task stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Status {
+    /// To be done.
+    Pending,
+    /// Done.
+    Completed,
+    /// Ended without being done, in favour of the next of its series.
+    Skipped,
+}
+
+/// The values of the parameter `status`, and which tasks each shows.
+pub const STATUSES: [(&str, Option<Status>); 4] = [
     ("all", None),
-    ("pending", Some(false)),
-    ("completed", Some(true)),
+    ("pending", Some(Status::Pending)),
+    ("completed", Some(Status::Completed)),
+    ("skipped", Some(Status::Skipped)),
 ];
 
 /// How many tags a list can be asked for.
@@ -83,8 +95,8 @@ impl Sort {
 /// Which of a user's tasks to list.
 #[derive(Debug, Clone, PartialEq)]
 pub struct TaskQuery {
-    /// Only completed, or only pending ones.
-    pub completed: Option<bool>,
+    /// Only those that stand there.
+    pub status: Option<Status>,
     /// Only those of this priority.
     pub priority: Option<Priority>,
     /// Only those with at least one of these tags.
@@ -115,12 +127,12 @@ impl TaskQuery {
         let mut invalid =
             |name: &str, detail: &str| violations.push(Violation::parameter(name, detail));
 
-        let completed = query.get("status").and_then(|name| {
-            let status = STATUSES.iter().find(|(known, _)| *known == name);
-            if status.is_none() {
-                invalid("status", "must be all, pending or completed");
+        let status = query.get("status").and_then(|name| {
+            let found = STATUSES.iter().find(|(known, _)| *known == name);
+            if found.is_none() {
+                invalid("status", "must be all, pending, completed or skipped");
             }
-            status.and_then(|(_, completed)| *completed)
+            found.and_then(|(_, status)| *status)
         });
         let priority = query.get("priority").and_then(|name| {
             let priority = Priority::from_name(name);
@@ -177,7 +189,7 @@ impl TaskQuery {
         });
         if violations.is_empty() {
             Ok(Self {
-                completed,
+                status,
                 priority,
                 tags,
                 due_before,
@@ -219,10 +231,7 @@ mod tests {
     fn without_parameters_the_newest_fifty_are_listed() {
         let query = TaskQuery::parse("").unwrap();
         assert_eq!(query.sort, Sort::new(SortKey::CreatedAt, true));
-        assert_eq!(
-            (query.limit, query.completed, query.after),
-            (50, None, None)
-        );
+        assert_eq!((query.limit, query.status, query.after), (50, None, None));
     }
 
     #[test]
@@ -232,7 +241,7 @@ mod tests {
              &due_after=2026-01-01T00:00:00Z&q=50%25&sort_by=due_date_desc&limit=200",
         )
         .unwrap();
-        assert_eq!(query.completed, Some(false));
+        assert_eq!(query.status, Some(Status::Pending));
         assert_eq!(query.priority, Some(Priority::High));
         assert_eq!(query.tags.unwrap(), ["home", "garden"]);
         assert_eq!(

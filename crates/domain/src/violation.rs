@@ -50,6 +50,23 @@ impl Violation {
         self
     }
 
+    /// The same in the member `field` of the body's top-level object, whose part was looked at.
+    #[must_use]
+    pub fn inside(self, field: &str) -> Self {
+        match self.location {
+            Location::Pointer(pointer) => Self::pointer(format!("/{field}{pointer}"), self.detail),
+            location => Self { location, ..self },
+        }
+    }
+
+    /// Whether it is in the member `field` of the body's top-level object, or in a part of that.
+    pub fn is_inside(&self, field: &str) -> bool {
+        match &self.location {
+            Location::Pointer(pointer) => pointer.split('/').nth(1) == Some(field),
+            Location::Parameter(_) | Location::Header(_) => false,
+        }
+    }
+
     /// A violation in the query parameter `name`.
     pub fn parameter(name: &str, detail: impl Into<String>) -> Self {
         Self {

@@ -1,14 +1,15 @@
 //! The calendar component, which answers questions about dates in time zones.
 
-use domain::recurrence;
-use domain::task::Interval;
+use domain::recurrence::{self, Occurrence, Series};
+use domain::timestamp::Timestamp;
+use domain::wall_clock::WallClock;
 
 mod bindings {
     wit_bindgen::generate!({
         inline: "
             package todo:platform;
             world calendar-user {
-                import todo:calendar/calendar@1.0.0;
+                import todo:calendar/calendar@2.0.0;
             }
         ",
         path: "../../wit",
@@ -23,35 +24,36 @@ use bindings::todo::calendar::calendar;
 pub struct Calendar;
 
 impl recurrence::Calendar for Calendar {
-    fn day_of_month(&self, instant: i64, time_zone: &str) -> Result<u8, String> {
-        calendar::day_of_month(instant, time_zone).map_err(reason)
-    }
-
-    fn next(
-        &self,
-        due: i64,
-        interval: Interval,
-        time_zone: &str,
-        anchor_day: u8,
-    ) -> Result<Option<i64>, String> {
-        let interval = match interval {
-            Interval::Daily => calendar::Interval::Daily,
-            Interval::Weekly => calendar::Interval::Weekly,
-            Interval::Monthly => calendar::Interval::Monthly,
-        };
-        match calendar::next(due, interval, time_zone, anchor_day) {
-            Ok(next) => Ok(Some(next)),
-            Err(calendar::Error::OutOfRange) => Ok(None),
-            Err(error) => Err(reason(error)),
-        }
+    fn next(&self, series: &Series<'_>) -> Result<Option<Occurrence>, String> {
+        let next = calendar::next(&calendar::Series {
+            rule: series.rule.to_string(),
+            time_zone: series.time_zone.to_owned(),
+            due: series.due.unix_micros(),
+            wall_clock: series.wall_clock.map(WallClock::micros),
+            anchor_day: series.anchor_day,
+            counted_from: series.counted_from.map(Timestamp::unix_micros),
+            after: series.after.unix_micros(),
+        })
+        .map_err(reason)?;
+        // What the calendar cannot say in our terms is after its end.
+        Ok(next.and_then(|next| {
+            Some(Occurrence {
+                due: Timestamp::from_unix_micros(next.due).ok()?,
+                wall_clock: next
+                    .wall_clock
+                    .and_then(|micros| WallClock::from_micros(micros).ok()),
+                anchor_day: next.anchor_day,
+            })
+        }))
     }
 }
 
 fn reason(error: calendar::Error) -> String {
     match error {
         calendar::Error::UnknownTimeZone => "the time zone is unknown",
-        calendar::Error::OutOfRange => "the date is outside the calendar",
+        calendar::Error::InvalidRule => "the rule is not one that the calendar knows",
         calendar::Error::InvalidAnchorDay => "the anchor day is not a day of a month",
+        calendar::Error::OutOfRange => "an instant is outside the calendar",
     }
     .to_owned()
 }

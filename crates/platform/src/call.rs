@@ -85,6 +85,12 @@ impl Call {
         self.with(name, "::bigint", Some(ParameterValue::Int64(value)))
     }
 
+    /// With a `bigint` or NULL.
+    #[must_use]
+    pub fn optional_bigint(self, name: &'static str, value: Option<i64>) -> Self {
+        self.with(name, "::bigint", value.map(ParameterValue::Int64))
+    }
+
     /// With several `bigint`.
     #[must_use]
     pub fn bigints(self, name: &'static str, values: Option<&[i64]>) -> Self {

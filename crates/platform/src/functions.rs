@@ -20,6 +20,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ("become_publisher", &["sidecar_name", "new_token"]),
     ("change_tasks", &["user_id", "operations", "outbox"]),
     ("claim_event", &["handler", "event_id"]),
+    ("close_stream", &["stream_id"]),
     (
         "complete_task",
         &["user_id", "task_id", "outbox", "versions"],
@@ -83,6 +84,20 @@ const CALLED: &[(&str, &[&str])] = &[
     ),
     ("overdue_reminders", &["most"]),
     (
+        "open_stream",
+        &[
+            "stream_id",
+            "user_id",
+            "host",
+            "seconds",
+            "most_of_user",
+            "most_of_host",
+            "after",
+            "latest",
+            "most",
+        ],
+    ),
+    (
         "publish_turn",
         &["sidecar_name", "own_token", "results", "most"],
     ),
@@ -91,6 +106,7 @@ const CALLED: &[(&str, &[&str])] = &[
         &["sidecar_name", "own_token", "results"],
     ),
     ("read_calendar", &["secret_hash", "known"]),
+    ("read_changes", &["user_id", "after", "latest", "most"]),
     ("read_notification", &["user_id", "notification_id"]),
     ("read_notifications", &["user_id"]),
     ("read_signing_keys", &["address", "patience"]),
@@ -114,6 +130,7 @@ const CALLED: &[(&str, &[&str])] = &[
     ("rest_reminder", &["task_id"]),
     ("revoke_calendar", &["user_id"]),
     ("ring_reminder", &["task_id", "outbox"]),
+    ("skip_task", &["user_id", "task_id", "outbox", "versions"]),
     ("tend_publishers", &["sidecar"]),
     ("unset_alarms", &["sidecar", "most"]),
     (

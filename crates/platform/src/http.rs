@@ -1,6 +1,6 @@
 //! Requests that arrive and the responses to them.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 use std::time::{Duration, Instant};
@@ -22,7 +22,7 @@ pub const BODY_LIMIT: usize = 64 * 1024;
 pub const BODY_TIME: Duration = Duration::from_secs(10);
 
 /// How long a client may take to take its answer.
-const SEND_TIME: Duration = Duration::from_secs(10);
+pub(crate) const SEND_TIME: Duration = Duration::from_secs(10);
 
 /// A request whose body is not yet read.
 pub struct Request {
@@ -133,7 +133,7 @@ impl Request {
 }
 
 /// What a future gives, if it does so before `deadline`.
-async fn within<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
+pub(crate) async fn within<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut timer = None;
     let outcome = poll_fn(|context| {
@@ -153,6 +153,11 @@ async fn within<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
     .await;
     drop(timer);
     outcome
+}
+
+/// Lets some time go by. Other instances go on.
+pub async fn pause(time: Duration) {
+    within(Instant::now() + time, pending::<()>()).await;
 }
 
 /// The name of a method, for logs.

@@ -4,6 +4,7 @@
 //! (`migrations/functions`, [`call`]), and those that only read live with their component.
 
 pub mod app_token;
+pub mod authorization;
 pub mod bearer_token;
 pub mod breaker;
 pub mod calendar;
@@ -11,6 +12,7 @@ pub mod call;
 pub mod configuration;
 pub mod database;
 pub mod delivery;
+pub mod event_stream;
 pub mod functions;
 mod hs256;
 pub mod http;

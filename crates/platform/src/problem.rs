@@ -47,13 +47,18 @@ static NOT_FOUND: Kind = Kind::new(404, "not-found", "Not found");
 static METHOD_NOT_ALLOWED: Kind = Kind::new(405, "method-not-allowed", "Method not allowed");
 static REQUEST_TIMEOUT: Kind = Kind::new(408, "request-timeout", "Request timeout");
 static TOO_MANY_TASKS: Kind = Kind::new(409, "too-many-tasks", "Too many tasks");
+static COMPLETED: Kind = Kind::new(409, "completed", "Task completed");
+static NOT_RECURRING: Kind = Kind::new(409, "not-recurring", "Task not recurring");
+static CHANGES_GONE: Kind = Kind::new(410, "changes-gone", "Changes gone");
 static PRECONDITION_FAILED: Kind = Kind::new(412, "precondition-failed", "Precondition failed");
 static CONTENT_TOO_LARGE: Kind = Kind::new(413, "content-too-large", "Content too large");
 static INVALID: Kind = Kind::new(422, "invalid", "Invalid request");
 static IDEMPOTENCY_KEY_REUSED: Kind =
     Kind::new(422, "idempotency-key-reused", "Idempotency key reused");
+static TOO_MANY_STREAMS: Kind = Kind::new(429, "too-many-streams", "Too many streams");
 static INTERNAL: Kind = Kind::new(500, "internal", "Internal server error");
 static UNAVAILABLE: Kind = Kind::new(503, "unavailable", "Service unavailable");
+static NO_STREAM_FREE: Kind = Kind::new(503, "no-stream-free", "No stream free");
 
 impl Problem {
     fn new(kind: &'static Kind, detail: impl Into<String>) -> Self {
@@ -117,6 +122,27 @@ impl Problem {
         Self::new(&TOO_MANY_TASKS, detail)
     }
 
+    /// 409: the task is completed, so there is nothing to skip.
+    pub fn completed() -> Self {
+        let detail = "The task is completed already; its next instance follows, if it recurs.";
+        Self::new(&COMPLETED, detail)
+    }
+
+    /// 409: the task has no next instance to skip to.
+    pub fn not_recurring() -> Self {
+        let detail = "The task does not recur, so there is no next instance to skip to.";
+        Self::new(&NOT_RECURRING, detail)
+    }
+
+    /// 410: the changes that follow a number are not there; `start` is the path of the newest number.
+    pub fn changes_gone(start: &str) -> Self {
+        let detail = "The changes after this number are not kept any more, or the number was never given. Start anew: take \
+            the newest number from the address in Link, read all tasks, then follow from that number.";
+        let mut problem = Self::new(&CHANGES_GONE, detail);
+        problem.header = Some(("link", format!("<{start}>; rel=\"start\"").into()));
+        problem
+    }
+
     /// 412: the task is not at the version that `If-Match` names.
     pub fn precondition_failed() -> Self {
         let detail = "The task has changed since; read it again.";
@@ -148,6 +174,14 @@ impl Problem {
         Self::new(&IDEMPOTENCY_KEY_REUSED, detail)
     }
 
+    /// 429: the user has as many streams as a user may have.
+    pub fn too_many_streams(retry_after: u64) -> Self {
+        let detail = "You have as many streams open as a user may have; read pages, or close one.";
+        let mut problem = Self::new(&TOO_MANY_STREAMS, detail);
+        problem.header = Some(("retry-after", retry_after.to_string().into()));
+        problem
+    }
+
     /// 500: a fault of the service; `cause` is for the log.
     pub fn internal(cause: impl Into<String>) -> Self {
         let detail = "The service failed; the fault is logged.";
@@ -165,6 +199,14 @@ impl Problem {
             header: Some(("retry-after", "1".into())),
             ..Self::new(&UNAVAILABLE, detail)
         }
+    }
+
+    /// 503: the host has as many streams as it may have.
+    pub fn no_stream_free(retry_after: u64) -> Self {
+        let detail = "There are as many streams as there may be; read pages meanwhile.";
+        let mut problem = Self::new(&NO_STREAM_FREE, detail);
+        problem.header = Some(("retry-after", retry_after.to_string().into()));
+        problem
     }
 
     /// The HTTP status code.

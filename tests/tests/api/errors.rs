@@ -62,6 +62,11 @@ fn other_methods_are_not_allowed_and_the_allowed_are_named() {
         ),
         (format!("/api/{}/analytics", todo.user()), vec!["GET"]),
         ("/openapi.json".to_owned(), vec!["GET"]),
+        ("/asyncapi.json".to_owned(), vec!["GET"]),
+        (
+            "/schemas/urn:todo-events:schema:task.created:1".to_owned(),
+            vec!["GET"],
+        ),
         ("/healthz".to_owned(), vec!["GET"]),
         ("/readyz".to_owned(), vec!["GET"]),
         ("/dapr/subscribe".to_owned(), vec!["GET"]),

@@ -188,6 +188,9 @@ fn each_route_answers_on_empty_state() {
     todo.call("POST", format!("{user}/calendar"))
         .send()
         .expect(201);
+    todo.call("GET", format!("{user}/changes"))
+        .send()
+        .expect(200);
     let job = todo
         .call("POST", format!("/job/reminder-{id}"))
         .header("dapr-api-token", &todo.stack().secrets.app_token);
@@ -198,6 +201,7 @@ fn each_route_answers_on_empty_state() {
     relay.send().expect(200);
     for component in [
         "task-api",
+        "change-feed",
         "recurrence-handler",
         "reminder-handler",
         "event-relay",

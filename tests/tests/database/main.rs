@@ -3,6 +3,7 @@
 
 mod batch;
 mod breakers;
+mod changes;
 mod functions;
 mod hammer;
 mod lanes;

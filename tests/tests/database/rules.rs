@@ -28,6 +28,7 @@ fn events() -> Vec<Value> {
         "due_date",
         "completed",
         "completed_at",
+        "skipped_at",
         "title",
         "anchor_day",
     ];
@@ -56,7 +57,12 @@ fn events() -> Vec<Value> {
                     }
                     task
                 };
-                for event_type in ["task.created", "task.completed", "task.archived"] {
+                for event_type in [
+                    "task.created",
+                    "task.completed",
+                    "task.skipped",
+                    "task.archived",
+                ] {
                     add(event_type, task(json!({})));
                 }
                 for changed_fields in subsets.clone() {

@@ -6,6 +6,23 @@ use e2e::todo::{Todo, text};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
+const WEEK: i64 = 7 * 24 * 3600 * 1_000_000;
+
+/// Microseconds from an instant to that of a task's member.
+fn since(instant: &str, task: &Value, member: &str) -> i64 {
+    let micros = |instant: &str| match Timestamp::parse(instant) {
+        Ok(instant) => instant.unix_micros(),
+        Err(error) => panic!("{instant}: {error}"),
+    };
+    micros(text(task, member)) - micros(instant)
+}
+
+fn by_rule(todo: &Todo, due_date: &str, recurrence: Value) -> Value {
+    todo.created_with(json!({
+        "title": "t", "due_date": due_date, "timezone": "Europe/Berlin", "recurrence": recurrence,
+    }))
+}
+
 fn recurring(todo: &Todo, interval: &str, due_date: &str, timezone: &str) -> Value {
     todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": interval, "due_date": due_date,
@@ -34,8 +51,14 @@ fn it_is_what_the_completed_one_was() {
         expected[member] = next[member].clone();
     }
     expected["occurrence"] = json!(2);
-    // One interval on, even if that is past.
-    expected["due_date"] = json!("2020-01-08T02:15:00.000000Z");
+    // After the completion, on the pattern: no second overdue one.
+    let weekday_and_time = "2020-01-08T02:15:00.000000Z";
+    let weeks = since(weekday_and_time, &next, "due_date") / WEEK;
+    assert_eq!(since(weekday_and_time, &next, "due_date"), weeks * WEEK);
+    let ended = todo.get(text(&task, "id")).task(200);
+    let wait = since(text(&ended, "completed_at"), &next, "due_date");
+    assert!((1..=WEEK).contains(&wait), "{wait}");
+    expected["due_date"] = next["due_date"].clone();
     assert_eq!(next, expected);
     let original = todo.get(text(&task, "id")).task(200);
     assert_eq!(original["completed"], true);
@@ -109,13 +132,126 @@ fn without_a_due_date_the_completion_counts() {
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "weekly"}));
     let completed = todo.complete(text(&task, "id")).task(200);
     let next = successor(&todo, &task);
-    let micros = |task: &Value, member: &str| {
-        Timestamp::parse(text(task, member)).map(|moment| moment.unix_micros())
-    };
-    let week = 7 * 24 * 3600 * 1_000_000;
-    assert_eq!(
-        micros(&next, "due_date"),
-        micros(&completed, "completed_at").map(|completed| completed + week)
-    );
+    let completed_at = text(&completed, "completed_at");
+    assert_eq!(since(completed_at, &next, "due_date"), WEEK);
     assert!(next["anchor_day"].is_i64(), "{next}");
+}
+
+#[test]
+fn what_is_overdue_is_followed_by_what_is_not_unless_missed_dates_are_kept() {
+    let todo = Todo::someone();
+    let daily = |missed: &str| json!({"rule": "FREQ=DAILY", "missed": missed});
+    let overdue = by_rule(&todo, "2020-01-01T08:00:00Z", daily("skip"));
+    let next_one = next(&todo, &overdue);
+    let completed_at = todo.get(text(&overdue, "id")).task(200)["completed_at"].clone();
+    let wait = since(
+        completed_at.as_str().unwrap_or_default(),
+        &next_one,
+        "due_date",
+    );
+    // A day and the hour that clocks may have changed by.
+    assert!(wait > 0 && wait <= WEEK / 7 + WEEK / 7 / 24, "{next_one}");
+
+    let kept = by_rule(&todo, "2020-01-01T08:00:00Z", daily("keep"));
+    assert_eq!(
+        next(&todo, &kept)["due_date"],
+        "2020-01-02T08:00:00.000000Z"
+    );
+}
+
+#[test]
+fn it_follows_its_rule() {
+    let todo = Todo::someone();
+    let rule = "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH";
+    let mut task = by_rule(&todo, "2040-01-02T08:00:00Z", json!({"rule": rule}));
+    assert_eq!(task["is_recurring"], true);
+    assert_eq!(task["recurring_interval"], Value::Null);
+    for expected in ["2040-01-05", "2040-01-16", "2040-01-19"] {
+        task = next(&todo, &task);
+        assert_eq!(task["due_date"], format!("{expected}T08:00:00.000000Z"));
+        assert_eq!(
+            task["recurrence"],
+            json!({"rule": rule, "from": "schedule", "missed": "skip"})
+        );
+    }
+}
+
+#[test]
+fn from_the_completion_its_day_counts() {
+    let todo = Todo::someone();
+    let recurrence = json!({"rule": "FREQ=DAILY;INTERVAL=3", "from": "completion"});
+    let task = by_rule(&todo, "2040-01-02T08:00:00Z", recurrence);
+    let next_one = next(&todo, &task);
+    let completed_at = todo.get(text(&task, "id")).task(200)["completed_at"].clone();
+    let wait = since(
+        completed_at.as_str().unwrap_or_default(),
+        &next_one,
+        "due_date",
+    );
+    let day = WEEK / 7;
+    assert!(
+        wait > 2 * day - day / 24 && wait < 4 * day + day / 24,
+        "{next_one}"
+    );
+}
+
+#[test]
+fn a_time_that_clocks_skipped_comes_back_the_day_after() {
+    let todo = Todo::someone();
+    let mut task = by_rule(&todo, "2040-03-24T01:30:00Z", json!({"rule": "FREQ=DAILY"}));
+    task = next(&todo, &task);
+    // 02:30 does not exist on 25 March 2040.
+    assert_eq!(task["due_date"], "2040-03-25T01:30:00.000000Z");
+    assert_eq!(task["wall_clock_due"], "2040-03-25T02:30:00.000000");
+    let id = text(&task, "id").to_owned();
+    let renamed = todo.patch(&id, json!({"title": "renamed"})).task(200);
+    assert_eq!(renamed["wall_clock_due"], task["wall_clock_due"]);
+    task = next(&todo, &task);
+    assert_eq!(task["due_date"], "2040-03-26T00:30:00.000000Z");
+    assert_eq!(task["wall_clock_due"], Value::Null);
+}
+
+#[test]
+fn count_and_until_end_a_series() {
+    let todo = Todo::someone();
+    let two = by_rule(
+        &todo,
+        "2040-01-02T08:00:00Z",
+        json!({"rule": "FREQ=DAILY;COUNT=2"}),
+    );
+    let last = next(&todo, &two);
+    let until = by_rule(
+        &todo,
+        "2040-01-02T08:00:00Z",
+        json!({"rule": "FREQ=DAILY;UNTIL=20400102"}),
+    );
+    for task in [&last, &until] {
+        todo.complete(text(task, "id")).task(200);
+    }
+    quiet(&todo, Limit::DELIVERY);
+    assert_eq!(series(&todo, text(&two, "series_id")).len(), 2);
+    assert_eq!(series(&todo, text(&until, "series_id")).len(), 1);
+    let dead = "SELECT count(*) FROM dead_letters WHERE user_id = $1";
+    assert_eq!(todo.database().json(dead, &[todo.user()]), json!(0));
+}
+
+/// Tasks that the version before wrote have an interval alone.
+#[test]
+fn a_task_of_an_earlier_version_keeps_missed_dates() {
+    let todo = Todo::someone();
+    let task = recurring(&todo, "weekly", "2020-01-01T08:00:00Z", "UTC");
+    let earlier = "UPDATE tasks SET recurrence = NULL WHERE id = $1::text::uuid";
+    let changed = todo
+        .database()
+        .client()
+        .execute(earlier, &[&text(&task, "id")]);
+    assert!(matches!(changed, Ok(1)), "{changed:?}");
+    let shown = todo.get(text(&task, "id")).task(200);
+    assert_eq!(
+        shown["recurrence"],
+        json!({"rule": "FREQ=WEEKLY", "from": "schedule", "missed": "keep"})
+    );
+    let next = next(&todo, &task);
+    assert_eq!(next["due_date"], "2020-01-08T08:00:00.000000Z");
+    assert_eq!(next["recurrence"], shown["recurrence"]);
 }

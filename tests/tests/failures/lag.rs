@@ -40,6 +40,7 @@ const LONGER_THAN_THE_WATCH: Duration = Duration::from_secs(30);
 #[ignore = "takes minutes, and says something only where reading takes longer than 30 s"]
 fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
     let stack = OwnStack::alone(|options| options);
+    stack.has_made_up_events();
     let todo = Todo::someone_on(stack.endpoints());
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));

@@ -3,8 +3,9 @@
 use std::ops::Deref;
 use std::sync::{Condvar, Mutex, PoisonError};
 
+use e2e::asyncapi::CheckedStack;
 use e2e::shared_stack;
-use xtask::stack::{Stack, StackOptions};
+use xtask::stack::StackOptions;
 
 /// How many stacks run at once, whatever the number of test threads: each is five processes.
 const AT_ONCE: usize = 2;
@@ -12,9 +13,9 @@ const AT_ONCE: usize = 2;
 static RUNNING: Mutex<usize> = Mutex::new(0);
 static ENDED: Condvar = Condvar::new();
 
-/// A running stack, which stops when it is dropped.
+/// A running stack, which stops when it is dropped; then its events are checked.
 pub struct OwnStack {
-    stack: Stack,
+    stack: CheckedStack,
     // Dropped after the stack.
     _place: Place,
 }
@@ -62,7 +63,7 @@ impl OwnStack {
         let place = Place::take(places);
         match options(StackOptions::beside(shared_stack())).start() {
             Ok(stack) => Self {
-                stack,
+                stack: CheckedStack::new(stack),
                 _place: place,
             },
             Err(error) => panic!("the stack does not start: {error:#}"),
@@ -71,9 +72,9 @@ impl OwnStack {
 }
 
 impl Deref for OwnStack {
-    type Target = Stack;
+    type Target = CheckedStack;
 
-    fn deref(&self) -> &Stack {
+    fn deref(&self) -> &CheckedStack {
         &self.stack
     }
 }

@@ -158,7 +158,9 @@ fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
         assert!(matches!(changed, Ok(1)), "{changed:?}: {statement}");
     };
     // As if an hour had passed.
-    let past = "UPDATE events SET time = time - interval '1 hour' WHERE user_id = $1 AND type = 'task.completed'";
+    let past = "UPDATE events SET time = time - interval '1 hour',
+        data = data || jsonb_build_object('timestamp', rfc3339(time - interval '1 hour'))
+        WHERE user_id = $1 AND type = 'task.completed'";
     change(past);
     assert_eq!(missing(), []);
 

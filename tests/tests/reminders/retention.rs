@@ -58,7 +58,8 @@ fn age(todo: &Todo, age: &str) {
         UPDATE dead_letters SET resolved_at = resolved_at - interval '{age}',
             first_received_at = now() - interval '{age}' WHERE user_id = '{user}';
         UPDATE idempotency_keys SET created_at = now() - interval '{age}' WHERE user_id = '{user}';
-        UPDATE events SET time = now() - interval '{age}' WHERE user_id = '{user}'"
+        UPDATE events SET time = now() - interval '{age}',
+            data = data || jsonb_build_object('timestamp', rfc3339(now() - interval '{age}')) WHERE user_id = '{user}'"
     ));
     assert!(aged.is_ok(), "{aged:?}");
 }

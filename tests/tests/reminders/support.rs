@@ -5,12 +5,13 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use domain::timestamp::Timestamp;
 use e2e::answer::Answer;
+use e2e::asyncapi::CheckedStack;
 use e2e::database::Database;
 use e2e::shared_stack;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
-use xtask::stack::{Stack, StackOptions};
+use xtask::stack::StackOptions;
 
 /// The lead of the stacks on which reminders come due while a test looks on, in seconds.
 pub const LEAD: i64 = 3;
@@ -22,8 +23,8 @@ pub const RING: Limit = Limit::new("an alarm", 30);
 pub const SWEEP: Limit = Limit::new("the sweep", 75);
 
 /// A stack whose lead is [`LEAD`], shared by the tests that run at the same time.
-pub fn brisk() -> Arc<Stack> {
-    static BRISK: Mutex<Weak<Stack>> = Mutex::new(Weak::new());
+pub fn brisk() -> Arc<CheckedStack> {
+    static BRISK: Mutex<Weak<CheckedStack>> = Mutex::new(Weak::new());
     let mut brisk = BRISK.lock().unwrap_or_else(PoisonError::into_inner);
     brisk.upgrade().unwrap_or_else(|| {
         let stack = Arc::new(started(brisk_options()));
@@ -37,10 +38,10 @@ pub fn brisk_options() -> StackOptions {
     StackOptions::beside(shared_stack()).variable("reminder_lead_seconds", &LEAD.to_string())
 }
 
-/// Starts a stack.
-pub fn started(options: StackOptions) -> Stack {
+/// Starts a stack, whose events are checked when it stops.
+pub fn started(options: StackOptions) -> CheckedStack {
     match options.start() {
-        Ok(stack) => stack,
+        Ok(stack) => CheckedStack::new(stack),
         Err(error) => panic!("{error:#}"),
     }
 }

@@ -5,6 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
+use xtask::asyncapi::Renderer;
 use xtask::cargo::Cargo;
 use xtask::endpoints::Endpoints;
 use xtask::fuzz::Fuzz;
@@ -115,6 +116,9 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     let filter = arguments.filter.as_deref();
     let fuzz = !arguments.ignored && filter.is_none_or(|filter| "fuzz".contains(filter));
     let fuzz = fuzz.then(|| Fuzz::prepare(&report)).transpose()?;
+    if !arguments.ignored && filter.is_none_or(|filter| "asyncapi".contains(filter)) {
+        render_events_description(&report)?;
+    }
     let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
     if needs_kafka(arguments) {
         programs = programs.with_kafka(&report)?;
@@ -161,6 +165,14 @@ fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) ->
     Ok(())
 }
 
+/// Where there is Node.js, which nothing else needs.
+fn render_events_description(report: &Report) -> Result<()> {
+    match Renderer::prepare(report)? {
+        Some(renderer) => renderer.run(report),
+        None => Ok(()),
+    }
+}
+
 /// `once`, for the first suite alone: the components for the tests of the host, which has to do with Postgres and not with
 /// the broker, and the API fuzz, which has to do with neither.
 fn tests_on(
@@ -198,6 +210,12 @@ fn tests_on(
     }
     tests.env(Endpoints::VARIABLE, &endpoints);
     process::run(tests)?;
+    report.step("the events of all these tests: cargo test");
+    let mut afterwards = cargo.command(["test", "--package", "e2e", "--test", "afterwards"]);
+    afterwards
+        .args(["--", "--ignored", "--nocapture"])
+        .env(Endpoints::VARIABLE, &endpoints);
+    process::run(afterwards)?;
     if broker == BrokerName::Kafka && arguments.filter.is_none() {
         report.step("what the users of Kafka may do: go test");
         let mut access = go_in(KAFKA, ["test", "-count=1", "./access"]);

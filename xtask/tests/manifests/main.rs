@@ -1,5 +1,6 @@
 //! The manifests in `k8s/`: rendered, valid, and agreeing with each other and with the rest of the repository.
 
+mod asyncapi;
 mod dapr;
 mod kafka;
 mod layer;

@@ -1,42 +1,92 @@
 //! Single cases, each a rule or a trap. Times are written with the offset that the zone's clocks show.
 
+use domain::recurrence::{Occurrence, Series};
+use domain::rule::Rule;
+use domain::task::Interval;
+use domain::timestamp::Timestamp;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
-use crate::recurrence::Interval::{self, Daily, Monthly, Weekly};
-use crate::recurrence::{Error, day_of_month, next, next_in};
+use crate::recurrence::{Error, next, next_in};
 use crate::time_zone::is_time_zone;
 
-fn micros(time: &str) -> i64 {
-    time.parse::<Timestamp>().unwrap().as_microsecond()
+fn instant(time: &str) -> Timestamp {
+    // Offsets of the past have seconds, which RFC 3339 does not know.
+    let instant: jiff::Timestamp = time.parse().unwrap();
+    Timestamp::from_unix_micros(instant.as_microsecond()).unwrap()
+}
+
+fn rule(text: &str) -> Rule {
+    Rule::try_from(text.to_owned()).unwrap_or_else(|error| panic!("{text}: {error}"))
+}
+
+/// A series with this due date, whose next is to be the next of the pattern.
+fn due<'a>(rule: &'a Rule, time_zone: &'a str, due: Timestamp) -> Series<'a> {
+    Series {
+        rule,
+        time_zone,
+        due,
+        wall_clock: None,
+        anchor_day: None,
+        counted_from: None,
+        after: due,
+    }
 }
 
 /// Asserts that the calendar leads from the first instant of `step`, "due → next", to the second.
 #[track_caller]
-fn check(interval: Interval, anchor_day: u8, zone: &str, step: &str) {
-    let (due, expected) = step.split_once(" → ").unwrap();
-    let answer = next(micros(due), interval, zone, anchor_day);
-    let answer = answer.map(|next| Timestamp::from_microsecond(next).unwrap());
+fn check(text: &str, anchor_day: Option<u8>, zone: &str, step: &str) {
+    let (from, expected) = step.split_once(" → ").unwrap();
+    let rule = rule(text);
+    let series = Series {
+        anchor_day,
+        ..due(&rule, zone, instant(from))
+    };
+    let answer = next(&series).map(|next| next.map(|next| next.due));
     assert_eq!(
         answer,
-        Ok(expected.parse().unwrap()),
-        "{interval:?} after {due} in {zone}"
+        Ok(Some(instant(expected))),
+        "{text} after {from} in {zone}"
     );
 }
 
 #[track_caller]
 fn daily(zone: &str, step: &str) {
-    check(Daily, 1, zone, step);
+    check("FREQ=DAILY", None, zone, step);
 }
 
 #[track_caller]
 fn weekly(zone: &str, step: &str) {
-    check(Weekly, 1, zone, step);
+    check("FREQ=WEEKLY", None, zone, step);
 }
 
 #[track_caller]
 fn monthly(anchor_day: u8, zone: &str, step: &str) {
-    check(Monthly, anchor_day, zone, step);
+    check("FREQ=MONTHLY", Some(anchor_day), zone, step);
+}
+
+/// Asserts that a series goes on with these due dates, each completed in time.
+#[track_caller]
+fn walk(text: &str, zone: &str, dates: &[&str]) {
+    let rule = rule(text);
+    let mut series = due(&rule, zone, instant(dates[0]));
+    for expected in &dates[1..] {
+        let Ok(Some(Occurrence {
+            due,
+            wall_clock,
+            anchor_day,
+        })) = next(&series)
+        else {
+            panic!("{text} ends before {expected} in {zone}");
+        };
+        assert_eq!(due, instant(expected), "{text} in {zone}");
+        series = Series {
+            due,
+            wall_clock,
+            anchor_day: Some(anchor_day),
+            after: due,
+            ..series
+        };
+    }
 }
 
 #[test]
@@ -126,11 +176,177 @@ fn a_skipped_time_moves_forward_by_the_length_of_the_gap() {
 }
 
 #[test]
-fn a_series_goes_on_from_a_moved_time() {
+fn a_series_returns_to_the_time_that_it_was_moved_from() {
+    walk(
+        "FREQ=DAILY",
+        "Europe/Berlin",
+        &[
+            "2026-03-28T02:30:00+01:00",
+            "2026-03-29T03:30:00+02:00",
+            "2026-03-30T02:30:00+02:00",
+        ],
+    );
+    walk(
+        "FREQ=WEEKLY;BYDAY=SU",
+        "Europe/Berlin",
+        &[
+            "2026-03-22T02:30:00+01:00",
+            "2026-03-29T03:30:00+02:00",
+            "2026-04-05T02:30:00+02:00",
+        ],
+    );
+    // Where nobody knows that it was moved, the moved time counts.
     daily(
         "Europe/Berlin",
         "2026-03-29T03:30:00+02:00 → 2026-03-30T03:30:00+02:00",
     );
+}
+
+#[test]
+fn missed_due_dates_are_passed_over_by_walking_the_pattern() {
+    for (text, from, after, expected) in [
+        (
+            "FREQ=DAILY",
+            "2026-01-01T09:00:00+01:00",
+            "2026-06-15T12:00:00Z",
+            "2026-06-16T09:00:00+02:00",
+        ),
+        // Exactly at a due date: that one is over.
+        (
+            "FREQ=DAILY",
+            "2026-01-01T09:00:00+01:00",
+            "2026-06-15T07:00:00Z",
+            "2026-06-16T09:00:00+02:00",
+        ),
+        (
+            "FREQ=DAILY",
+            "2026-01-01T09:00:00+01:00",
+            "2026-06-15T06:59:59Z",
+            "2026-06-15T09:00:00+02:00",
+        ),
+        // Every second week goes on in its weeks, not in those of the completion.
+        (
+            "FREQ=WEEKLY;INTERVAL=2",
+            "2026-01-05T09:00:00+01:00",
+            "2026-01-14T12:00:00Z",
+            "2026-01-19T09:00:00+01:00",
+        ),
+        (
+            "FREQ=WEEKLY;INTERVAL=2",
+            "2026-01-05T09:00:00+01:00",
+            "2026-01-20T12:00:00Z",
+            "2026-02-02T09:00:00+01:00",
+        ),
+        (
+            "FREQ=MONTHLY",
+            "2026-01-31T09:00:00+01:00",
+            "2026-02-28T12:00:00Z",
+            "2026-03-31T09:00:00+02:00",
+        ),
+        (
+            "FREQ=MONTHLY;BYDAY=1MO",
+            "2026-01-05T09:00:00+01:00",
+            "2026-05-01T00:00:00Z",
+            "2026-05-04T09:00:00+02:00",
+        ),
+        // Two thousand years cost no more than two.
+        (
+            "FREQ=DAILY",
+            "0026-01-01T09:00:00Z",
+            "2026-06-15T12:00:00Z",
+            "2026-06-16T09:53:28+02:00",
+        ),
+    ] {
+        let rule = rule(text);
+        let series = Series {
+            after: instant(after),
+            ..due(&rule, "Europe/Berlin", instant(from))
+        };
+        let next = next(&series).unwrap().unwrap();
+        assert_eq!(
+            next.due,
+            instant(expected),
+            "{text} from {from}, completed {after}"
+        );
+    }
+}
+
+#[test]
+fn from_the_completion_its_day_counts_and_the_time_of_day_stays() {
+    for (text, from, completed, expected) in [
+        (
+            "FREQ=DAILY;INTERVAL=3",
+            "2026-06-01T09:00:00+02:00",
+            "2026-06-10T20:00:00+02:00",
+            "2026-06-13T09:00:00+02:00",
+        ),
+        // Early, and in the night after the due date's own day.
+        (
+            "FREQ=DAILY",
+            "2026-06-10T09:00:00+02:00",
+            "2026-06-08T20:00:00+02:00",
+            "2026-06-09T09:00:00+02:00",
+        ),
+        (
+            "FREQ=DAILY",
+            "2026-06-10T23:00:00+02:00",
+            "2026-06-11T00:30:00+02:00",
+            "2026-06-12T23:00:00+02:00",
+        ),
+        (
+            "FREQ=MONTHLY",
+            "2026-06-10T09:00:00+02:00",
+            "2026-08-31T12:00:00+02:00",
+            "2026-09-30T09:00:00+02:00",
+        ),
+        (
+            "FREQ=WEEKLY;BYDAY=MO",
+            "2026-06-01T09:00:00+02:00",
+            "2026-06-10T12:00:00+02:00",
+            "2026-06-15T09:00:00+02:00",
+        ),
+    ] {
+        let rule = rule(text);
+        let completed = instant(completed);
+        let series = Series {
+            counted_from: Some(completed),
+            after: completed,
+            ..due(&rule, "Europe/Berlin", instant(from))
+        };
+        let next = next(&series).unwrap().unwrap();
+        assert_eq!(next.due, instant(expected), "{text} from {from}");
+    }
+}
+
+#[test]
+fn a_rule_ends_its_series() {
+    let ends = |text: &str, from: &str| {
+        let rule = rule(text);
+        next(&due(&rule, "Europe/Berlin", instant(from)))
+            .unwrap()
+            .is_none()
+    };
+    // A day is the zone's.
+    assert!(!ends(
+        "FREQ=DAILY;UNTIL=20260702",
+        "2026-07-01T00:30:00+02:00"
+    ));
+    assert!(ends(
+        "FREQ=DAILY;UNTIL=20260701",
+        "2026-07-01T00:30:00+02:00"
+    ));
+    // An instant counts itself.
+    assert!(!ends(
+        "FREQ=DAILY;UNTIL=20260702T070000Z",
+        "2026-07-01T09:00:00+02:00"
+    ));
+    assert!(ends(
+        "FREQ=DAILY;UNTIL=20260702T065959Z",
+        "2026-07-01T09:00:00+02:00"
+    ));
+    // How many there were, the calendar does not know.
+    assert!(!ends("FREQ=DAILY;COUNT=1", "2026-07-01T09:00:00+02:00"));
+    assert!(ends("FREQ=DAILY", "9998-12-31T09:00:00Z"));
 }
 
 #[test]
@@ -205,49 +421,47 @@ fn years_end() {
 #[test]
 fn a_day_that_a_zone_left_out_becomes_the_next() {
     let apia = "Pacific/Apia";
-    daily(
+    walk(
+        "FREQ=DAILY",
         apia,
-        "2011-12-29T10:00:00-10:00 → 2011-12-31T10:00:00+14:00",
+        &[
+            "2011-12-29T10:00:00-10:00",
+            "2011-12-31T10:00:00+14:00",
+            "2012-01-01T10:00:00+14:00",
+        ],
     );
-    daily(
+    // Every Friday, though one of them is a Saturday.
+    walk(
+        "FREQ=WEEKLY",
         apia,
-        "2011-12-31T10:00:00+14:00 → 2012-01-01T10:00:00+14:00",
+        &[
+            "2011-12-23T10:00:00-10:00",
+            "2011-12-31T10:00:00+14:00",
+            "2012-01-06T10:00:00+14:00",
+        ],
     );
-    // Every Friday; from here on every Saturday.
-    weekly(
+    walk(
+        "FREQ=MONTHLY",
         apia,
-        "2011-12-23T10:00:00-10:00 → 2011-12-31T10:00:00+14:00",
-    );
-    weekly(
-        apia,
-        "2011-12-31T10:00:00+14:00 → 2012-01-07T10:00:00+14:00",
-    );
-    // A monthly series is back on its day a month later.
-    monthly(
-        30,
-        apia,
-        "2011-11-30T10:00:00-10:00 → 2011-12-31T10:00:00+14:00",
-    );
-    monthly(
-        30,
-        apia,
-        "2011-12-31T10:00:00+14:00 → 2012-01-30T10:00:00+14:00",
+        &[
+            "2011-11-30T10:00:00-10:00",
+            "2011-12-31T10:00:00+14:00",
+            "2012-01-30T10:00:00+14:00",
+        ],
     );
 }
 
-/// Kiritimati left out 31 December 1994: the instance shows January's date and counts as January's.
+/// Kiritimati left out 31 December 1994: the instance shows January's date and counts as December's.
 #[test]
-fn a_day_left_out_at_a_months_end_counts_for_the_next_month() {
-    let kiritimati = "Pacific/Kiritimati";
-    monthly(
-        31,
-        kiritimati,
-        "1994-11-30T10:00:00-10:00 → 1995-01-01T10:00:00+14:00",
-    );
-    monthly(
-        31,
-        kiritimati,
-        "1995-01-01T10:00:00+14:00 → 1995-02-28T10:00:00+14:00",
+fn a_day_left_out_at_a_months_end_counts_for_its_month() {
+    walk(
+        "FREQ=MONTHLY;BYMONTHDAY=-1",
+        "Pacific/Kiritimati",
+        &[
+            "1994-11-30T10:00:00-10:00",
+            "1995-01-01T10:00:00+14:00",
+            "1995-01-31T10:00:00+14:00",
+        ],
     );
 }
 
@@ -273,64 +487,54 @@ fn a_repeated_day_is_not_answered_with_the_past() {
 #[test]
 fn clocks_that_go_back_two_days_still_give_a_later_answer() {
     let zone = TimeZone::posix("AAA-24BBB24,J10/0,J200/0").unwrap();
-    let change: Timestamp = "2026-01-09T00:00:00Z".parse().unwrap();
+    let change = instant("2026-01-09T00:00:00Z").unix_micros();
     for hours in -1000..100 {
-        let due = change + SignedDuration::from_hours(hours);
-        for (interval, anchor_day) in [(Daily, 1), (Weekly, 1), (Monthly, 1), (Monthly, 10)] {
-            assert!(next_in(&zone, due, interval, anchor_day).unwrap() > due);
+        let from = Timestamp::from_unix_micros(change + hours * 3_600_000_000).unwrap();
+        for text in [
+            "FREQ=DAILY",
+            "FREQ=WEEKLY",
+            "FREQ=MONTHLY",
+            "FREQ=MONTHLY;BYMONTHDAY=10",
+        ] {
+            let rule = rule(text);
+            let next = next_in(&zone, &due(&rule, "", from)).unwrap();
+            assert!(next.due > from, "{text} after {from}");
         }
     }
 }
 
 #[test]
-fn day_of_month_is_the_zones() {
-    let instant = micros("2026-01-31T23:30:00Z");
-    assert_eq!(day_of_month(instant, "UTC"), Ok(31));
-    assert_eq!(day_of_month(instant, "Europe/Berlin"), Ok(1));
-    assert_eq!(day_of_month(instant, "Pacific/Kiritimati"), Ok(1));
-    assert_eq!(
-        day_of_month(micros("2026-02-01T00:30:00Z"), "America/New_York"),
-        Ok(31)
+fn a_day_is_the_zones() {
+    // 1 February in Berlin.
+    check(
+        "FREQ=MONTHLY",
+        None,
+        "Europe/Berlin",
+        "2026-01-31T23:30:00Z → 2026-02-28T23:30:00Z",
+    );
+    check(
+        "FREQ=MONTHLY",
+        None,
+        "UTC",
+        "2026-01-31T23:30:00Z → 2026-02-28T23:30:00Z",
+    );
+    check(
+        "FREQ=MONTHLY;BYMONTHDAY=1",
+        None,
+        "America/New_York",
+        "2026-02-01T05:30:00Z → 2026-03-01T05:30:00Z",
     );
 }
 
 #[test]
-fn instants_outside_the_calendar_are_out_of_range() {
-    for instant in [i64::MIN, i64::MIN + 1, i64::MAX - 1, i64::MAX] {
-        assert_eq!(
-            day_of_month(instant, "Europe/Berlin"),
-            Err(Error::OutOfRange)
-        );
-        for interval in [Daily, Weekly, Monthly] {
-            assert_eq!(
-                next(instant, interval, "Europe/Berlin", 1),
-                Err(Error::OutOfRange)
-            );
-        }
-    }
-    for zone in ["UTC", "Etc/GMT+12", "Pacific/Kiritimati", "Europe/Berlin"] {
-        let first = Timestamp::MIN.as_microsecond();
-        // jiff reads no fraction of its last second.
-        let last = Timestamp::MAX.as_second() * 1_000_000;
-        assert!(day_of_month(first, zone).is_ok());
-        assert!(day_of_month(last, zone).is_ok());
-        for interval in [Daily, Weekly, Monthly] {
-            assert!(next(first, interval, zone, 31).is_ok());
-            assert_eq!(next(last, interval, zone, 31), Err(Error::OutOfRange));
-        }
-    }
-}
-
-#[test]
-fn anchor_days_of_no_month_are_refused_for_monthly_series() {
-    let due = micros("2026-01-31T10:00:00Z");
+fn anchor_days_of_no_month_are_refused() {
+    let rule = rule("FREQ=MONTHLY");
     for anchor_day in [0, 32, 127, 128, 255] {
-        assert_eq!(
-            next(due, Monthly, "UTC", anchor_day),
-            Err(Error::InvalidAnchorDay)
-        );
-        assert!(next(due, Daily, "UTC", anchor_day).is_ok());
-        assert!(next(due, Weekly, "UTC", anchor_day).is_ok());
+        let series = Series {
+            anchor_day: Some(anchor_day),
+            ..due(&rule, "UTC", instant("2026-01-31T10:00:00Z"))
+        };
+        assert_eq!(next(&series), Err(Error::InvalidAnchorDay));
     }
 }
 
@@ -395,7 +599,8 @@ fn other_names_are_unknown() {
     ];
     for name in names {
         assert!(!is_time_zone(name), "{name:.40}");
-        assert_eq!(day_of_month(0, name), Err(Error::UnknownTimeZone));
-        assert_eq!(next(0, Monthly, name, 0), Err(Error::UnknownTimeZone));
+        let rule = Rule::every(Interval::Daily);
+        let series = due(&rule, name, Timestamp::default());
+        assert_eq!(next(&series), Err(Error::UnknownTimeZone), "{name:.40}");
     }
 }

@@ -6,7 +6,7 @@ use chrono::{
 };
 use chrono_tz::Tz;
 
-use crate::recurrence::Interval;
+use domain::task::Interval;
 
 /// See [`crate::recurrence::next`].
 pub fn next(due: DateTime<Utc>, interval: Interval, zone: Tz, anchor_day: u32) -> DateTime<Utc> {

@@ -8,13 +8,40 @@ use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use proptest::sample::select;
 
+use domain::recurrence::Series;
+use domain::rule::Rule;
+use domain::task::Interval::{self, Daily, Monthly, Weekly};
+use domain::timestamp::Timestamp as DueDate;
+use domain::wall_clock::WallClock;
+
 use super::peer;
-use crate::recurrence::Interval::{self, Daily, Monthly, Weekly};
-use crate::recurrence::{Error, day_of_month, next, next_in};
+use crate::recurrence::{Error, next, next_in};
 use crate::time_zone::{find, is_time_zone};
 
-const INTERVALS: [Interval; 3] = [Daily, Weekly, Monthly];
+const INTERVALS: [Interval; 3] = Interval::ALL;
 const DAY: SignedDuration = SignedDuration::from_hours(24);
+
+fn due_date(instant: Timestamp) -> DueDate {
+    DueDate::from_unix_micros(instant.as_microsecond()).unwrap()
+}
+
+fn series<'a>(
+    rule: &'a Rule,
+    time_zone: &'a str,
+    due: Timestamp,
+    anchor_day: Option<u8>,
+) -> Series<'a> {
+    let due = due_date(due);
+    Series {
+        rule,
+        time_zone,
+        due,
+        wall_clock: None,
+        anchor_day,
+        counted_from: None,
+        after: due,
+    }
+}
 
 /// Every accepted name.
 static ZONES: LazyLock<Vec<&str>> = LazyLock::new(|| {
@@ -74,25 +101,19 @@ fn the_database_is_there_and_every_accepted_zone_computes() {
     assert!(ZONES.len() > 500, "{} zones", ZONES.len());
     for &name in ZONES.iter() {
         assert!(find(name).is_some(), "{name}");
-        for instant in [
-            Timestamp::MIN.as_microsecond(),
-            -1,
-            0,
-            1_800_000_000_000_000,
-        ] {
-            assert!(matches!(day_of_month(instant, name), Ok(1..=31)), "{name}");
+        for second in [-62_000_000_000, -1, 0, 1_800_000_000] {
+            let due = Timestamp::from_second(second).unwrap();
             for interval in INTERVALS {
-                assert!(
-                    next(instant, interval, name, 31).unwrap() > instant,
-                    "{name}"
-                );
+                let rule = Rule::every(interval);
+                let next = next(&series(&rule, name, due, Some(31))).unwrap().unwrap();
+                assert!(next.due > due_date(due), "{name}");
             }
         }
     }
 }
 
 /// Around every change of every zone's clocks so far and for decades on, one interval on is later, and no further
-/// than one interval, one day and one hour. So the further tries in `next_in` are for zones that do not exist yet.
+/// than one interval, one day and one hour.
 #[test]
 fn no_change_of_clocks_leads_back_or_far_ahead() {
     let last = "2045-01-01T00:00:00Z".parse().unwrap();
@@ -103,12 +124,14 @@ fn no_change_of_clocks_leads_back_or_far_ahead() {
             continue;
         }
         let zone = find(name).unwrap();
-        for change in transitions(&zone, Timestamp::MIN, last) {
+        for change in transitions(&zone, "0002-01-01T00:00:00Z".parse().unwrap(), last) {
             for (interval, days) in [(Daily, 1), (Weekly, 7), (Monthly, 31)] {
                 for minutes in [-25 * 60, -90, -1, 0, 30, 90, 23 * 60, 25 * 60] {
                     let due = change - DAY * days + SignedDuration::from_mins(minutes);
                     let anchor_day = zone.to_datetime(due).day().unsigned_abs();
-                    let next = next_in(&zone, due, interval, anchor_day).unwrap();
+                    let rule = Rule::every(interval);
+                    let next = next_in(&zone, &series(&rule, name, due, Some(anchor_day))).unwrap();
+                    let next = Timestamp::from_microsecond(next.due.unix_micros()).unwrap();
                     let ahead = next.duration_since(due);
                     let most = DAY * (days + 1) + SignedDuration::from_hours(1);
                     assert!(
@@ -181,7 +204,9 @@ proptest! {
     fn agrees_with_the_peer((name, other, due) in due(), interval in select(&INTERVALS), anchor_day in 1_u8..=31) {
         let expected = chrono::DateTime::from_timestamp_micros(due.as_microsecond()).unwrap();
         let expected = peer::next(expected, interval, other, u32::from(anchor_day)).timestamp_micros();
-        prop_assert_eq!(next(due.as_microsecond(), interval, name, anchor_day), Ok(expected));
+        let rule = Rule::every(interval);
+        let next = next(&series(&rule, name, due, Some(anchor_day))).unwrap().unwrap();
+        prop_assert_eq!(next.due.unix_micros(), expected);
     }
 
     #[test]
@@ -191,9 +216,9 @@ proptest! {
         let name = ZONES[zone];
         let zone = find(name).unwrap();
         let due = Timestamp::from_second(second).unwrap();
-        let anchor_day = day_of_month(due.as_microsecond(), name).unwrap();
-        let answer = next(due.as_microsecond(), interval, name, anchor_day).unwrap();
-        let answer = zone.to_datetime(Timestamp::from_microsecond(answer).unwrap());
+        let rule = Rule::every(interval);
+        let answer = next(&series(&rule, name, due, None)).unwrap().unwrap();
+        let answer = zone.to_datetime(Timestamp::from_microsecond(answer.due.unix_micros()).unwrap());
         let local = zone.to_datetime(due);
         let skipped = transitions(&zone, due, due + DAY * 33).iter().any(|&change| {
             zone.to_offset(change) > zone.to_offset(change - SignedDuration::from_secs(1))
@@ -202,21 +227,48 @@ proptest! {
         prop_assert!(skipped || interval != Monthly || answer.day() == local.day().min(answer.date().days_in_month()));
     }
 
+    /// What a change of clocks moved goes back where it came from.
+    #[test]
+    fn a_series_forgets_a_change_of_clocks((name, _, due) in due(), interval in select(&INTERVALS)) {
+        let zone = find(name).unwrap();
+        let shown = zone.to_datetime(due).time();
+        let rule = Rule::every(interval);
+        let mut series = series(&rule, name, due, None);
+        for _ in 0..5 {
+            let next = next(&series).unwrap().unwrap();
+            let instant = Timestamp::from_microsecond(next.due.unix_micros()).unwrap();
+            prop_assert!(next.wall_clock.is_some() || zone.to_datetime(instant).time() == shown);
+            series = Series {
+                due: next.due, after: next.due, wall_clock: next.wall_clock, anchor_day: Some(next.anchor_day), ..series
+            };
+        }
+    }
+
     #[test]
     fn any_input_has_an_answer_or_an_error(
-        instant in any::<i64>(), interval in select(&INTERVALS), anchor_day in any::<u8>(), name in ".*",
-        zone in 0..ZONES.len(), near in any::<i32>(),
+        due in DUE, after in DUE, counted_from in proptest::option::of(DUE), wall_clock in proptest::option::of(DUE),
+        anchor_day in proptest::option::of(any::<u8>()), name in ".*", zone in 0..ZONES.len(), interval in select(&INTERVALS),
     ) {
-        prop_assert!(is_time_zone(&name) || next(instant, interval, &name, anchor_day) == Err(Error::UnknownTimeZone));
-        // Near the ends of the calendar's years, too.
-        let ends = [Timestamp::MIN, Timestamp::MAX].map(|end| end.as_microsecond() + i64::from(near) * 1_000_000);
-        for instant in [instant, ends[0], ends[1]] {
-            match next(instant, interval, ZONES[zone], anchor_day) {
-                Ok(next) => prop_assert!(next > instant),
-                Err(Error::InvalidAnchorDay) => prop_assert!(interval == Monthly && !(1..=31).contains(&anchor_day)),
-                Err(error) => prop_assert_eq!(error, Error::OutOfRange),
-            }
-            prop_assert!(matches!(day_of_month(instant, ZONES[zone]), Ok(1..=31) | Err(Error::OutOfRange)));
+        let rule = Rule::every(interval);
+        let instant = |micros| DueDate::from_unix_micros(micros).unwrap();
+        let mut series = Series {
+            rule: &rule,
+            time_zone: &name,
+            due: instant(due),
+            wall_clock: wall_clock.map(|micros| WallClock::from_micros(micros).unwrap()),
+            anchor_day,
+            counted_from: counted_from.map(instant),
+            after: instant(after),
+        };
+        prop_assert!(is_time_zone(&name) || next(&series) == Err(Error::UnknownTimeZone));
+        series.time_zone = ZONES[zone];
+        match next(&series) {
+            Ok(Some(next)) => prop_assert!(next.due > series.after && next.due > series.counted_from.unwrap_or(series.due)),
+            Ok(None) => prop_assert!(due.max(after) > DUE.end - 40 * 86_400_000_000 || counted_from.is_some()),
+            Err(error) => prop_assert!(error == Error::InvalidAnchorDay && !matches!(anchor_day, Some(1..=31))),
         }
     }
 }
+
+/// Every instant that a task can be due at: the years 0001 to 9998.
+const DUE: std::ops::Range<i64> = -62_135_596_800_000_000..253_370_764_800_000_000;

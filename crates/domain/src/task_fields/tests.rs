@@ -25,6 +25,7 @@ fn a_title_is_enough_and_the_rest_takes_its_default() {
         json!({
             "title": "Water plants", "description": null, "priority": "medium", "tags": [], "due_date": null,
             "timezone": "UTC", "is_recurring": false, "recurring_interval": null,
+            "recurrence": null,
         })
     );
 }
@@ -92,6 +93,104 @@ fn an_interval_is_required_exactly_when_the_task_recurs() {
 }
 
 #[test]
+fn an_interval_and_a_rule_say_the_same() {
+    let simple = json!({"title": "t", "is_recurring": true, "recurring_interval": "weekly"});
+    let rule = json!({"title": "t", "recurrence": {"rule": "freq=weekly"}});
+    let task = parse_new_task(simple).unwrap();
+    assert_eq!(parse_new_task(rule), Ok(task.clone()));
+    let recurrence = json!({"rule": "FREQ=WEEKLY", "from": "schedule", "missed": "skip"});
+    assert_eq!(json!(task.recurrence), recurrence);
+
+    let rule = json!({
+        "rule": "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH", "from": "completion", "missed": "keep",
+    });
+    let task = parse_new_task(json!({"title": "t", "recurrence": rule})).unwrap();
+    assert_eq!(json!(task.recurrence), rule);
+    assert_eq!((task.is_recurring, task.recurring_interval), (true, None));
+}
+
+#[test]
+fn what_a_recurrence_gets_wrong_is_named_at_its_place() {
+    for (recurrence, expected) in [
+        (json!("FREQ=DAILY"), vec!["/recurrence"]),
+        (json!({"rule": null}), vec!["/recurrence/rule"]),
+        (json!({"rule": "FREQ=HOURLY"}), vec!["/recurrence/rule"]),
+        (
+            json!({"rule": 1, "from": "now", "missed": true, "until": "2027-01-01"}),
+            vec![
+                "/recurrence/rule",
+                "/recurrence/from",
+                "/recurrence/missed",
+                "/recurrence/until",
+            ],
+        ),
+    ] {
+        let body = json!({"title": "t", "recurrence": recurrence});
+        assert_eq!(pointers(parse_new_task(body.clone())), expected, "{body}");
+        let body = json!({"recurrence": recurrence});
+        assert_eq!(pointers(parse_task_patch(body.clone())), expected, "{body}");
+    }
+}
+
+#[test]
+fn a_recurrence_is_merged_member_by_member() {
+    let patch = parse_task_patch(json!({"recurrence": {"missed": "keep", "from": null}}));
+    assert_eq!(
+        Value::Object(patch.unwrap().0),
+        json!({"recurrence": {"missed": "keep", "from": "schedule"}})
+    );
+    // A new task has nothing to merge with, but for an interval.
+    let mut body = json!({"title": "t", "recurrence": {"missed": "keep"}});
+    assert_eq!(pointers(parse_new_task(body.clone())), ["/recurrence/rule"]);
+    body["recurring_interval"] = json!("daily");
+    let task = parse_new_task(body).unwrap();
+    assert_eq!(
+        json!(task.recurrence),
+        json!({"rule": "FREQ=DAILY", "from": "schedule", "missed": "keep"})
+    );
+}
+
+#[test]
+fn what_is_said_twice_about_recurrence_must_be_the_same() {
+    let daily = json!({"rule": "FREQ=DAILY"});
+    for (fields, expected) in [
+        (
+            json!({"recurrence": daily, "is_recurring": false}),
+            "/is_recurring",
+        ),
+        (
+            json!({"recurrence": daily, "recurring_interval": "weekly"}),
+            "/recurring_interval",
+        ),
+        (
+            json!({"recurrence": daily, "recurring_interval": null}),
+            "/recurring_interval",
+        ),
+        (
+            json!({"recurrence": null, "is_recurring": true}),
+            "/is_recurring",
+        ),
+        (
+            json!({"recurrence": null, "recurring_interval": "daily"}),
+            "/recurring_interval",
+        ),
+    ] {
+        assert_eq!(
+            pointers(parse_task_patch(fields.clone())),
+            [expected],
+            "{fields}"
+        );
+    }
+    for fields in [
+        json!({"recurrence": daily, "is_recurring": true, "recurring_interval": "daily"}),
+        json!({"recurrence": {"rule": "FREQ=YEARLY"}, "recurring_interval": null}),
+        json!({"recurrence": null, "is_recurring": false, "recurring_interval": null}),
+    ] {
+        assert!(parse_task_patch(fields.clone()).is_ok(), "{fields}");
+    }
+}
+
+#[test]
 fn absent_null_and_value_are_three_things_in_a_patch() {
     let patch = parse_task_patch(
         json!({"description": null, "priority": null, "tags": null, "due_date": "2026-01-31T09:00:00+01:00"}),
@@ -123,6 +222,8 @@ fn any_json() -> impl Strategy<Value = Value> {
         any::<String>().prop_map(Value::from),
         prop::sample::select(vec!["high", "daily", "UTC", "2026-01-31T09:00:00Z"])
             .prop_map(Value::from),
+        prop::sample::select(vec!["FREQ=DAILY", "FREQ=YEARLY;COUNT=3", "FREQ=NEVER"])
+            .prop_map(|rule| json!({"rule": rule})),
     ];
     leaf.prop_recursive(2, 12, 6, |inner| {
         prop_oneof![

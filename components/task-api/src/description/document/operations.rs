@@ -1,13 +1,15 @@
 //! What is said of each operation.
 
 use domain::calendar_secret::CalendarSecret;
+use domain::event::EventType;
 use domain::idempotency_key::IdempotencyKey;
-use domain::{date_range, notification_list, page, task_list};
+use domain::{change_feed, date_range, notification_list, page, task_list};
 use serde_json::{Value, json};
 
 use super::schemas::{TAG, date, instant, priority, reference, text, user_id, uuid};
 use super::{Described, operation_id};
 use crate::calendar::{CACHING, MEDIA_TYPE};
+use crate::description::SCHEMA_CACHING;
 use crate::route::Operation;
 
 /// What is said of an operation; nothing of those that only the sidecar and Kubernetes need.
@@ -93,16 +95,32 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             )
         },
         Operation::CompleteTask => Described {
-            details: Some("Completing a completed task changes nothing."),
+            details: Some(
+                "Completing a completed task changes nothing. The next instance of a recurring task appears a moment later.",
+            ),
             parameters: vec![if_match()],
             problems: &["PreconditionFailed"],
             ..described("Complete a task", (200, task("The task, completed.")))
         },
         Operation::ReopenTask => Described {
-            details: Some("Reopening a pending task changes nothing."),
+            details: Some(
+                "Reopening a pending task changes nothing. The next instance of a recurring task stays.",
+            ),
             parameters: vec![if_match()],
             problems: &["PreconditionFailed"],
             ..described("Reopen a task", (200, task("The task, pending.")))
+        },
+        Operation::SkipTask => Described {
+            details: Some(
+                "Ends this instance of a recurring task without completing it; the next one appears a moment later, unless \
+                 the series ends. Skipping a skipped task changes nothing.",
+            ),
+            parameters: vec![if_match()],
+            problems: &["CannotSkip", "PreconditionFailed"],
+            ..described(
+                "Skip to the next instance",
+                (200, task("The task, skipped.")),
+            )
         },
         Operation::ListNotifications => Described {
             parameters: notification_list::PARAMETERS
@@ -166,10 +184,36 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 (200, calendar_answer("The calendar.", Some(MEDIA_TYPE))),
             )
         },
+        Operation::ReadChanges => Described {
+            details: Some(
+                "The user's events in the order of their numbers, none left out. In pages; with `Accept: text/event-stream` as \
+                 server-sent events while they come: `id` is the number and `data` the event. A stream ends after half a \
+                 minute; the client goes on with the last number in `Last-Event-ID`. To start: take the newest number with \
+                 `after=latest`, read all tasks, then follow from that number, and leave out what a task's `version` says is \
+                 known.",
+            ),
+            parameters: change_feed::PARAMETERS
+                .map(change_feed_parameter)
+                .into_iter()
+                .chain([last_event_id()])
+                .collect(),
+            problems: &[
+                "ChangesGone",
+                "Invalid",
+                "TooManyStreams",
+                "UnavailableOrNoStreamFree",
+            ],
+            ..described("Follow changes", (200, changes()))
+        },
         Operation::Description => described(
             "This document",
             (200, json_answer("It.", &json!({"type": "object"}), &[])),
         ),
+        Operation::EventsDescription => described(
+            "The description of the events (AsyncAPI)",
+            (200, json_answer("It.", &json!({"type": "object"}), &[])),
+        ),
+        Operation::DataSchema => described("The JSON Schema of an event's data", (200, schema())),
         Operation::Liveness => described(
             "The service runs",
             (200, json_answer("It does.", &reference("Status"), &[])),
@@ -197,6 +241,10 @@ pub(super) fn path_parameter(name: &str) -> Value {
                 "type": "string",
                 "pattern": format!("^[A-Za-z0-9_-]{{{}}}$", CalendarSecret::CHARACTERS),
             }),
+        ),
+        "dataschema" => (
+            "The event's attribute `dataschema`, as it is.",
+            json!({"type": "string", "enum": EventType::ALL.map(EventType::data_schema)}),
         ),
         name => panic!("the variable {name} has no description"),
     };
@@ -264,6 +312,26 @@ fn page_parameter(name: &str) -> Value {
         name => panic!("the parameter {name} has no description"),
     };
     query_parameter(name, meaning, schema)
+}
+
+fn change_feed_parameter(name: &str) -> Value {
+    match name {
+        "after" => query_parameter(
+            name,
+            "Only changes after this number; without it, from the oldest that is kept.",
+            json!({"type": "string", "pattern": format!("^([0-9]{{1,{}}}|{})$", change_feed::MOST_DIGITS, change_feed::LATEST)}),
+        ),
+        name => page_parameter(name),
+    }
+}
+
+fn last_event_id() -> Value {
+    json!({
+        "name": change_feed::LAST_EVENT_ID,
+        "in": "header",
+        "description": "The number of the last event received; goes before `after`.",
+        "schema": {"type": "string", "pattern": format!("^[0-9]{{1,{}}}$", change_feed::MOST_DIGITS)},
+    })
 }
 
 fn date_range_parameter(name: &str) -> Value {
@@ -376,9 +444,32 @@ fn header(name: &str) -> Value {
             true,
             json!({"type": "integer", "minimum": 0, "maximum": notification_list::MOST_UNREAD}),
         ),
+        "Cache-Control" => (
+            "Of a stream.",
+            false,
+            json!({"type": "string", "const": "no-store"}),
+        ),
+        "X-Accel-Buffering" => (
+            "Of a stream: proxies pass on each event at once.",
+            false,
+            json!({"type": "string", "const": "no"}),
+        ),
         name => panic!("the header {name} has no description"),
     };
     json!({"description": meaning, "required": is_always_there, "schema": schema})
+}
+
+/// A JSON Schema.
+fn schema() -> Value {
+    json!({
+        "description": "Its `$id` is the attribute.",
+        "content": {"application/schema+json": {"schema": {"type": "object"}}},
+        "headers": {"Cache-Control": {
+            "description": "For how long the schema may be kept; then it may have further fields.",
+            "required": true,
+            "schema": {"type": "string", "const": SCHEMA_CACHING},
+        }},
+    })
 }
 
 fn task(meaning: &str) -> Value {
@@ -392,11 +483,23 @@ fn created() -> Value {
         Operation::UpdateTask,
         Operation::CompleteTask,
         Operation::ReopenTask,
+        Operation::SkipTask,
         Operation::DeleteTask,
     ] {
         link(&mut created, operation, "task_id", "$response.body#/id");
     }
     created
+}
+
+/// A page, or a stream.
+fn changes() -> Value {
+    let mut changes = json_answer(
+        "The changes.",
+        &reference("Changes"),
+        &["Link", "Cache-Control", "X-Accel-Buffering"],
+    );
+    changes["content"][change_feed::EVENT_STREAM] = json!({"schema": {"type": "string"}});
+    changes
 }
 
 fn notifications() -> Value {

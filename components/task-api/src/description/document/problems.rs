@@ -45,6 +45,17 @@ fn named() -> Vec<(&'static str, &'static str, Vec<Problem>)> {
             vec![Problem::too_many_tasks()],
         ),
         (
+            "CannotSkip",
+            "The task is completed, or does not recur.",
+            vec![Problem::completed(), Problem::not_recurring()],
+        ),
+        (
+            "ChangesGone",
+            "The changes after the number are not kept any more, or the number was never given. Start anew: take the newest \
+             number, read all tasks, then follow from that number.",
+            vec![Problem::changes_gone("/api/alice/changes?after=latest")],
+        ),
+        (
             "PreconditionFailed",
             "The task is at another version than `If-Match` says.",
             vec![Problem::precondition_failed()],
@@ -65,9 +76,19 @@ fn named() -> Vec<(&'static str, &'static str, Vec<Problem>)> {
             vec![invalid(), Problem::idempotency_key_reused()],
         ),
         (
+            "TooManyStreams",
+            "The user has as many streams as a user may have.",
+            vec![Problem::too_many_streams(1)],
+        ),
+        (
             "Unavailable",
             "The database cannot be reached.",
             vec![Problem::unavailable("")],
+        ),
+        (
+            "UnavailableOrNoStreamFree",
+            "The database cannot be reached. Or there are as many streams as there may be.",
+            vec![Problem::unavailable(""), Problem::no_stream_free(1)],
         ),
     ]
 }
@@ -140,6 +161,10 @@ fn header(name: &str, value: &str) -> Value {
         "allow" => (
             "The path's methods.",
             json!({"type": "string", "pattern": "^[A-Z]+(, [A-Z]+)*$"}),
+        ),
+        "link" => (
+            "The newest number, rel=\"start\" (RFC 8288).",
+            json!({"type": "string", "pattern": "^<[^<>]+>; rel=\"start\"$"}),
         ),
         "retry-after" => ("Seconds to wait.", json!({"type": "integer", "minimum": 0})),
         name => panic!("the header {name} has no description"),

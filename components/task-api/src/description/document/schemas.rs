@@ -1,9 +1,15 @@
-//! The JSON that requests and answers hold.
+//! The JSON that requests, answers and events hold.
 
 use domain::batch::{CREATE, MOST_OPERATIONS, Step, UPDATE};
 use domain::calendar_secret::CalendarSecret;
 use domain::event::EventType;
 use domain::idempotency_key::IdempotencyKey;
+pub(super) mod events;
+
+use domain::change_feed;
+use domain::page;
+use domain::recurrence::{CountedFrom, Missed};
+use domain::rule::Rule;
 use domain::task::{Interval, Priority, Tag, Tags, TimeZoneName, Title};
 use domain::task_fields::{READ_ONLY, WRITABLE, parse_new_task, parse_task_patch};
 use domain::user_id::UserId;
@@ -43,6 +49,8 @@ pub(super) fn all() -> Map<String, Value> {
         ("Analytics", analytics()),
         ("CalendarAddress", calendar_address()),
         ("Counts", counts()),
+        ("Changes", changes()),
+        ("Event", event()),
         ("Status", status()),
         ("Problem", problem()),
     ];
@@ -144,6 +152,10 @@ fn field(name: &str) -> Value {
         "description" => text(0, domain::task::Description::LONGEST),
         "completed" => json!({"type": "boolean"}),
         "completed_at" | "created_at" | "updated_at" => instant(),
+        "skipped_at" => described(
+            instant(),
+            "When the task was skipped in favour of the next of its series.",
+        ),
         "priority" => priority(),
         "tags" => json!({
             "type": "array", "maxItems": Tags::MOST,
@@ -164,11 +176,20 @@ fn field(name: &str) -> Value {
         }),
         "is_recurring" => described(
             json!({"type": "boolean"}),
-            "Whether completing it makes the next one.",
+            "Whether completing it makes the next instance.",
         ),
         "recurring_interval" => described(
             one_of(&Interval::ALL),
-            "Given exactly when `is_recurring` is true.",
+            "The simple form of `recurrence`: without that, it is given exactly when `is_recurring` is true. Null where no \
+             interval says the same as the rule.",
+        ),
+        "recurrence" => described(
+            json!({
+                "type": "object",
+                "required": ["rule"],
+                "properties": {"rule": rule(), "from": counted_from(), "missed": missed()},
+            }),
+            "How the task recurs. The next instance appears when this one is completed or skipped.",
         ),
         "series_id" => described(uuid(), "The first task of the series."),
         "occurrence" => described(
@@ -177,7 +198,12 @@ fn field(name: &str) -> Value {
         ),
         "anchor_day" => described(
             json!({"type": "integer", "minimum": 1, "maximum": 31}),
-            "The day of the month that a monthly series aims at.",
+            "The day of the month that a series aims at where its rule does not say.",
+        ),
+        "wall_clock_due" => described(
+            json!({"type": "string", "pattern": r"^\d{4}-\d{2}-\d{2}T\d{2}:\d{2}:\d{2}\.\d{6}$"}),
+            "What the clocks of `timezone` would have shown at `due_date`, where they skip that time; the series goes on \
+             from there. Else null.",
         ),
         "version" => described(
             json!({"type": "integer", "minimum": 1}),
@@ -187,14 +213,46 @@ fn field(name: &str) -> Value {
     }
 }
 
+fn rule() -> Value {
+    json!({
+        "type": "string", "maxLength": Rule::LONGEST, "pattern": "^[A-Za-z0-9=;,+-]+$",
+        "examples": ["FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH", "FREQ=MONTHLY;BYDAY=-1FR;COUNT=12"],
+        "description":
+            "The pattern of due dates: an RRULE of RFC 5545 with the parts FREQ (DAILY, WEEKLY, MONTHLY, YEARLY), INTERVAL, \
+             BYMONTH, BYMONTHDAY, BYDAY, WKST, COUNT and UNTIL.",
+    })
+}
+
+fn counted_from() -> Value {
+    let mut schema = described(
+        one_of(&CountedFrom::ALL),
+        "What the next due date counts from: the due date, or the day of the completion.",
+    );
+    schema["default"] = json!(CountedFrom::default());
+    schema
+}
+
+fn missed() -> Value {
+    let mut schema = described(
+        one_of(&Missed::ALL),
+        "What becomes of due dates that passed while the task was open: `skip`, the next instance is due after the \
+         completion; `keep`, it is the next of the pattern, even if that is due already.",
+    );
+    schema["default"] = json!(Missed::default());
+    schema
+}
+
 /// A task in answers, its fields in the order that the service writes them in.
 fn task() -> Value {
     let optional = [
         "description",
         "completed_at",
+        "skipped_at",
         "due_date",
         "recurring_interval",
+        "recurrence",
         "anchor_day",
+        "wall_clock_due",
     ];
     object(READ_ONLY.into_iter().chain(WRITABLE).map(|name| {
         let schema = field(name);
@@ -229,16 +287,28 @@ fn new_task() -> Value {
     });
     schema["required"] = json!(required);
     schema["if"] =
-        json!({"properties": {"is_recurring": {"const": true}}, "required": ["is_recurring"]});
+        json!({"properties": {"recurrence": {"type": "object"}}, "required": ["recurrence"]});
     schema["then"] = json!({
-        "properties": {"recurring_interval": {"type": "string"}}, "required": ["recurring_interval"],
+        "properties": {
+            "is_recurring": {"const": true}, "recurring_interval": false, "recurrence": {"required": ["rule"]},
+        },
     });
-    schema["else"] = json!({"properties": {"recurring_interval": {"type": "null"}}});
+    schema["else"] = json!({
+        "if": {"properties": {"is_recurring": {"const": true}}, "required": ["is_recurring"]},
+        "then": {
+            "properties": {"recurring_interval": {"type": "string"}}, "required": ["recurring_interval"],
+        },
+        "else": {"properties": {"recurring_interval": {"type": "null"}}},
+    });
     schema["examples"] = json!([
         {"title": "Water plants"},
         {
             "title": "Pay the rent", "priority": "high", "tags": ["home"], "due_date": "2030-01-31T09:00:00+01:00",
             "timezone": "Europe/Berlin", "is_recurring": true, "recurring_interval": "monthly",
+        },
+        {
+            "title": "Take out the bins", "due_date": "2030-01-07T19:00:00+01:00", "timezone": "Europe/Berlin",
+            "recurrence": {"rule": "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH"},
         },
     ]);
     schema
@@ -261,14 +331,22 @@ fn writable(mut adjust: impl FnMut(&str, &mut Value)) -> Value {
         } else {
             schema
         };
+        if name == "recurrence" {
+            close(&mut schema);
+        }
         adjust(name, &mut schema);
         (name, schema)
     }));
+    close(&mut schema);
+    schema
+}
+
+/// An object as a body has it: no member must be there, and no other may.
+fn close(schema: &mut Value) {
     schema["additionalProperties"] = json!(false);
     if let Some(members) = schema.as_object_mut() {
         members.remove("required");
     }
-    schema
 }
 
 /// Operations to be run in order.
@@ -396,6 +474,68 @@ fn counts() -> Value {
         "propertyNames": {"enum": EventType::ALL.map(EventType::as_str)},
         "additionalProperties": {"type": "integer", "minimum": 1},
     })
+}
+
+fn changes() -> Value {
+    object([
+        (
+            "events",
+            json!({"type": "array", "maxItems": page::LARGEST_LIMIT, "items": reference("Event")}),
+        ),
+        (
+            "last",
+            described(
+                json!({"type": "integer", "minimum": 0, "maximum": change_feed::LARGEST_NUMBER}),
+                "The number to go on after.",
+            ),
+        ),
+        (
+            "more",
+            described(
+                json!({"type": "boolean"}),
+                "Whether there are more already.",
+            ),
+        ),
+    ])
+}
+
+/// An event as the feed has it; on Kafka it is the same, with what Dapr adds.
+fn event() -> Value {
+    let types = EventType::ALL.map(EventType::as_str);
+    let mut event = object([
+        ("specversion", json!({"type": "string", "const": "1.0"})),
+        ("id", uuid()),
+        (
+            "source",
+            json!({"type": "string", "format": "uri-reference"}),
+        ),
+        ("type", json!({"type": "string", "enum": types})),
+        ("subject", described(uuid(), "The task.")),
+        ("time", instant()),
+        (
+            "datacontenttype",
+            json!({"type": "string", "const": "application/json"}),
+        ),
+        ("dataschema", json!({"type": "string", "format": "uri"})),
+        ("partitionkey", user_id()),
+        (
+            "sequence",
+            described(
+                json!({"type": "string", "pattern": "^[0-9]{20}$"}),
+                "The event's number among the user's.",
+            ),
+        ),
+        (
+            "data",
+            described(
+                json!({"type": "object"}),
+                "Of task events but `task.deleted` the task, its `id` named `task_id`.",
+            ),
+        ),
+    ]);
+    event["description"] = json!("A CloudEvent (CloudEvents 1.0, structured JSON).");
+    event["properties"]["causationid"] = described(uuid(), "The event that caused this one.");
+    event
 }
 
 fn status() -> Value {

@@ -1,12 +1,12 @@
 //! Who may use a user's routes.
 
+use crate::bearer_token::{SHORTEST_KEY, Unauthenticated, authenticate, bearer_token};
+use crate::configuration;
+use crate::http::Request;
+use crate::issuer::Issuer;
+use crate::problem::Problem;
+use crate::signing_keys::is_signed_by_issuer;
 use domain::user_id::UserId;
-use platform::bearer_token::{SHORTEST_KEY, Unauthenticated, authenticate, bearer_token};
-use platform::configuration;
-use platform::http::Request;
-use platform::issuer::Issuer;
-use platform::problem::Problem;
-use platform::signing_keys::is_signed_by_issuer;
 
 /// The client, if the path is theirs; `user` is the path's user. Tokens are made with the key of the variable
 /// `jwt_secret` or, while keys are being rotated, of `jwt_secret_previous`; or by the issuer whose published keys are trusted.
@@ -15,7 +15,7 @@ use platform::signing_keys::is_signed_by_issuer;
 /// # Errors
 ///
 /// 401 without a valid token, 403 when the path is another user's, 503 while the issuer's keys cannot be had.
-pub(crate) async fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
+pub async fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
     let authorization = request.header("authorization");
     let authorization = authorization.as_deref();
     let key = configuration::text("jwt_secret")?;

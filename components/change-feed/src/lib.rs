@@ -1,0 +1,132 @@
+//! `GET /api/{user_id}/changes`: a user's events in the order of their numbers, in pages or as a stream.
+//!
+//! A component of its own: it may reach nothing but the database, over connections of its own, so that streams never wait
+//! behind clients nor clients behind streams; and an operator can give it processes of its own.
+
+mod pages;
+mod stream;
+
+use std::time::Instant;
+
+use domain::change_feed::{ChangesQuery, LAST_EVENT_ID, accepts_stream};
+use domain::user_id::UserId;
+use domain::violation::{Location, Violation};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use platform::authorization::authorize;
+use platform::http::{Request, Response, method_name};
+use platform::log::{self, Level};
+use platform::problem::Problem;
+use serde_json::{Value, json};
+use spin_sdk::http::{IncomingRequest, Method, ResponseOutparam};
+use spin_sdk::http_component;
+
+use crate::stream::Stream;
+
+/// The component's name in logs.
+const COMPONENT: &str = "change-feed";
+
+/// The route as documented.
+const ROUTE: &str = "/api/{user_id}/changes";
+
+/// What a client gets.
+enum Answer {
+    Page(Response),
+    Stream(Stream),
+}
+
+#[http_component]
+async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
+    let _lines = log::collect();
+    let start = Instant::now();
+    let request = Request::new(incoming);
+    let method = method_name(request.method());
+    let mut fields = json!({"method": method, "traceparent": request.traceparent()});
+    let answer = answer(&request, &mut fields).await;
+    // A stream needs nothing of it any more, and what it keeps of the host's lasts as long as it does.
+    drop(request);
+    let (status, cause) = match answer {
+        Ok(Answer::Stream(stream)) => {
+            let ended = stream.send(out).await;
+            fields["events"] = json!(ended.events);
+            (200, ended.cause)
+        }
+        Ok(Answer::Page(response)) => {
+            let status = response.status();
+            response.send(out).await;
+            (status, None)
+        }
+        Err(problem) => {
+            let (status, cause) = (problem.status(), problem.cause().map(str::to_owned));
+            problem.response().send(out).await;
+            (status, cause)
+        }
+    };
+    fields["status"] = json!(status);
+    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
+    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
+    let level = match (&cause, status) {
+        (Some(_), 200 | 503) => Level::Warn,
+        (Some(_), _) => Level::Error,
+        (None, _) => Level::Debug,
+    };
+    if let Some(cause) = cause {
+        fields["error"] = json!(cause);
+    }
+    log::line(level, COMPONENT, "request", fields);
+}
+
+async fn answer(request: &Request, fields: &mut Value) -> Result<Answer, Problem> {
+    let path = request.path_segments()?;
+    let [api, user, changes] = path.as_slice() else {
+        fields["route"] = json!("unknown");
+        return Err(Problem::not_found("There is no such route."));
+    };
+    if api != "api" || changes != "changes" {
+        fields["route"] = json!("unknown");
+        return Err(Problem::not_found("There is no such route."));
+    }
+    fields["route"] = json!(ROUTE);
+    let user = authorize(request, user).await?;
+    fields["user_id"] = json!(user.as_str());
+    if *request.method() != Method::Get {
+        return Err(Problem::method_not_allowed("GET"));
+    }
+    let query = ChangesQuery::parse(request.query(), last_event_id(request)?.as_deref())?;
+    let is_stream = request
+        .header("accept")
+        .is_some_and(|accept| accepts_stream(&accept));
+    if is_stream {
+        Stream::open(&user, query).map(Answer::Stream)
+    } else {
+        pages::answer(request, &user, query).map(Answer::Page)
+    }
+}
+
+/// The header with which a client resumes.
+///
+/// # Errors
+///
+/// 422 where it was sent, but not once as ASCII.
+fn last_event_id(request: &Request) -> Result<Option<String>, Problem> {
+    let sent = request.header(LAST_EVENT_ID);
+    if sent.is_none() && request.has_header(LAST_EVENT_ID) {
+        return Err(Problem::invalid(vec![Violation {
+            location: Location::Header(LAST_EVENT_ID),
+            detail: "must be sent once".to_owned(),
+        }]));
+    }
+    Ok(sent)
+}
+
+/// The path of a user's feed.
+fn path(user: &UserId) -> String {
+    format!(
+        "/api/{}/changes",
+        utf8_percent_encode(user.as_str(), NON_ALPHANUMERIC)
+    )
+}
+
+/// The answer where what follows a number is not there.
+fn gone(user: &UserId) -> Problem {
+    Problem::changes_gone(&format!("{}?after=latest", path(user)))
+}

@@ -1,0 +1,201 @@
+//! A stream of changes: server-sent events.
+//!
+//! Each stream is an instance, of which a host has about a thousand for all that it does. So a stream takes one of the places
+//! for streams, which are bounded for each user and for each host, and ends by itself; the client comes again and goes on after
+//! the last number that it has. Between two looks at the database it holds no connection.
+
+use std::time::{Duration, Instant};
+
+use domain::change_feed::{After, ChangesQuery, HEARTBEAT, Pace, frame, opening};
+use domain::user_id::UserId;
+use futures::Sink;
+use platform::call::Call;
+use platform::configuration;
+use platform::database::Database;
+use platform::event_stream::{self, EventStream};
+use platform::http::pause;
+use platform::problem::Problem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+use spin_sdk::http::ResponseOutparam;
+use uuid::Uuid;
+
+use crate::gone;
+use crate::pages::{Page, beginning, read};
+
+/// How often a stream says something: only by that is it known whether the client is still there.
+const HEARTBEAT_TIME: Duration = Duration::from_secs(5);
+
+/// By how much a stream can outlast its time: the last look, and a client that does not take what it gave.
+const OVERTIME: Duration = Duration::from_secs(20);
+
+type Events = Vec<Box<RawValue>>;
+
+/// A stream that has its place.
+pub(crate) struct Stream {
+    database: Database,
+    id: Uuid,
+    user: UserId,
+    limit: u16,
+    page: Page<Events>,
+    pace: Pace,
+    lifetime: Duration,
+}
+
+/// What became of a stream.
+pub(crate) struct Ended {
+    /// How many events were sent.
+    pub(crate) events: usize,
+    /// Why the database gave no answer the last time that it gave none.
+    pub(crate) cause: Option<String>,
+}
+
+/// What `open_stream` tells. No enumeration: raw JSON cannot be read into one.
+#[derive(Deserialize)]
+struct Opened {
+    outcome: Outcome,
+    streams: Option<u32>,
+    page: Option<Page<Events>>,
+    retry_after: Option<u64>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    Opened,
+    UserFull,
+    Full,
+    Gone,
+}
+
+impl Stream {
+    /// Takes a place, and reads what there is.
+    ///
+    /// # Errors
+    ///
+    /// 410 when what follows the number is not there, 429 and 503 when there is no place.
+    pub(crate) fn open(user: &UserId, query: ChangesQuery) -> Result<Self, Problem> {
+        let id = Uuid::now_v7();
+        let seconds = configuration::number("stream_seconds")?;
+        // Those that began together are not to end together.
+        let share = 192 + u32::from(id.as_bytes()[15]) / 4;
+        let lifetime = Duration::from_secs(seconds.unsigned_abs()) * share / 256;
+        let held = seconds.saturating_add(OVERTIME.as_secs().cast_signed());
+        let (after, latest) = beginning(query.after);
+        let call = Call::of("open_stream")
+            .uuid("stream_id", id)
+            .text("user_id", user.as_str())
+            .text("host", configuration::text("sidecar_name")?)
+            .integer("seconds", held)
+            .integer("most_of_user", configuration::number("streams_of_user")?)
+            .integer("most_of_host", configuration::number("streams_of_host")?)
+            .optional_bigint("after", after)
+            .boolean("latest", latest)
+            .integer("most", query.limit);
+        let database = Database::from_configuration()?;
+        let opened: Opened = database.call(call)?;
+        let retry_after = opened.retry_after.unwrap_or(1);
+        match (opened.outcome, opened.page) {
+            (Outcome::Opened, Some(page)) => Ok(Self {
+                database,
+                id,
+                user: user.clone(),
+                limit: query.limit,
+                page,
+                pace: Pace::of(opened.streams.unwrap_or(1)),
+                lifetime,
+            }),
+            (Outcome::Opened, None) => Err(Problem::internal("a stream without a page")),
+            (Outcome::UserFull, _) => Err(Problem::too_many_streams(retry_after)),
+            (Outcome::Full, _) => Err(Problem::no_stream_free(retry_after)),
+            (Outcome::Gone, _) => Err(gone(user)),
+        }
+    }
+
+    /// Sends changes as they come, until its time is over, the client is gone, or the next change is.
+    pub(crate) async fn send(mut self, out: ResponseOutparam) -> Ended {
+        let mut ended = Ended {
+            events: 0,
+            cause: None,
+        };
+        let mut body = event_stream::begin(out);
+        self.follow(&mut body, &mut ended).await;
+        // The client sees the end at once.
+        drop(body);
+        // Else the place is free when its time is over.
+        let close = Call::of("close_stream").uuid("stream_id", self.id);
+        if let Err(error) = self.database.call::<bool>(close) {
+            ended.cause = Some(error.to_string());
+        }
+        ended
+    }
+
+    async fn follow<S: Sink<Vec<u8>> + Unpin>(
+        &mut self,
+        body: &mut EventStream<S>,
+        ended: &mut Ended,
+    ) {
+        let end = Instant::now() + self.lifetime;
+        let before = self.page.last - self.page.events.len() as i64;
+        let mut text = opening(before);
+        loop {
+            // Numbers have no gaps within a page.
+            let first = self.page.last - self.page.events.len() as i64 + 1;
+            for (number, event) in (first..).zip(&self.page.events) {
+                text.push_str(&frame(number, event.get()));
+            }
+            if !text.is_empty() {
+                if !body.send(std::mem::take(&mut text)).await {
+                    return;
+                }
+                ended.events += self.page.events.len();
+                self.page.events.clear();
+            }
+            let mut heartbeat = Instant::now() + HEARTBEAT_TIME;
+            // Nothing that a host does may go on for ever, however much there is to tell.
+            while Instant::now() < end {
+                if !self.page.more {
+                    let wait = self.pace.wait();
+                    pause(wait.min(end.saturating_duration_since(Instant::now()))).await;
+                }
+                match self.look() {
+                    Ok(true) => break,
+                    Ok(false) => {}
+                    Err(cause) => ended.cause = Some(cause),
+                }
+                if self.page.gone {
+                    return;
+                }
+                if Instant::now() >= heartbeat {
+                    if !body.send(HEARTBEAT.to_owned()).await {
+                        return;
+                    }
+                    heartbeat = Instant::now() + HEARTBEAT_TIME;
+                }
+            }
+            if self.page.events.is_empty() {
+                return;
+            }
+        }
+    }
+
+    /// Reads what has come; whether anything has. An outage is waited for: clients that come again would only make it worse.
+    fn look(&mut self) -> Result<bool, String> {
+        let call = read(&self.user, After::Number(self.page.last), self.limit);
+        match self.database.call::<Page<Events>>(call) {
+            Ok(page) => {
+                self.page = page;
+                let is_new = !self.page.events.is_empty();
+                if is_new {
+                    self.pace.quicken();
+                }
+                Ok(is_new)
+            }
+            Err(error) => {
+                // Not at once again.
+                self.page.more = false;
+                Err(error.to_string())
+            }
+        }
+    }
+}

@@ -1,0 +1,303 @@
+//! The feed of a user's changes: which of them a client asks for, how a stream writes them, and how often it looks for more.
+
+use std::time::Duration;
+
+use crate::page;
+use crate::query::Query;
+use crate::violation::{Location, Violation};
+
+/// The parameters of `GET /api/{user_id}/changes`.
+pub const PARAMETERS: [&str; 2] = ["after", "limit"];
+
+/// The header with which a client resumes a stream.
+pub const LAST_EVENT_ID: &str = "Last-Event-ID";
+
+/// The media type of a stream.
+pub const EVENT_STREAM: &str = "text/event-stream";
+
+/// What a client says that wants what comes, and nothing of what was.
+pub const LATEST: &str = "latest";
+
+/// The largest number: what every JSON parser reads exactly. Lanes begin at 1 and rise by a million with a restore.
+pub const LARGEST_NUMBER: i64 = (1 << 53) - 1;
+
+/// How many digits a number may have: those of `sequence`, zeros in front.
+pub const MOST_DIGITS: usize = 20;
+
+/// After how long a client of a stream that has ended is to come again, in milliseconds.
+const RETRY_MILLISECONDS: u32 = 1000;
+
+/// Where to begin.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum After {
+    /// With the oldest change that is kept.
+    Beginning,
+    /// With the one after this number.
+    Number(i64),
+    /// With what comes.
+    Latest,
+}
+
+impl After {
+    fn parse(text: &str) -> Option<Self> {
+        if text == LATEST {
+            return Some(Self::Latest);
+        }
+        number(text).map(Self::Number)
+    }
+}
+
+/// A number as `id` of a stream, `last` of a page and `sequence` of an event write it. One that is larger than any was never
+/// given, and so is the largest.
+fn number(text: &str) -> Option<i64> {
+    let is_number =
+        (1..=MOST_DIGITS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| {
+        text.parse()
+            .map_or(LARGEST_NUMBER, |number: i64| number.min(LARGEST_NUMBER))
+    })
+}
+
+/// Which of a user's changes to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ChangesQuery {
+    /// Where to begin.
+    pub after: After,
+    /// How many are read at once: 1 to 200.
+    pub limit: u16,
+}
+
+impl ChangesQuery {
+    /// Reads the parameters, and the header `Last-Event-ID`, which wins: a client resumes a stream with the address that it began
+    /// with.
+    ///
+    /// # Errors
+    ///
+    /// Every violation found, by its place.
+    pub fn parse(query: &str, last_event_id: Option<&str>) -> Result<Self, Vec<Violation>> {
+        let query = Query::parse(query, &PARAMETERS)?;
+        let mut violations = Vec::new();
+        let detail = format!("must be a number of at most {MOST_DIGITS} digits, or {LATEST}");
+        let mut after = match query.get("after").map(After::parse) {
+            None => After::Beginning,
+            Some(Some(after)) => after,
+            Some(None) => {
+                violations.push(Violation::parameter("after", detail));
+                After::Beginning
+            }
+        };
+        let limit = page::limit(&query).unwrap_or_else(|violation| {
+            violations.push(violation);
+            page::DEFAULT_LIMIT
+        });
+        match last_event_id.map(number) {
+            None => {}
+            Some(Some(number)) => after = After::Number(number),
+            Some(None) => violations.push(Violation {
+                location: Location::Header(LAST_EVENT_ID),
+                detail: "must be the id of an event of this stream".to_owned(),
+            }),
+        }
+        if violations.is_empty() {
+            Ok(Self { after, limit })
+        } else {
+            Err(violations)
+        }
+    }
+}
+
+/// Whether a client that sends this `Accept` header takes a stream: it names the media type itself, and not to refuse it.
+pub fn accepts_stream(accept: &str) -> bool {
+    accept.split(',').any(|range| {
+        let mut parts = range.split(';').map(str::trim);
+        let is_stream = parts
+            .next()
+            .is_some_and(|kind| kind.eq_ignore_ascii_case(EVENT_STREAM));
+        let is_refused = |part: &str| {
+            let value = part
+                .split_once('=')
+                .filter(|(name, _)| name.trim().eq_ignore_ascii_case("q"));
+            value.is_some_and(|(_, value)| value.trim().parse() == Ok(0.0_f32))
+        };
+        is_stream && !parts.any(is_refused)
+    })
+}
+
+/// What a stream begins with: when to come again after its end, and the number to do so with where nothing came.
+pub fn opening(last: i64) -> String {
+    format!("retry: {RETRY_MILLISECONDS}\nid: {last}\n\n")
+}
+
+/// An event of a stream; `json` has no line breaks.
+pub fn frame(number: i64, json: &str) -> String {
+    format!("id: {number}\ndata: {json}\n\n")
+}
+
+/// What a stream says where there is nothing to say: a comment.
+pub const HEARTBEAT: &str = ":\n\n";
+
+/// How often a stream looks whether there is more. A user who works makes it look often, one who rests ever more seldom; and
+/// the more streams a host has, the more seldom each of them looks, so that all that rest look so often together, and no more.
+#[derive(Debug, Clone)]
+pub struct Pace {
+    shortest: Duration,
+    longest: Duration,
+    next: Duration,
+}
+
+impl Pace {
+    /// After a change.
+    const SHORTEST: Duration = Duration::from_millis(100);
+    /// When nothing has happened for some time.
+    const LONGEST: Duration = Duration::from_millis(1000);
+    /// How much of the time between two looks each stream of the host adds, once there are many: together they look a hundred
+    /// times a second.
+    const OF_EACH: Duration = Duration::from_millis(10);
+
+    /// The pace of one of so many streams of a host.
+    pub fn of(streams: u32) -> Self {
+        let longest = Self::LONGEST.max(Self::OF_EACH.saturating_mul(streams));
+        let shortest = Self::SHORTEST.max(longest / 10);
+        Self {
+            shortest,
+            longest,
+            // Most streams are resumed while nothing happens.
+            next: longest,
+        }
+    }
+
+    /// For how long to wait after a look that found nothing.
+    pub fn wait(&mut self) -> Duration {
+        let wait = self.next;
+        self.next = (wait * 3 / 2).min(self.longest);
+        wait
+    }
+
+    /// There was something.
+    pub fn quicken(&mut self) {
+        self.next = self.shortest;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn parse(query: &str, header: Option<&str>) -> Result<ChangesQuery, usize> {
+        ChangesQuery::parse(query, header).map_err(|violations| violations.len())
+    }
+
+    fn after(query: &str, header: Option<&str>) -> Result<After, usize> {
+        parse(query, header).map(|query| query.after)
+    }
+
+    #[test]
+    fn a_number_is_read_as_it_is_written_anywhere() {
+        assert_eq!(after("", None), Ok(After::Beginning));
+        assert_eq!(after("after=0", None), Ok(After::Number(0)));
+        assert_eq!(after("after=42&limit=7", None), Ok(After::Number(42)));
+        let of_an_event = "after=00000000000000000042";
+        assert_eq!(after(of_an_event, None), Ok(After::Number(42)));
+        assert_eq!(after("after=latest", None), Ok(After::Latest));
+        let largest = format!("after={LARGEST_NUMBER}");
+        assert_eq!(after(&largest, None), Ok(After::Number(LARGEST_NUMBER)));
+        let larger = "after=99999999999999999999";
+        assert_eq!(after(larger, None), Ok(After::Number(LARGEST_NUMBER)));
+        assert_eq!(parse("limit=7", None).map(|query| query.limit), Ok(7));
+    }
+
+    #[test]
+    fn the_header_wins() {
+        assert_eq!(after("after=1", Some("2")), Ok(After::Number(2)));
+        assert_eq!(after("after=latest", Some("2")), Ok(After::Number(2)));
+    }
+
+    #[test]
+    fn anything_else_is_told_with_its_place() {
+        for bad in [
+            "after=",
+            "after=-1",
+            "after=%2B1",
+            "after=1.0",
+            "after=x",
+            "after=Latest",
+            "after=000000000000000000001",
+            "limit=0",
+            "limit=201",
+            "since=1",
+        ] {
+            assert_eq!(parse(bad, None), Err(1), "{bad}");
+        }
+        for bad in ["", "x", "latest", "-1"] {
+            assert_eq!(parse("", Some(bad)), Err(1), "{bad}");
+        }
+        assert_eq!(parse("after=x&limit=x", Some("x")), Err(3));
+    }
+
+    #[test]
+    fn a_stream_is_for_those_who_name_it() {
+        for accept in [
+            "text/event-stream",
+            "Text/Event-Stream",
+            "application/json, text/event-stream;q=0.5",
+            "text/event-stream; charset=utf-8",
+        ] {
+            assert!(accepts_stream(accept), "{accept}");
+        }
+        for accept in [
+            "",
+            "*/*",
+            "text/*",
+            "application/json",
+            "text/event-stream;q=0",
+            "text/event-stream; q=0.000",
+            "text/event-streams",
+        ] {
+            assert!(!accepts_stream(accept), "{accept}");
+        }
+    }
+
+    #[test]
+    fn what_is_streamed_is_read_by_the_rules_of_server_sent_events() {
+        assert_eq!(opening(7), "retry: 1000\nid: 7\n\n");
+        assert_eq!(frame(8, "{}"), "id: 8\ndata: {}\n\n");
+    }
+
+    #[test]
+    fn many_streams_together_look_no_more_often_than_few() {
+        for (streams, least) in [(1, 1000), (100, 1000), (400, 4000), (u32::MAX, 4000)] {
+            let mut pace = Pace::of(streams);
+            let resting = pace.wait();
+            assert!(resting >= Duration::from_millis(least), "{resting:?}");
+            pace.quicken();
+            let first = pace.wait();
+            assert!(first >= Duration::from_millis(100), "{streams}: {first:?}");
+            for _ in 0..50 {
+                pace.wait();
+            }
+            let longest = pace.wait();
+            assert!(
+                longest >= Duration::from_millis(least),
+                "{streams}: {longest:?}"
+            );
+            pace.quicken();
+            assert_eq!(pace.wait(), first);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn no_request_panics(query in ".{0,40}", header in proptest::option::of(".{0,30}"), accept in ".{0,60}") {
+            let _ = ChangesQuery::parse(&query, header.as_deref());
+            accepts_stream(&accept);
+        }
+
+        #[test]
+        fn every_number_of_a_page_is_taken_back(number in 0..=LARGEST_NUMBER) {
+            prop_assert_eq!(after(&format!("after={number}"), None), Ok(After::Number(number)));
+            prop_assert_eq!(after("", Some(&number.to_string())), Ok(After::Number(number)));
+        }
+    }
+}

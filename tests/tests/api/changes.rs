@@ -1,0 +1,573 @@
+//! `GET /api/{user_id}/changes`: pages and streams of a user's changes.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use e2e::answer::Answer;
+use e2e::changes::{ChangeStream, Follower, NoStream, Said, feed_path, number_of, page};
+use e2e::flow::quiet;
+use e2e::lanes;
+use e2e::logs;
+use e2e::replica::Replica;
+use e2e::shared_stack;
+use e2e::todo::{Todo, text};
+use e2e::wait::{Limit, until};
+use serde_json::{Value, json};
+
+use crate::listing::next_page;
+use crate::unharmed::unchanged;
+
+/// A stream that ends by itself, and its place that is free then.
+const ENDED: Limit = Limit::new("a stream ends by itself", 20);
+
+fn numbers(events: &[Value]) -> Vec<i64> {
+    events.iter().map(number_of).collect()
+}
+
+fn events_of(page: &Value) -> Vec<Value> {
+    page["events"].as_array().cloned().unwrap_or_default()
+}
+
+/// A user with changes of each kind; and all of them.
+fn busy() -> (Todo, Vec<Value>) {
+    let todo = Todo::someone();
+    let task = todo.created_with(json!({
+        "title": "two\nlines, \"quoted\" and Ωμέγα", "description": "data: x\n\nid: 7", "due_date": "2100-01-01T00:00:00Z",
+    }));
+    let id = text(&task, "id");
+    todo.patch(id, json!({"priority": "high"})).task(200);
+    todo.complete(id).task(200);
+    todo.reopen(id).task(200);
+    let other = todo.created("other");
+    todo.delete(text(&other, "id")).expect(204);
+    let events = quiet(&todo, Limit::DELIVERY);
+    assert!(events.len() > 6, "no event of a reminder: {events:#?}");
+    (todo, events)
+}
+
+#[test]
+fn pages_have_every_event_in_order_as_it_was_published() {
+    let (todo, stored) = busy();
+    for limit in [1, 2, 3, 200] {
+        let mut found = Vec::new();
+        let mut target = Some(feed_path(&todo, &format!("limit={limit}")));
+        while let Some(page) = target {
+            let answer = todo.call("GET", page).send().expect(200);
+            target = next_page(&answer);
+            let page = answer.json();
+            let events = events_of(&page);
+            assert!(events.len() <= limit, "{page:#}");
+            assert_eq!(page["more"], target.is_some(), "{page:#}");
+            assert_eq!(
+                page["last"].as_i64(),
+                events.last().map(number_of),
+                "{page:#}"
+            );
+            found.extend(events);
+        }
+        assert_eq!(found, stored, "pages of {limit}");
+    }
+    let published = todo.published_events();
+    let same: Vec<&Value> = stored
+        .iter()
+        .filter(|event| text(event, "type").starts_with("task."))
+        .collect();
+    assert_eq!(same.len(), published.len());
+    for (event, published) in same.into_iter().zip(&published) {
+        for (name, value) in event.as_object().into_iter().flatten() {
+            assert_eq!(&published[name], value, "{name}");
+        }
+    }
+}
+
+#[test]
+fn a_page_begins_after_the_number_that_is_asked_for() {
+    let (todo, stored) = busy();
+    let head = stored.len() as i64;
+    for (query, expected) in [
+        (String::new(), (1..=head).collect::<Vec<i64>>()),
+        ("after=0".to_owned(), (1..=head).collect()),
+        ("after=3".to_owned(), (4..=head).collect()),
+        (format!("after={:020}", 3), (4..=head).collect()),
+        ("after=3&limit=2".to_owned(), vec![4, 5]),
+        (format!("after={head}"), vec![]),
+        ("after=latest".to_owned(), vec![]),
+    ] {
+        let page = page(&todo, &query).expect(200).json();
+        assert_eq!(numbers(&events_of(&page)), expected, "{query}");
+        assert_eq!(page["last"], *expected.last().unwrap_or(&head), "{query}");
+    }
+    // The header goes before the parameter, as in a stream.
+    let resumed = todo
+        .call("GET", feed_path(&todo, "after=1"))
+        .header("last-event-id", "4");
+    assert_eq!(
+        numbers(&events_of(&resumed.send().expect(200).json()))[0],
+        5
+    );
+    // Nobody has nothing.
+    let nobody = Todo::someone();
+    for query in ["", "after=0", "after=latest"] {
+        let page = page(&nobody, query).expect(200).json();
+        assert_eq!(
+            page,
+            json!({"events": [], "last": 0, "more": false}),
+            "{query}"
+        );
+    }
+}
+
+/// Deletes events of a user, as retention does.
+fn expire(todo: &Todo, upto: i64) {
+    let expired = todo.database().client().execute(
+        "DELETE FROM events WHERE user_id = $1 AND sequence <= $2",
+        &[&todo.user(), &upto],
+    );
+    assert!(matches!(expired, Ok(1..)), "{expired:?}");
+}
+
+/// Where a client is sent that has to start anew.
+fn start(answer: &Answer) -> String {
+    let link = answer.header("link").unwrap_or_default();
+    let target = link
+        .strip_prefix('<')
+        .and_then(|link| link.strip_suffix(">; rel=\"start\""));
+    match target {
+        Some(target) => target.to_owned(),
+        None => panic!("{answer:?}"),
+    }
+}
+
+#[test]
+fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
+    let todo = Todo::someone();
+    for title in ["a", "b", "c", "d", "e"] {
+        todo.created(title);
+    }
+    quiet(&todo, Limit::DELIVERY);
+    let mut follower = Follower::start(&todo).unwrap_or_default();
+    expire(&todo, 2);
+    unchanged(&todo, || {
+        for query in ["after=0", "after=1"] {
+            let answer = page(&todo, query);
+            let start = start(&answer);
+            answer.problem(410, "changes-gone");
+            let newest = todo.call("GET", start).send().expect(200).json();
+            assert_eq!(newest, json!({"events": [], "last": 5, "more": false}));
+            assert!(matches!(
+                ChangeStream::try_open(&todo, query, None),
+                Err(NoStream::Answer(answer)) if answer.status == 410
+            ));
+        }
+        // What follows the last one that is gone is complete, and so is what is kept.
+        for query in ["after=2", ""] {
+            assert_eq!(
+                numbers(&events_of(&page(&todo, query).expect(200).json())),
+                [3, 4, 5]
+            );
+        }
+    });
+    // With all of them expired, only the newest number is still good.
+    expire(&todo, 5);
+    page(&todo, "after=4").problem(410, "changes-gone");
+    for query in ["after=5", ""] {
+        let page = page(&todo, query).expect(200).json();
+        assert_eq!(page, json!({"events": [], "last": 5, "more": false}));
+    }
+    todo.created("f");
+    assert_eq!(
+        numbers(&events_of(&page(&todo, "after=5").expect(200).json())),
+        [6]
+    );
+    follower.read_pages(&todo);
+    assert_eq!((follower.starts, follower.last()), (1, 6));
+    assert_eq!(follower.tasks().len(), 6);
+}
+
+/// An event that is missing would never come, so nobody waits for it; and nobody is led past it without a word.
+#[test]
+fn no_page_skips_a_number() {
+    let todo = Todo::someone();
+    for title in ["a", "b", "c", "d"] {
+        todo.created(title);
+    }
+    quiet(&todo, Limit::DELIVERY);
+    lanes::change(
+        &todo,
+        "DELETE FROM events WHERE user_id = $1 AND sequence = 3",
+    );
+    let before = page(&todo, "after=0").expect(200).json();
+    assert_eq!(
+        (numbers(&events_of(&before)), &before["more"]),
+        (vec![1, 2], &json!(true))
+    );
+    page(&todo, "after=2").problem(410, "changes-gone");
+    assert_eq!(
+        numbers(&events_of(&page(&todo, "after=3").expect(200).json())),
+        [4]
+    );
+    // A stream ends there, and says why when it is resumed.
+    let mut stream = ChangeStream::open(&todo, "after=0", None);
+    assert_eq!(stream.beginning(), 0);
+    assert_eq!(
+        (stream.event().0, stream.event().0, stream.says()),
+        (1, 2, Said::End)
+    );
+}
+
+/// Numbers that a restored database does not know, or gives again by a million higher.
+#[test]
+fn after_a_restore_every_client_starts_anew() {
+    let todo = Todo::someone();
+    todo.created("a");
+    todo.created("b");
+    quiet(&todo, Limit::DELIVERY);
+    let mut behind = Follower::start(&todo).unwrap_or_default();
+    // It has seen what the restore has undone.
+    page(&todo, "after=3").problem(410, "changes-gone");
+    page(&todo, "after=9007199254740993").problem(410, "changes-gone");
+    let raise = "UPDATE lanes SET head = head + 1000000, published = published + 1000000 WHERE user_id = $1";
+    lanes::change(&todo, raise);
+    for query in ["after=1", "after=2", "after=3"] {
+        match page(&todo, query) {
+            answer if query == "after=1" => {
+                assert_eq!(numbers(&events_of(&answer.expect(200).json())), [2])
+            }
+            answer => drop(answer.problem(410, "changes-gone")),
+        }
+    }
+    todo.created("c");
+    behind.read_pages(&todo);
+    assert_eq!((behind.starts, behind.last()), (2, 1_000_003));
+    assert_eq!(behind.tasks().len(), 3);
+    todo.created("d");
+    behind.read_pages(&todo);
+    assert_eq!((behind.last(), behind.tasks().len()), (1_000_004, 4));
+}
+
+/// Numbers are given under the lane's lock, in the order of commits: a lower one never comes after a higher one.
+#[test]
+fn whoever_reads_while_others_write_misses_nothing() {
+    const WRITERS: usize = 6;
+    const EACH: usize = 25;
+    let todo = Todo::someone();
+    let done = AtomicBool::new(false);
+    let (paged, streamed) = thread::scope(|scope| {
+        let paging = scope.spawn(|| {
+            let mut follower = Follower::start(&todo).unwrap_or_default();
+            while !done.load(Ordering::Acquire) {
+                follower.read_pages(&todo);
+            }
+            follower.read_pages(&todo);
+            follower
+        });
+        let streaming = scope.spawn(|| {
+            let mut follower = Follower::default();
+            let all = |follower: &Follower| follower.last() >= (WRITERS * EACH) as i64;
+            let began = Instant::now();
+            while !all(&follower) && began.elapsed() < Limit::RECOVERY.duration() {
+                follower.read_stream(&todo, &all);
+            }
+            follower
+        });
+        let writers: Vec<_> = (0..WRITERS)
+            .map(|writer| {
+                let todo = &todo;
+                scope.spawn(move || {
+                    for number in 0..EACH {
+                        todo.created(&format!("{writer} {number}"));
+                    }
+                })
+            })
+            .collect();
+        for writer in writers {
+            assert!(writer.join().is_ok());
+        }
+        done.store(true, Ordering::Release);
+        let joined =
+            |follower: thread::ScopedJoinHandle<'_, Follower>| follower.join().unwrap_or_default();
+        (joined(paging), joined(streaming))
+    });
+    let mut listed = Vec::new();
+    let mut target = Some(format!("{}?limit=200", todo.tasks_path()));
+    while let Some(page) = target {
+        let answer = todo.call("GET", page).send().expect(200);
+        listed.extend(answer.json().as_array().cloned().unwrap_or_default());
+        target = next_page(&answer);
+    }
+    listed.sort_by_key(|task| text(task, "id").to_owned());
+    for follower in [paged, streamed] {
+        assert_eq!(follower.last(), (WRITERS * EACH) as i64, "{follower:?}");
+        assert_eq!(follower.tasks(), listed.iter().collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn bad_input_is_told_with_its_place() {
+    let todo = Todo::someone();
+    todo.created("t");
+    unchanged(&todo, || {
+        for (query, place) in [
+            ("after=", "after"),
+            ("after=-1", "after"),
+            ("after=x", "after"),
+            ("after=1.0", "after"),
+            ("after=000000000000000000001", "after"),
+            ("limit=0", "limit"),
+            ("limit=201", "limit"),
+            ("since=1", "since"),
+            ("after=1&after=2", "after"),
+        ] {
+            for accept in ["application/json", "text/event-stream"] {
+                let call = todo
+                    .call("GET", feed_path(&todo, query))
+                    .header("accept", accept);
+                assert_eq!(call.send().violations(), [place], "{query}");
+            }
+        }
+        for number in ["x", "-1", "latest", ""] {
+            let call = todo
+                .call("GET", feed_path(&todo, ""))
+                .header("last-event-id", number);
+            assert_eq!(call.send().violations(), ["Last-Event-ID"], "{number:?}");
+        }
+        let twice = todo
+            .call("GET", feed_path(&todo, ""))
+            .header("last-event-id", "1");
+        assert_eq!(
+            twice.header("last-event-id", "2").send().violations(),
+            ["Last-Event-ID"]
+        );
+        let both = todo.call("GET", feed_path(&todo, "after=x&limit=x"));
+        assert_eq!(both.send().violations(), ["after", "limit"]);
+    });
+}
+
+#[test]
+fn only_the_user_reads_it() {
+    let (todo, other) = (Todo::someone(), Todo::someone());
+    other.created("theirs");
+    for accept in ["application/json", "text/event-stream"] {
+        let call = |of: &Todo, authorization: Option<&str>| {
+            let call = todo.call("GET", feed_path(of, "")).header("accept", accept);
+            call.authorization(authorization).send()
+        };
+        for authorization in [
+            None,
+            Some("Bearer x.y.z"),
+            Some("Basic YTpi"),
+            Some(todo.token()),
+        ] {
+            let answer = call(&todo, authorization);
+            assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
+            answer.problem(401, "unauthenticated");
+        }
+        let own = format!("Bearer {}", todo.token());
+        call(&other, Some(&own)).problem(403, "forbidden");
+        // A header that names the user is a client's own.
+        let forged = todo
+            .call("GET", feed_path(&other, ""))
+            .header("accept", accept);
+        forged
+            .header("spin-path-match-user-id", todo.user())
+            .send()
+            .problem(403, "forbidden");
+    }
+    // No token in an address, which would be in everybody's logs.
+    let query = format!("access_token={}", todo.token());
+    let call = todo
+        .call("GET", feed_path(&todo, &query))
+        .authorization(None);
+    call.send().problem(401, "unauthenticated");
+    logs::assert_absent(todo.stack(), &[todo.token()]);
+}
+
+#[test]
+fn it_has_one_method_and_one_path() {
+    let todo = Todo::someone();
+    let path = feed_path(&todo, "");
+    for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
+        let answer = todo.call(method, path.as_str()).send();
+        assert_eq!(answer.header("allow"), Some("GET"), "{method}");
+        answer.problem(405, "method-not-allowed");
+    }
+    for path in [format!("{path}/x"), path.replace("/changes", "/Changes")] {
+        todo.call("GET", path).send().problem(404, "not-found");
+    }
+}
+
+#[test]
+fn a_stream_tells_what_there_is_and_what_comes() {
+    let (todo, stored) = busy();
+    let mut stream = ChangeStream::open(&todo, "limit=2", None);
+    assert_eq!(stream.beginning(), 0);
+    for event in &stored {
+        assert_eq!(stream.event(), (number_of(event), event.clone()));
+    }
+    // Well after the stream has caught up, so that it had to look.
+    let task = todo.created("while it looks on");
+    let (number, event) = stream.event();
+    assert_eq!(number, stored.len() as i64 + 1);
+    assert_eq!(event["subject"], task["id"]);
+
+    let mut resumed = ChangeStream::open(&todo, "after=1", Some("3"));
+    assert_eq!(
+        (resumed.beginning(), resumed.event()),
+        (3, (4, stored[3].clone()))
+    );
+    let mut newest = ChangeStream::open(&todo, "after=latest", None);
+    assert_eq!(newest.beginning(), number);
+    todo.complete(text(&task, "id")).task(200);
+    for stream in [&mut stream, &mut newest] {
+        let (next, event) = stream.event();
+        assert_eq!((next, text(&event, "type")), (number + 1, "task.completed"));
+    }
+}
+
+/// Nothing is lost where one ends and the next begins.
+#[test]
+fn a_stream_ends_by_itself_and_is_resumed() {
+    let replica = Replica::with(shared_stack(), &[("stream_seconds", "2")]);
+    let todo = Todo::someone_on(replica.endpoints());
+    let done = AtomicBool::new(false);
+    let (follower, streams) = thread::scope(|scope| {
+        let following = scope.spawn(|| {
+            let (mut follower, mut streams) = (Follower::default(), 0);
+            while !done.load(Ordering::Acquire) {
+                let began = Instant::now();
+                follower.read_stream(&todo, &|_| false);
+                assert!(began.elapsed() < ENDED.duration(), "{:?}", began.elapsed());
+                streams += 1;
+            }
+            follower.read_pages(&todo);
+            (follower, streams)
+        });
+        for number in 0..40 {
+            todo.created(&number.to_string());
+            thread::sleep(Duration::from_millis(150));
+        }
+        done.store(true, Ordering::Release);
+        following.join().unwrap_or_default()
+    });
+    assert_eq!(follower.seen, (1..=40).collect::<Vec<i64>>());
+    assert!(streams >= 3, "{streams} streams in 6 s");
+    assert_eq!(follower.starts, 0);
+    let places = "SELECT count(*) FROM change_streams WHERE user_id = $1";
+    assert_eq!(todo.database().json(places, &[todo.user()]), 0);
+}
+
+/// How many streams a user has, by the places that are taken.
+fn streams(todo: &Todo) -> Value {
+    let places = "SELECT count(*) FROM change_streams WHERE user_id = $1 AND until > now()";
+    todo.database().json(places, &[todo.user()])
+}
+
+/// Waits until a user has so many.
+fn left(todo: &Todo, count: i64) {
+    until("places are free again", ENDED, || match streams(todo) {
+        found if found == count => Ok(()),
+        found => Err(found),
+    });
+}
+
+fn refused(todo: &Todo, status: u16, code: &str) {
+    match ChangeStream::try_open(todo, "", None) {
+        Err(NoStream::Answer(answer)) => {
+            let seconds: Option<u64> = answer
+                .header("retry-after")
+                .and_then(|text| text.parse().ok());
+            assert!(
+                seconds.is_some_and(|seconds| (1..=60).contains(&seconds)),
+                "{answer:?}"
+            );
+            answer.problem(status, code);
+        }
+        Err(error) => panic!("{error:?}"),
+        Ok(_) => panic!("there is a stream"),
+    }
+}
+
+#[test]
+fn streams_are_bounded_for_each_user_and_for_each_host() {
+    let bounds = [("streams_of_user", "2"), ("streams_of_host", "3")];
+    let replica = Replica::with(shared_stack(), &bounds);
+    let [todo, other, third] = [(); 3].map(|()| Todo::someone_on(replica.endpoints()));
+    let of_user = [(); 2].map(|()| ChangeStream::open(&todo, "", None));
+    refused(&todo, 429, "too-many-streams");
+    let of_other = ChangeStream::open(&other, "", None);
+    refused(&third, 503, "no-stream-free");
+    refused(&other, 503, "no-stream-free");
+    // All else goes on, on this host and elsewhere.
+    third.created("t");
+    assert_eq!(events_of(&page(&third, "").expect(200).json()).len(), 1);
+    let elsewhere = Todo::named(third.user(), shared_stack());
+    assert_eq!(ChangeStream::open(&elsewhere, "", None).beginning(), 0);
+    // A client that is gone is noticed, and its place is another's.
+    drop(of_user);
+    left(&todo, 0);
+    assert_eq!(ChangeStream::open(&third, "", None).beginning(), 0);
+    drop(of_other);
+}
+
+/// At the same moment, as after an outage.
+#[test]
+fn the_bound_holds_when_all_come_at_once() {
+    let replica = Replica::with(shared_stack(), &[("streams_of_user", "5")]);
+    let todo = Todo::someone_on(replica.endpoints());
+    let opened = thread::scope(|scope| {
+        let clients: Vec<_> = (0..20)
+            .map(|_| scope.spawn(|| ChangeStream::try_open(&todo, "", None).ok()))
+            .collect();
+        clients
+            .into_iter()
+            .filter_map(|client| client.join().ok().flatten())
+            .collect::<Vec<_>>()
+    });
+    assert_eq!(opened.len(), 5);
+}
+
+/// A client that is there and takes nothing: what it does not take is bounded, and so is the time.
+#[test]
+fn a_client_that_does_not_read_holds_no_place_for_long() {
+    let replica = Replica::with(shared_stack(), &[("stream_seconds", "3")]);
+    let todo = Todo::someone_on(replica.endpoints());
+    let description = "x".repeat(1000);
+    let insert = format!(
+        "WITH lane AS (INSERT INTO lanes (user_id, head, published) VALUES ($1, 20000, 20000))
+        INSERT INTO events (user_id, sequence, time, id, type, topic, task_id, data)
+        SELECT $1, n, now(), gen_random_uuid(), 'task.created', 'tasks', gen_random_uuid(),
+            jsonb_build_object('description', '{description}')
+        FROM generate_series(1, 20000) AS n"
+    );
+    let inserted = todo.database().client().execute(&insert, &[&todo.user()]);
+    assert!(matches!(inserted, Ok(20_000)), "{inserted:?}");
+    let stream = ChangeStream::open(&todo, "limit=200", None);
+    assert_eq!(streams(&todo), 1);
+    left(&todo, 0);
+    drop(stream);
+}
+
+#[test]
+fn a_stream_has_a_line_when_it_has_ended() {
+    let replica = Replica::with(shared_stack(), &[("stream_seconds", "1")]);
+    let todo = Todo::someone_on(replica.endpoints());
+    todo.created("t");
+    let mut stream = ChangeStream::open(&todo, "", None);
+    while stream.says() != Said::End {}
+    let line = until("a line", Limit::SOON, || {
+        let lines = logs::lines_of(todo.stack(), "change-feed", todo.user());
+        lines.first().cloned().ok_or("none")
+    });
+    for (field, value) in [
+        ("level", json!("debug")),
+        ("component", json!("change-feed")),
+        ("message", json!("request")),
+        ("route", json!("/api/{user_id}/changes")),
+        ("status", json!(200)),
+        ("outcome", json!("done")),
+        ("events", json!(1)),
+    ] {
+        assert_eq!(line[field], value, "{field}: {line}");
+    }
+}

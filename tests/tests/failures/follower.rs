@@ -1,0 +1,210 @@
+//! Clients that follow a user's changes while one part after another is killed: each gets every change once and in order, and
+//! ends with exactly what the server has.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use e2e::answer::Answer;
+use e2e::changes::Follower;
+use e2e::flow::{dead_letters, quiet};
+use e2e::todo::{Call, Todo, text};
+use e2e::wait::{Limit, until};
+use serde_json::{Value, json};
+use xtask::stack::Stack;
+
+use crate::own_stack::{OwnStack, done};
+
+const USERS: usize = 2;
+
+/// Between two tasks of a user.
+const PACE: Duration = Duration::from_millis(30);
+
+/// How many tasks each user works on between two kills.
+const BETWEEN: usize = 15;
+
+/// What a part is back by: its start, back-offs, retries, and consumers that find together again.
+const AFTERMATH: Limit = Limit::new("the aftermath of killed parts", 120);
+
+/// Sends a request until it is answered with something else than that it cannot be now.
+fn stubborn<'a>(request: impl Fn() -> Call<'a>) -> Answer {
+    until("an answer", AFTERMATH, || match request().try_send() {
+        Ok(answer) if answer.status < 500 => Ok(answer),
+        Ok(answer) => Err(format!("{answer:?}")),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+/// Creates tasks, with and without due dates, of which some are changed, some completed and some deleted.
+fn work(todo: &Todo, begun: &AtomicUsize, over: &AtomicBool) {
+    for number in 0.. {
+        if over.load(Ordering::Acquire) {
+            break;
+        }
+        let recurs = number % 4 == 1;
+        let body = json!({
+            "title": number.to_string(),
+            "due_date": (number % 2 == 1).then_some("2100-01-01T08:00:00Z"),
+            "is_recurring": recurs,
+            "recurring_interval": recurs.then_some("daily"),
+        });
+        let key = number.to_string();
+        let create = || {
+            let call = todo.call("POST", todo.tasks_path());
+            call.header("idempotency-key", &key).json(&body)
+        };
+        let task = stubborn(create).task(201);
+        let path = todo.task_path(text(&task, "id"));
+        match number % 4 {
+            1 => drop(stubborn(|| todo.call("POST", format!("{path}/complete"))).task(200)),
+            2 => drop(
+                stubborn(|| {
+                    todo.call("PATCH", path.as_str())
+                        .json(&json!({"priority": "high"}))
+                })
+                .task(200),
+            ),
+            // One that is deleted already was deleted by the request whose answer was lost.
+            3 => assert!(
+                [204, 404].contains(&stubborn(|| todo.call("DELETE", path.as_str())).status)
+            ),
+            _ => {}
+        }
+        begun.fetch_add(1, Ordering::AcqRel);
+        thread::sleep(PACE);
+    }
+}
+
+/// How a client follows until it has come to `end`, which is 0 while that is not known.
+type Way = fn(&Todo, &AtomicUsize) -> Follower;
+
+fn has_all(follower: &Follower, end: &AtomicUsize) -> bool {
+    let end = end.load(Ordering::Acquire) as i64;
+    end > 0 && follower.last() >= end
+}
+
+fn begun(todo: &Todo) -> Follower {
+    match Follower::start(todo) {
+        Some(follower) => follower,
+        None => panic!("a follower cannot start"),
+    }
+}
+
+fn by_pages(todo: &Todo, end: &AtomicUsize) -> Follower {
+    let mut follower = begun(todo);
+    while !has_all(&follower, end) {
+        follower.read_pages(todo);
+        thread::sleep(PACE);
+    }
+    follower
+}
+
+fn by_streams(todo: &Todo, end: &AtomicUsize) -> Follower {
+    let mut follower = begun(todo);
+    while !has_all(&follower, end) {
+        follower.read_stream(todo, &|follower| has_all(follower, end));
+        thread::sleep(PACE);
+    }
+    follower
+}
+
+/// Kills each part in turn, and lets it come back, with work before, meanwhile and after.
+fn kill_every_part(stack: &Stack, begun: &AtomicUsize) {
+    let more = || {
+        let from = begun.load(Ordering::Acquire);
+        until("work goes on", AFTERMATH, || {
+            match begun.load(Ordering::Acquire) {
+                now if now >= from + USERS * BETWEEN => Ok(()),
+                now => Err(format!("{} of {}", now - from, USERS * BETWEEN)),
+            }
+        });
+    };
+    more();
+    done(stack.app().kill());
+    done(stack.app().start());
+    more();
+    done(stack.daprd().kill());
+    more();
+    done(stack.daprd().start());
+    done(stack.broker().and_then(|broker| broker.kill()));
+    more();
+    done(stack.broker().and_then(|broker| broker.start()));
+    done(stack.scheduler().kill());
+    more();
+    done(stack.scheduler().start());
+    done(stack.postgres().and_then(|postgres| postgres.kill()));
+    thread::sleep(20 * PACE);
+    done(stack.postgres().and_then(|postgres| postgres.start()));
+    more();
+    done(stack.app().kill());
+    done(stack.app().start());
+    more();
+}
+
+#[test]
+fn it_ends_with_exactly_what_the_server_has() {
+    let stack = OwnStack::with(|options| options.own_postgres().broker_on_disk());
+    let users: Vec<Todo> = (0..USERS)
+        .map(|_| Todo::someone_on(stack.endpoints()))
+        .collect();
+    for todo in &users {
+        todo.created("from before");
+    }
+    let (count, over) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let ends: Vec<AtomicUsize> = users.iter().map(|_| AtomicUsize::new(0)).collect();
+    let ways: [Way; 2] = [by_pages, by_streams];
+    thread::scope(|scope| {
+        let (count, over) = (&count, &over);
+        let following: Vec<_> = users
+            .iter()
+            .zip(&ends)
+            .flat_map(|(todo, end)| ways.map(|way| scope.spawn(move || way(todo, end))))
+            .collect();
+        let working: Vec<_> = users
+            .iter()
+            .map(|todo| scope.spawn(move || work(todo, count, over)))
+            .collect();
+        kill_every_part(&stack, count);
+        over.store(true, Ordering::Release);
+        for user in working {
+            assert!(user.join().is_ok(), "a user gave up");
+        }
+        for (todo, end) in users.iter().zip(&ends) {
+            quiet(todo, AFTERMATH);
+            let (head, _) = todo.database().lane_of(todo.user());
+            end.store(usize::try_from(head).unwrap_or_default(), Ordering::Release);
+        }
+        let followers = following.into_iter().map(|follower| match follower.join() {
+            Ok(follower) => follower,
+            Err(_) => panic!("a follower gave up"),
+        });
+        let followers: Vec<Follower> = followers.collect();
+        for (todo, followers) in users.iter().zip(followers.chunks(ways.len())) {
+            let tasks = all_tasks(todo);
+            let head = todo.database().lane_of(todo.user()).0;
+            eprintln!("{} tasks after {head} changes", tasks.len());
+            for follower in followers {
+                assert_eq!(follower.starts, 1, "it had to start anew");
+                assert_eq!(follower.last(), head);
+                assert_eq!(follower.tasks(), tasks.iter().collect::<Vec<_>>());
+            }
+        }
+    });
+    assert_eq!(dead_letters(stack.endpoints()), json!([]));
+}
+
+/// All tasks of a user, by their ids.
+fn all_tasks(todo: &Todo) -> Vec<Value> {
+    let mut tasks = Vec::new();
+    let mut target = Some(format!("{}?limit=200", todo.tasks_path()));
+    while let Some(page) = target {
+        let answer = todo.call("GET", page).send().expect(200);
+        tasks.extend(answer.json().as_array().cloned().unwrap_or_default());
+        let link = answer
+            .header("link")
+            .and_then(|link| link.strip_prefix('<'));
+        target = link.and_then(|link| Some(link.split_once('>')?.0.to_owned()));
+    }
+    tasks.sort_by_key(|task| text(task, "id").to_owned());
+    tasks
+}
