@@ -1,8 +1,8 @@
 -- The outbox: lanes number a user's events, a queue says which lanes wait for publishing, and each sidecar has at most
 -- one publisher. Needs READ COMMITTED: each statement of a function must see what was committed before it began.
 --
--- Locks, in this order everywhere: tasks, reminders, lanes by user id, the advisory lock of a sidecar, its row of
--- publishers. Rows of the queue change under their lane's lock, so nobody waits for them. Who has a sidecar's lock or row
+-- Locks, in this order everywhere: tasks by id, reminders, idempotency keys in their order, lanes by user id, the advisory
+-- lock of a sidecar, its row of publishers. Rows of the queue change under their lane's lock, so nobody waits for them. Who has a sidecar's lock or row
 -- waits for nothing more: both are free again with the next commit.
 
 -- For how long a lane is taken; longer than a publish can take.

@@ -41,7 +41,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     let request = Request::new(incoming);
     let method = method_name(request.method());
     let mut fields = json!({"method": method, "traceparent": request.traceparent()});
-    let answer = answer(&request, &mut fields);
+    let answer = answer(&request, &mut fields).await;
     // A stream needs nothing of it any more, and what it keeps of the host's lasts as long as it does.
     drop(request);
     let (status, cause) = match answer {
@@ -75,7 +75,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     log::line(level, COMPONENT, "request", fields);
 }
 
-fn answer(request: &Request, fields: &mut Value) -> Result<Answer, Problem> {
+async fn answer(request: &Request, fields: &mut Value) -> Result<Answer, Problem> {
     let path = request.path_segments()?;
     let [api, user, changes] = path.as_slice() else {
         fields["route"] = json!("unknown");
@@ -86,7 +86,7 @@ fn answer(request: &Request, fields: &mut Value) -> Result<Answer, Problem> {
         return Err(Problem::not_found("There is no such route."));
     }
     fields["route"] = json!(ROUTE);
-    let user = authorize(request, user)?;
+    let user = authorize(request, user).await?;
     fields["user_id"] = json!(user.as_str());
     if *request.method() != Method::Get {
         return Err(Problem::method_not_allowed("GET"));

@@ -1,6 +1,8 @@
 //! The public REST API of tasks, and the routes that tell Dapr and Kubernetes about the service.
 
 mod analytics;
+mod batch;
+mod calendar;
 mod description;
 mod health;
 mod link;
@@ -91,7 +93,7 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
     fields["route"] = json!(target.template());
     let user = match target.user() {
         Some(user) => {
-            let user = authorize(&request, user)?;
+            let user = authorize(&request, user).await?;
             fields["user_id"] = json!(user.as_str());
             fields["task_id"] = json!(target.task());
             Some(user)
@@ -99,6 +101,9 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         None => None,
     };
     match (target.operation(request.method())?, &user) {
+        (Operation::CreateCalendar, Some(user)) => calendar::create(user),
+        (Operation::RevokeCalendar, Some(user)) => calendar::revoke(user),
+        (Operation::ReadCalendar, _) => calendar::read(&request, target.secret()),
         (Operation::Subscriptions, _) => subscriptions::answer(),
         (Operation::Description, _) => Ok(description::answer()),
         (Operation::EventsDescription, _) => Ok(description::events()),
@@ -108,6 +113,7 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         (Operation::DeliveryReadiness, _) => health::ready_for_deliveries(),
         (Operation::ListTasks, Some(user)) => tasks::list(&request, user),
         (Operation::CreateTask, Some(user)) => tasks::create(request, user).await,
+        (Operation::ChangeTasks, Some(user)) => batch::change(request, user).await,
         (Operation::ReadTask, Some(user)) => tasks::read(user, target.task()),
         (Operation::UpdateTask, Some(user)) => tasks::update(request, user, target.task()).await,
         (Operation::DeleteTask, Some(user)) => tasks::delete(&request, user, target.task()),

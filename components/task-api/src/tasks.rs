@@ -3,7 +3,9 @@
 use domain::entity_tag::{Precondition, entity_tag};
 use domain::idempotency_key::IdempotencyKey;
 use domain::page::Position;
-use domain::task_fields::{parse_new_task, parse_task_patch, recurrence_mismatch, rule_missing};
+use domain::task_fields::{
+    NewTask, parse_new_task, parse_task_patch, recurrence_mismatch, rule_missing,
+};
 use domain::task_list::TaskQuery;
 use domain::user_id::UserId;
 use domain::violation::{Location, Violation};
@@ -30,15 +32,34 @@ fn no_such_task() -> Problem {
 
 /// What a function did.
 #[derive(Deserialize)]
-struct Changed {
-    outcome: Outcome,
+pub(crate) struct Changed {
+    pub(crate) outcome: Outcome,
     task: Option<Box<RawValue>>,
     emitted: Option<Emitted>,
 }
 
+impl Changed {
+    /// Takes what the function emitted. A change without its event would be lost to every handler.
+    pub(crate) fn take_emitted(&mut self) -> Result<Option<Emitted>, Problem> {
+        let emitted = self.emitted.take();
+        if (self.outcome == Outcome::Changed) != emitted.is_some() {
+            return Err(Problem::internal(format!(
+                "{:?} without its event",
+                self.outcome
+            )));
+        }
+        Ok(emitted)
+    }
+
+    /// The task as the answer shows it; empty where there is none to show.
+    pub(crate) fn task(&self) -> &str {
+        self.task.as_deref().map_or("", RawValue::get)
+    }
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
+pub(crate) enum Outcome {
     /// The task changed, and the event is there.
     Changed,
     /// There was nothing to change.
@@ -71,14 +92,7 @@ fn run(traceparent: Option<&str>, call: Call) -> Result<(Changed, Option<Publish
     let sidecar = configuration::text("sidecar_name")?;
     let outbox = Outbox::new(&sidecar).traced(traceparent);
     let mut changed: Changed = database.call(call.json("outbox", outbox.json()))?;
-    let emitted = changed.emitted.take();
-    // A change without its event would be lost to every handler.
-    if (changed.outcome == Outcome::Changed) != emitted.is_some() {
-        return Err(Problem::internal(format!(
-            "{:?} without its event",
-            changed.outcome
-        )));
-    }
+    let emitted = changed.take_emitted()?;
     let publishing = emitted.and_then(|emitted| outbox.publishing(emitted));
     Ok((changed, publishing))
 }
@@ -87,25 +101,31 @@ fn respond(
     (changed, publishing): (Changed, Option<Publishing>),
     success: impl FnOnce(&str) -> Result<Response, Problem>,
 ) -> Result<Answer, Problem> {
-    let task = changed.task.as_deref().map_or("", RawValue::get);
-    let response = match changed.outcome {
-        Outcome::Changed | Outcome::Unchanged | Outcome::Repeated => success(task)?,
-        Outcome::NotFound => return Err(no_such_task()),
-        Outcome::PreconditionFailed => return Err(Problem::precondition_failed()),
-        Outcome::RecurrenceMismatch => return Err(Problem::invalid(vec![recurrence_mismatch()])),
-        Outcome::RuleMissing => return Err(Problem::invalid(vec![rule_missing()])),
-        Outcome::Completed => return Err(Problem::completed()),
-        Outcome::NotRecurring => return Err(Problem::not_recurring()),
-        Outcome::TooManyTasks => return Err(Problem::too_many_tasks()),
-        Outcome::KeyReused => return Err(Problem::idempotency_key_reused()),
+    if let Some(problem) = refusal(changed.outcome) {
+        return Err(problem);
+    }
+    Ok(Answer {
+        response: success(changed.task())?,
+        publishing,
+    })
+}
+
+/// What the client is told of an operation that the state of its tasks refuses.
+pub(crate) fn refusal(outcome: Outcome) -> Option<Problem> {
+    Some(match outcome {
+        Outcome::Changed | Outcome::Unchanged | Outcome::Repeated => return None,
+        Outcome::NotFound => no_such_task(),
+        Outcome::PreconditionFailed => Problem::precondition_failed(),
+        Outcome::RecurrenceMismatch => Problem::invalid(vec![recurrence_mismatch()]),
+        Outcome::TooManyTasks => Problem::too_many_tasks(),
+        Outcome::KeyReused => Problem::idempotency_key_reused(),
+        Outcome::RuleMissing => Problem::invalid(vec![rule_missing()]),
+        Outcome::Completed => Problem::completed(),
+        Outcome::NotRecurring => Problem::not_recurring(),
         Outcome::UnknownTimeZone => {
             let detail = "is not known to this server's PostgreSQL";
-            return Err(Problem::invalid(vec![Violation::field("timezone", detail)]));
+            Problem::invalid(vec![Violation::field("timezone", detail)])
         }
-    };
-    Ok(Answer {
-        response,
-        publishing,
     })
 }
 
@@ -168,9 +188,8 @@ pub(crate) async fn create(request: Request, user: &UserId) -> Result<Answer, Pr
     let trace = request.traceparent();
     let key = idempotency_key(&request)?;
     let new = parse_new_task(json_body(request).await?)?;
-    // The same task however its JSON is spelled.
-    let new = serde_json::to_string(&new).map_err(|error| Problem::internal(error.to_string()))?;
-    let hash = key.as_ref().map(|_| Sha256::digest(&new).to_vec());
+    let (new, hash) = spelled(&new)?;
+    let hash = key.as_ref().map(|_| hash);
     let call = Call::of("create_task")
         .text("user_id", user.as_str())
         .uuid("task_id", Uuid::now_v7())
@@ -187,6 +206,13 @@ pub(crate) async fn create(request: Request, user: &UserId) -> Result<Answer, Pr
         let location = format!("{}/{id}", tasks_path(user));
         Ok(task_response(201, task)?.with_header("location", location))
     })
+}
+
+/// A new task as the database gets it, the same however a client spells it, and what an idempotency key knows it by.
+pub(crate) fn spelled(task: &NewTask) -> Result<(String, Vec<u8>), Problem> {
+    let task = serde_json::to_string(task).map_err(|error| Problem::internal(error.to_string()))?;
+    let hash = Sha256::digest(&task).to_vec();
+    Ok((task, hash))
 }
 
 fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem> {
@@ -295,7 +321,7 @@ fn change(
     })
 }
 
-async fn json_body(request: Request) -> Result<Value, Problem> {
+pub(crate) async fn json_body(request: Request) -> Result<Value, Problem> {
     let body = request.body(BODY_LIMIT).await?;
     serde_json::from_slice(&body).map_err(|error| {
         Problem::bad_request(format!(

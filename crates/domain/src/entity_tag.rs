@@ -38,9 +38,33 @@ impl Precondition {
     }
 }
 
+/// The tags in the value of `If-None-Match`, without their quotes, of which the first 100 count; weak ones too (weak
+/// comparison, RFC 9110 section 13.1.2). `*` is told as itself.
+pub fn listed_tags(value: &str) -> impl Iterator<Item = &str> {
+    value.split(',').take(MOST_TAGS).filter_map(opaque_tag)
+}
+
+fn opaque_tag(tag: &str) -> Option<&str> {
+    let tag = tag.trim();
+    if tag == "*" {
+        return Some(tag);
+    }
+    let tag = tag.strip_prefix("W/").unwrap_or(tag);
+    tag.strip_prefix('"')?.strip_suffix('"')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn listed_tags_are_told_without_quotes() {
+        let listed = |value| listed_tags(value).collect::<Vec<_>>();
+        assert_eq!(listed(" * "), ["*"]);
+        assert_eq!(listed("\"a\", W/\"b-1\",\"\""), ["a", "b-1", ""]);
+        assert_eq!(listed("a, \"b, w/\"c\", \""), Vec::<&str>::new());
+        assert_eq!(listed(&"\"1\",".repeat(10_000)).len(), MOST_TAGS);
+    }
 
     #[test]
     fn a_long_list_is_cut() {

@@ -6,10 +6,13 @@
 
 #![forbid(unsafe_code)]
 
+pub mod batch;
+pub mod calendar_secret;
 pub mod change_feed;
 pub mod date_range;
 pub mod entity_tag;
 pub mod event;
+pub mod icalendar;
 pub mod idempotency_key;
 pub mod notification_list;
 pub mod page;

@@ -41,6 +41,15 @@ impl Violation {
         }
     }
 
+    /// The same where the body is the value at `place` of a larger one.
+    #[must_use]
+    pub fn under(mut self, place: &str) -> Self {
+        if let Location::Pointer(pointer) = &mut self.location {
+            pointer.insert_str(0, place);
+        }
+        self
+    }
+
     /// The same in the member `field` of the body's top-level object, whose part was looked at.
     #[must_use]
     pub fn inside(self, field: &str) -> Self {

@@ -1,19 +1,21 @@
 //! Who may use a user's routes.
 
-use domain::user_id::UserId;
-
-use crate::bearer_token::{SHORTEST_KEY, Unauthenticated, authenticate};
+use crate::bearer_token::{SHORTEST_KEY, Unauthenticated, authenticate, bearer_token};
 use crate::configuration;
 use crate::http::Request;
+use crate::issuer::Issuer;
 use crate::problem::Problem;
+use crate::signing_keys::is_signed_by_issuer;
+use domain::user_id::UserId;
 
 /// The client, if the path is theirs; `user` is the path's user. Tokens are made with the key of the variable
-/// `jwt_secret` or, while keys are being rotated, of `jwt_secret_previous`.
+/// `jwt_secret` or, while keys are being rotated, of `jwt_secret_previous`; or by the issuer whose published keys are trusted.
+/// A token that the secret vouches for costs nothing more than before there was such an issuer.
 ///
 /// # Errors
 ///
-/// 401 without a valid token, 403 when the path is another user's.
-pub fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
+/// 401 without a valid token, 403 when the path is another user's, 503 while the issuer's keys cannot be had.
+pub async fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
     let authorization = request.header("authorization");
     let authorization = authorization.as_deref();
     let key = configuration::text("jwt_secret")?;
@@ -24,6 +26,13 @@ pub fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
         if previous.len() >= SHORTEST_KEY {
             client = authenticate(authorization, previous.as_bytes());
         }
+    }
+    if client == Err(Unauthenticated::Invalid)
+        && let Some(token) = bearer_token(authorization).filter(|token| is_signed_by_issuer(token))
+        && let Some(issuer) = Issuer::from_configuration()?
+        && let Some(user) = issuer.authenticate(token).await?
+    {
+        client = Ok(user);
     }
     let client = client.map_err(|error| match error {
         Unauthenticated::Missing => Problem::unauthenticated("A bearer token is required."),

@@ -33,6 +33,14 @@ struct Claims {
     user_id: Option<String>,
 }
 
+/// The token in the value of an `Authorization` header.
+pub fn bearer_token(authorization: Option<&str>) -> Option<&str> {
+    let (scheme, token) = authorization?.split_once(' ')?;
+    scheme
+        .eq_ignore_ascii_case("bearer")
+        .then_some(token.trim())
+}
+
 /// The user named by the value of an `Authorization` header: the claim `sub`, or else `user_id`.
 ///
 /// Accepts HS256 only and requires `exp`.
@@ -44,19 +52,14 @@ pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, U
     if key.len() < SHORTEST_KEY {
         return Err(Unauthenticated::WeakKey);
     }
-    let (scheme, token) = authorization
-        .and_then(|value| value.split_once(' '))
-        .ok_or(Unauthenticated::Missing)?;
-    if !scheme.eq_ignore_ascii_case("bearer") {
-        return Err(Unauthenticated::Missing);
-    }
+    let token = bearer_token(authorization).ok_or(Unauthenticated::Missing)?;
     hs256::install();
     let mut validation = Validation::new(Algorithm::HS256);
     // One leeway for both ends: what it leaves too long of the other is checked below.
     validation.leeway = NOT_BEFORE_LEEWAY;
     validation.validate_nbf = true;
     validation.validate_aud = false;
-    let token = decode::<Claims>(token.trim(), &DecodingKey::from_secret(key), &validation)
+    let token = decode::<Claims>(token, &DecodingKey::from_secret(key), &validation)
         .map_err(|_| Unauthenticated::Invalid)?;
     if token.claims.exp + (EXPIRY_LEEWAY as f64) < get_current_timestamp() as f64 {
         return Err(Unauthenticated::Invalid);

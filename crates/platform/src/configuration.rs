@@ -25,6 +25,20 @@ pub fn text(name: &str) -> Result<String, ConfigurationError> {
     variables::get(name).map_err(|_| ConfigurationError(format!("the variable {name} is not set")))
 }
 
+/// The variable `name`, which must have a value.
+///
+/// # Errors
+///
+/// When the component has no such variable or it is empty.
+pub fn required(name: &str) -> Result<String, ConfigurationError> {
+    match text(name)? {
+        value if value.is_empty() => {
+            Err(ConfigurationError(format!("the variable {name} is empty")))
+        }
+        value => Ok(value),
+    }
+}
+
 /// The variable `name`, a whole number.
 ///
 /// # Errors

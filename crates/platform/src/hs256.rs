@@ -1,10 +1,12 @@
-//! HS256 for `jsonwebtoken`, whose own providers bring every algorithm there is, as 400 KB of WebAssembly.
+//! HS256, and RS256 and ES256 with public keys, for `jsonwebtoken`, whose own providers bring every algorithm there is, as 400 KB
+//! of WebAssembly.
 
 use hmac::{Hmac, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
 use jsonwebtoken::errors::{ErrorKind, Result};
 use jsonwebtoken::signature::{Error, Verifier};
-use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey};
+use jsonwebtoken::{Algorithm, DecodingKey, DecodingKeyKind, EncodingKey};
+use rsa::{BigUint, RsaPublicKey, pkcs1v15};
 use sha2::Sha256;
 
 static PROVIDER: CryptoProvider = CryptoProvider {
@@ -26,12 +28,55 @@ fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
 }
 
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
-    if *algorithm != Algorithm::HS256 {
-        return Err(ErrorKind::InvalidAlgorithm.into());
+    Ok(match algorithm {
+        Algorithm::HS256 => {
+            let hmac = Hmac::new_from_slice(key.try_get_as_bytes()?);
+            Box::new(Hs256(hmac.map_err(|_| ErrorKind::InvalidKeyFormat)?))
+        }
+        Algorithm::RS256 => {
+            let DecodingKeyKind::RsaModulusExponent { n, e } = key.kind() else {
+                return Err(ErrorKind::InvalidKeyFormat.into());
+            };
+            let (n, e) = (BigUint::from_bytes_be(n), BigUint::from_bytes_be(e));
+            let key = RsaPublicKey::new(n, e).map_err(|_| ErrorKind::InvalidKeyFormat)?;
+            Box::new(Rs256(pkcs1v15::VerifyingKey::new(key)))
+        }
+        Algorithm::ES256 => {
+            let key = p256::ecdsa::VerifyingKey::from_sec1_bytes(key.try_get_as_bytes()?);
+            Box::new(Es256(key.map_err(|_| ErrorKind::InvalidKeyFormat)?))
+        }
+        _ => return Err(ErrorKind::InvalidAlgorithm.into()),
+    })
+}
+
+struct Rs256(pkcs1v15::VerifyingKey<Sha256>);
+
+impl Verifier<Vec<u8>> for Rs256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
+        let signature = pkcs1v15::Signature::try_from(signature.as_slice())?;
+        self.0.verify(message, &signature)
     }
-    let hmac =
-        Hmac::new_from_slice(key.try_get_as_bytes()?).map_err(|_| ErrorKind::InvalidKeyFormat)?;
-    Ok(Box::new(Hs256(hmac)))
+}
+
+impl JwtVerifier for Rs256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::RS256
+    }
+}
+
+struct Es256(p256::ecdsa::VerifyingKey);
+
+impl Verifier<Vec<u8>> for Es256 {
+    fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
+        let signature = p256::ecdsa::Signature::from_slice(signature)?;
+        self.0.verify(message, &signature)
+    }
+}
+
+impl JwtVerifier for Es256 {
+    fn algorithm(&self) -> Algorithm {
+        Algorithm::ES256
+    }
 }
 
 struct Hs256(Hmac<Sha256>);

@@ -226,8 +226,8 @@ impl Response {
             "content-length".to_owned(),
             self.body.len().to_string().into_bytes(),
         );
-        // RFC 9110 section 8.6: a 204 carries no length.
-        let length = (self.status != 204).then_some(length);
+        // RFC 9110 section 8.6: a 204 carries no length, a 304 none but that of the 200 in its place.
+        let length = (![204, 304].contains(&self.status)).then_some(length);
         let headers: Vec<_> = self
             .headers
             .into_iter()

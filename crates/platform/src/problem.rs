@@ -219,20 +219,38 @@ impl Problem {
         self.cause.as_deref()
     }
 
-    /// The response that tells the client.
-    pub fn response(&self) -> Response {
-        let mut body = json!({
+    /// The same of a part of the body that stands at `place`.
+    #[must_use]
+    pub fn under(mut self, place: &str) -> Self {
+        if !self.violations.is_empty() {
+            let moved = self
+                .violations
+                .into_iter()
+                .map(|violation| violation.under(place));
+            self = Self::invalid(moved.collect());
+        }
+        self
+    }
+
+    /// The problem details.
+    pub fn details(&self) -> Value {
+        let mut details = json!({
             "type": format!("urn:todo-events:problem:{}", self.kind.code),
             "title": self.kind.title,
             "status": self.kind.status,
             "detail": self.detail,
         });
         if !self.violations.is_empty() {
-            body["errors"] = self.violations.iter().map(error).collect();
+            details["errors"] = self.violations.iter().map(error).collect();
         }
+        details
+    }
+
+    /// The response that tells the client.
+    pub fn response(&self) -> Response {
         let mut response = Response::new(self.kind.status)
             .with_header("content-type", "application/problem+json")
-            .with_body(body.to_string());
+            .with_body(self.details().to_string());
         if let Some((name, value)) = &self.header {
             response = response.with_header(name, value.as_ref());
         }

@@ -1,27 +1,17 @@
 //! The Dapr sidecar's HTTP API.
 
 use std::fmt;
-use std::future::poll_fn;
-use std::task::Poll;
 use std::time::{Duration, Instant};
 
-use futures::{SinkExt, StreamExt, TryStreamExt, stream};
+use futures::{StreamExt, stream};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use spin_executor::{CancelOnDropToken, push_waker_and_get_token};
-use spin_sdk::http::{Fields, IncomingResponse, Method, OutgoingRequest, Scheme};
-use spin_sdk::wit::wasi::http0_2_0::outgoing_handler;
-use spin_sdk::wit::wasi::http0_2_0::types::RequestOptions;
+use spin_sdk::http::{Fields, Method, OutgoingRequest, Scheme};
 
 use crate::configuration::{self, ConfigurationError};
+use crate::outbound;
 use crate::outbox::{OutboundEvent, Topic};
-
-/// How long the sidecar may take to begin its answer: shorter than a lane and a publisher are held for.
-const ANSWER_TIME: Duration = Duration::from_millis(1500);
-
-/// How long connecting may take.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// How much of an error's body is read: that of a bulk publish tells of each entry.
 const ERROR_BODY_LIMIT: usize = 1024 * 1024;
@@ -222,47 +212,13 @@ impl Sidecar {
             .and_then(|()| request.set_authority(Some(&self.authority)))
             .and_then(|()| request.set_path_with_query(Some(path)));
         set.map_err(|()| "the variable dapr_url is not a URL".to_owned())?;
-        let response = self.send(request, body).await?;
+        let response = outbound::send(request, body).await?;
         let status = response.status();
         let body = match status {
             200..300 => Vec::new(),
-            _ => error_body(response).await,
+            _ => outbound::body(response, ERROR_BODY_LIMIT).await,
         };
         Ok(Answer { status, body })
-    }
-
-    async fn send(
-        &self,
-        request: OutgoingRequest,
-        body: &[u8],
-    ) -> Result<IncomingResponse, String> {
-        let failed = |what: &str| what.to_owned();
-        let options = RequestOptions::new();
-        let nanoseconds = |time: Duration| u64::try_from(time.as_nanos()).ok();
-        options
-            .set_connect_timeout(nanoseconds(CONNECT_TIMEOUT))
-            .and_then(|()| options.set_first_byte_timeout(nanoseconds(ANSWER_TIME)))
-            .and_then(|()| options.set_between_bytes_timeout(nanoseconds(ANSWER_TIME)))
-            .map_err(|()| failed("this host does not support time-outs"))?;
-        let mut sink = request.take_body();
-        let future =
-            outgoing_handler::handle(request, Some(options)).map_err(|error| error.to_string())?;
-        sink.send(body.to_vec())
-            .await
-            .map_err(|_| failed("the request could not be sent"))?;
-        drop(sink);
-        let mut registration = None;
-        poll_fn(|context| match future.get() {
-            Some(response) => Poll::Ready(response),
-            None => {
-                let token = push_waker_and_get_token(future.subscribe(), context.waker().clone());
-                registration = Some(CancelOnDropToken::from(token));
-                Poll::Pending
-            }
-        })
-        .await
-        .map_err(|()| failed("the response was taken already"))?
-        .map_err(|error| error.to_string())
     }
 }
 
@@ -359,18 +315,6 @@ impl Answer {
         }
         problem
     }
-}
-
-async fn error_body(response: IncomingResponse) -> Vec<u8> {
-    let mut body = Vec::new();
-    let mut stream = Box::pin(response.take_body_stream());
-    while let Ok(Some(chunk)) = stream.try_next().await {
-        body.extend(chunk);
-        if body.len() > ERROR_BODY_LIMIT {
-            break;
-        }
-    }
-    body
 }
 
 /// Events by their places, in calls of one topic each that are not too large.

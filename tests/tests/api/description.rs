@@ -35,6 +35,11 @@ fn operations(todo: &Todo, task: &str, notification: &str) -> Vec<(&'static str,
         ),
         ("GET", tasks.clone(), none()),
         ("POST", tasks.clone(), json!({"title": "t"})),
+        (
+            "POST",
+            format!("{tasks}/batch"),
+            json!({"operations": [{"op": "create", "task": {"title": "t"}}]}),
+        ),
         ("GET", task.clone(), none()),
         ("PATCH", task.clone(), json!({"title": "u"})),
         ("POST", format!("{task}/complete"), none()),
@@ -48,6 +53,8 @@ fn operations(todo: &Todo, task: &str, notification: &str) -> Vec<(&'static str,
         ),
         ("POST", format!("{notifications}/read-all"), none()),
         ("GET", tasks.replace("/tasks", "/analytics"), none()),
+        ("POST", tasks.replace("/tasks", "/calendar"), none()),
+        ("DELETE", tasks.replace("/tasks", "/calendar"), none()),
         ("GET", tasks.replace("/tasks", "/changes"), none()),
     ]
 }
@@ -120,6 +127,19 @@ fn every_answer_described_is_given() {
                 .iter()
                 .map(|answer| (operation.to_owned(), answer.status)),
         );
+    }
+    // A calendar program has no token.
+    let calendar = todo.tasks_path().replace("/tasks", "/calendar");
+    let path = todo.call("POST", calendar).send().expect(201).json();
+    for (target, known) in [
+        (text(&path, "path"), "\"another\""),
+        (text(&path, "path"), "*"),
+        ("/calendar/unknown.ics", "*"),
+    ] {
+        let call = todo.call("GET", target).authorization(None);
+        let answer = call.header("if-none-match", known).send();
+        let operation = operation_id("GET", target).unwrap_or_default();
+        given.insert((operation.to_owned(), answer.status));
     }
     let mut described: BTreeSet<(String, u16)> = described_answers().into_iter().collect();
     // What takes an outage, ten seconds, very many tasks or streams, or a number of the past is tried elsewhere.

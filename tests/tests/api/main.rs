@@ -2,6 +2,8 @@
 //! input, and the events that changes emit.
 
 mod authentication;
+mod batch;
+mod calendar;
 mod changes;
 mod changing;
 mod completing;
@@ -14,6 +16,7 @@ mod events;
 mod health;
 mod idempotency_key;
 mod indexes;
+mod issuer;
 mod listing;
 mod logging;
 mod malformed_bodies;

@@ -88,6 +88,28 @@ fn each_statement_returns_one_row_on_any_state() {
             .text("user_id", user)
             .uuid("task_id", id);
         call("read", read);
+        for operations in [
+            json!([]),
+            json!([{"op": "delete", "task_id": id, "event_id": Uuid::now_v7()}]),
+        ] {
+            let batch = Call::of("change_tasks")
+                .text("user_id", user)
+                .json("operations", operations.to_string())
+                .json("outbox", outbox());
+            call("batch", batch);
+        }
+        let replace = Call::of("replace_calendar")
+            .text("user_id", user)
+            .bytes("secret_hash", Some(vec![7; 32]));
+        call("new calendar", replace);
+        call(
+            "no calendar",
+            Call::of("revoke_calendar").text("user_id", user),
+        );
+        let calendar = Call::of("read_calendar")
+            .bytes("secret_hash", Some(vec![7; 32]))
+            .json("known", "[]");
+        call("calendar", calendar);
         let read = Call::of("read_notification")
             .text("user_id", user)
             .uuid("notification_id", id);
@@ -160,6 +182,12 @@ fn each_route_answers_on_empty_state() {
     todo.call("GET", format!("{user}/analytics"))
         .send()
         .expect(200);
+    todo.call("DELETE", format!("{user}/calendar"))
+        .send()
+        .expect(204);
+    todo.call("POST", format!("{user}/calendar"))
+        .send()
+        .expect(201);
     todo.call("GET", format!("{user}/changes"))
         .send()
         .expect(200);

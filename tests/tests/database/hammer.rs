@@ -22,7 +22,7 @@ const TIME: Duration = Duration::from_secs(10);
 static ALONE: Mutex<()> = Mutex::new(());
 
 /// Puts `new` in the place of `old`, which must be there once.
-fn replaced(text: &str, old: &str, new: &str) -> String {
+pub fn replaced(text: &str, old: &str, new: &str) -> String {
     assert_eq!(text.matches(old).count(), 1, "{old}");
     text.replace(old, new)
 }
@@ -74,7 +74,7 @@ fn hurried(text: &str) -> String {
 }
 
 /// A number from 0 to 1 that is another one each time.
-fn random() -> f64 {
+pub fn random() -> f64 {
     static STATE: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
     let mut x = STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
     x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -118,9 +118,13 @@ impl Instance<'_> {
     }
 
     fn write(&mut self) {
-        let token = Uuid::now_v7().to_string();
         // The first users are hot.
         let user = format!("u{}", (f64::from(self.users) * random().powi(3)) as u32);
+        if random() < 0.1 {
+            self.write_batch(&user);
+            return;
+        }
+        let token = Uuid::now_v7().to_string();
         let outbox = json!({"event_id": Uuid::now_v7(), "sidecar": self.sidecar, "token": token});
         let append = "SELECT append_event($1::text::jsonb, $2, gen_random_uuid(), 'task.created', 'tasks', '{}')::text";
         let outbox = outbox.to_string();
@@ -141,6 +145,29 @@ impl Instance<'_> {
                 vec![first.clone()]
             };
             self.publish(&token, first);
+        }
+    }
+
+    /// Several events of a user in one statement.
+    fn write_batch(&mut self, user: &str) {
+        let token = Uuid::now_v7().to_string();
+        let create = || {
+            json!({
+                "op": "create", "task_id": Uuid::now_v7(), "event_id": Uuid::now_v7(), "fields": {
+                    "title": "t", "priority": "low", "tags": [], "timezone": "UTC", "is_recurring": false,
+                },
+            })
+        };
+        let operations: Value = (0..1 + (random() * 5.0) as usize)
+            .map(|_| create())
+            .collect();
+        let outbox = json!({"sidecar": self.sidecar, "token": token});
+        let answer = self.ask(
+            "SELECT change_tasks($1, $2::text::jsonb, $3::text::jsonb)::text",
+            &[user, &operations.to_string(), &outbox.to_string()],
+        );
+        if answer["emitted"]["publisher"] == true {
+            self.publish(&token, vec![]);
         }
     }
 
@@ -249,7 +276,8 @@ fn results(batch: &[Value], outcome: impl Fn(&Value) -> &'static str) -> Value {
 }
 
 /// Lets whoever takes over a free place look, in the snapshot in which it saw it free and locked it, whether a lane waits
-/// that nobody holds: its writer relied on a publisher that had let go. So no later write hides it.
+/// that nobody holds: its writer relied on a publisher that had let go. So no later write hides it. A lane that the same
+/// statement queued, as a batch does before it looks, is not forgotten.
 fn with_look(text: &str) -> String {
     let taking = "    UPDATE publishers SET token = new_token";
     let end = "    RETURN FOUND;\nEND $$;";
@@ -268,6 +296,7 @@ fn with_look(text: &str) -> String {
         SELECT token IS NULL AND EXISTS (
             SELECT FROM publish_queue AS turn
             WHERE turn.turn_at <= clock_timestamp() AND coalesce(turn.held_until <= clock_timestamp(), true)
+                AND turn.xmin <> pg_current_xact_id()::xid
         ) INTO is_forgotten
         FROM publishers
         WHERE sidecar = sidecar_name AND coalesce(publishers.held_until <= now OR relief_at <= now, true)

@@ -1,6 +1,7 @@
 //! What the functions of the database promise, tried on databases of the tests' own: that the files say what is released,
 //! that no wake-up is lost, and that every event appears, in order, whatever becomes of those who publish.
 
+mod batch;
 mod breakers;
 mod changes;
 mod functions;

@@ -74,6 +74,7 @@ fn the_gateway_forwards_only_what_is_public() {
             "/api/alice/changes",
             "/api/events-of-bob/tasks",
             "/openapi.json",
+            "/calendar/secret.ics",
             "/asyncapi.json",
             "/schemas/urn:todo-events:schema:task.created:1",
         ] {

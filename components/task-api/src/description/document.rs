@@ -29,6 +29,8 @@ struct Described {
     body: Option<Value>,
     /// The status and the answer of success.
     success: (u16, Value),
+    /// The status and the answer where there is nothing new to tell.
+    unchanged: Option<(u16, Value)>,
     /// The problems that it may be refused with, beside those that all operations of its kind have.
     problems: &'static [&'static str],
 }
@@ -54,7 +56,8 @@ fn document() -> Value {
                     "type": "http",
                     "scheme": "bearer",
                     "bearerFormat": "JWT",
-                    "description": "HS256, with `exp`, and `sub` (or else `user_id`) as the user.",
+                    "description": "HS256, with `exp`, and `sub` (or else `user_id`) as the user; or RS256 or ES256 of the \
+                        issuer that the service trusts, with `iss` and `aud` too.",
                 },
             },
             "schemas": schemas::all(),
@@ -123,16 +126,21 @@ fn describe(route: &Route, id: String, described: Described) -> Value {
     if let Some(body) = described.body {
         say("requestBody", body);
     }
+    let answers = [Some(described.success), described.unchanged];
     say(
         "responses",
-        Value::Object(responses(&id, described.success, &problems)),
+        Value::Object(responses(&id, answers.into_iter().flatten(), &problems)),
     );
     Value::Object(members)
 }
 
 /// The answers of an operation by status.
-fn responses(id: &str, success: (u16, Value), problems: &[&str]) -> Map<String, Value> {
-    let mut responses = vec![success];
+fn responses(
+    id: &str,
+    answers: impl Iterator<Item = (u16, Value)>,
+    problems: &[&str],
+) -> Map<String, Value> {
+    let mut responses: Vec<_> = answers.collect();
     responses.extend(problems.iter().map(|problem| {
         let reference = json!({"$ref": format!("#/components/responses/{problem}")});
         (problems::status(problem), reference)

@@ -1,5 +1,6 @@
 //! What is said of each operation.
 
+use domain::calendar_secret::CalendarSecret;
 use domain::event::EventType;
 use domain::idempotency_key::IdempotencyKey;
 use domain::{change_feed, date_range, notification_list, page, task_list};
@@ -7,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::schemas::{TAG, date, instant, priority, reference, text, user_id, uuid};
 use super::{Described, operation_id};
+use crate::calendar::{CACHING, MEDIA_TYPE};
 use crate::description::SCHEMA_CACHING;
 use crate::route::Operation;
 
@@ -18,6 +20,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
         parameters: Vec::new(),
         body: None,
         success,
+        unchanged: None,
         problems: &[],
     };
     Some(match operation {
@@ -40,6 +43,31 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             })),
             problems: &["TooManyTasks", "InvalidOrReused"],
             ..described("Create a task", (201, created()))
+        },
+        Operation::ChangeTasks => Described {
+            details: Some(
+                "Each operation has its own outcome, as if it were sent alone, and they are run in order; one that is \
+                 refused changes nothing and stops no other. Where the service fails, none of them has happened. A create \
+                 may be repeated with its `idempotency_key`; the key is the same as in the header `Idempotency-Key` of a \
+                 create, which this route refuses. All others may be repeated as they are; with `version`, none \
+                 takes effect twice.",
+            ),
+            body: Some(json!({
+                "required": true,
+                "content": {"application/json": {"schema": reference("Batch")}},
+            })),
+            problems: &["Invalid"],
+            ..described(
+                "Create and change many tasks",
+                (
+                    200,
+                    json_answer(
+                        "What became of each operation.",
+                        &reference("BatchResults"),
+                        &[],
+                    ),
+                ),
+            )
         },
         Operation::ReadTask => described("Read a task", (200, task("The task."))),
         Operation::UpdateTask => Described {
@@ -126,6 +154,36 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 ),
             )
         },
+        Operation::CreateCalendar => Described {
+            details: Some(
+                "A path that calendar programs subscribe to; whoever knows it reads the calendar. It is shown this once, and \
+                 the one before ends.",
+            ),
+            ..described(
+                "Make the address of the calendar",
+                (
+                    201,
+                    json_answer("The address.", &reference("CalendarAddress"), &[]),
+                ),
+            )
+        },
+        Operation::RevokeCalendar => described(
+            "End the address of the calendar",
+            (204, json!({"description": "There is none now."})),
+        ),
+        Operation::ReadCalendar => Described {
+            details: Some(
+                "iCalendar (RFC 5545). Each task that is due from 30 days ago on, the soonest 500, done or not, is an event \
+                 without a length at its due date.",
+            ),
+            parameters: vec![if_none_match()],
+            unchanged: Some((304, calendar_answer("As the client knows it.", None))),
+            problems: &["Unavailable"],
+            ..described(
+                "The calendar, for calendar programs",
+                (200, calendar_answer("The calendar.", Some(MEDIA_TYPE))),
+            )
+        },
         Operation::ReadChanges => Described {
             details: Some(
                 "The user's events in the order of their numbers, none left out. In pages; with `Accept: text/event-stream` as \
@@ -177,6 +235,13 @@ pub(super) fn path_parameter(name: &str) -> Value {
         "user_id" => ("The user; must be the token's.", user_id()),
         "task_id" => ("The task.", uuid()),
         "id" => ("The notification.", uuid()),
+        "secret" => (
+            "What only the user's calendar programs know.",
+            json!({
+                "type": "string",
+                "pattern": format!("^[A-Za-z0-9_-]{{{}}}$", CalendarSecret::CHARACTERS),
+            }),
+        ),
         "dataschema" => (
             "The event's attribute `dataschema`, as it is.",
             json!({"type": "string", "enum": EventType::ALL.map(EventType::data_schema)}),
@@ -312,6 +377,37 @@ fn if_match() -> Value {
         "description": "Only if the task is at one of these versions: `*` or entity tags, separated by commas.",
         "schema": {"type": "string", "examples": ["*", "\"1\""]},
     })
+}
+
+fn if_none_match() -> Value {
+    json!({
+        "name": "If-None-Match",
+        "in": "header",
+        "description": "Only if it is none of these: `*` or entity tags, separated by commas.",
+        "schema": {"type": "string", "examples": ["*", "\"1-e3b0c442\""]},
+    })
+}
+
+/// A calendar, or that it is the one that the client knows.
+fn calendar_answer(meaning: &str, media_type: Option<&str>) -> Value {
+    let header = |meaning: &str, schema: Value| json!({"description": meaning, "required": true, "schema": schema});
+    let mut answer = json!({
+        "description": meaning,
+        "headers": {
+            "ETag": header(
+                "Another one whenever the calendar is.",
+                json!({"type": "string", "pattern": "^\"[0-9]+-[0-9a-f]{64}\"$"}),
+            ),
+            "Cache-Control": header(
+                "To be kept by the client alone, and asked for again.",
+                json!({"type": "string", "const": CACHING}),
+            ),
+        },
+    });
+    if let Some(media_type) = media_type {
+        answer["content"][media_type] = json!({"schema": {"type": "string"}});
+    }
+    answer
 }
 
 /// An answer with a JSON body and header fields.

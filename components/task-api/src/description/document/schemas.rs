@@ -1,9 +1,12 @@
 //! The JSON that requests, answers and events hold.
 
+use domain::batch::{CREATE, MOST_OPERATIONS, Step, UPDATE};
+use domain::calendar_secret::CalendarSecret;
+use domain::event::EventType;
+use domain::idempotency_key::IdempotencyKey;
 pub(super) mod events;
 
 use domain::change_feed;
-use domain::event::EventType;
 use domain::page;
 use domain::recurrence::{CountedFrom, Missed};
 use domain::rule::Rule;
@@ -38,9 +41,13 @@ pub(super) fn all() -> Map<String, Value> {
         ("Task", task()),
         ("NewTask", new_task()),
         ("TaskPatch", task_patch()),
+        ("Batch", batch()),
+        ("Operation", operation()),
+        ("BatchResults", batch_results()),
         ("Notification", notification()),
         ("Marked", marked()),
         ("Analytics", analytics()),
+        ("CalendarAddress", calendar_address()),
         ("Counts", counts()),
         ("Changes", changes()),
         ("Event", event()),
@@ -342,6 +349,77 @@ fn close(schema: &mut Value) {
     }
 }
 
+/// Operations to be run in order.
+fn batch() -> Value {
+    let mut operations = json!({"type": "array", "minItems": 1, "maxItems": MOST_OPERATIONS});
+    operations["items"] = reference("Operation");
+    let mut batch = object([("operations", operations)]);
+    batch["additionalProperties"] = json!(false);
+    batch["examples"] = json!([{"operations": [
+        {"op": "create", "task": {"title": "Water plants"}, "idempotency_key": "0b0d1c53"},
+        {"op": "update", "task_id": "018f0000-0000-7000-8000-000000000000", "patch": {"priority": "high"}, "version": 3},
+        {"op": "complete", "task_id": "018f0000-0000-7000-8000-000000000000"},
+    ]}]);
+    batch
+}
+
+fn operation() -> Value {
+    let version = || {
+        let version = nullable(json!({"type": "integer", "minimum": 1, "maximum": i64::MAX}));
+        described(version, "Only if the task is at this version.")
+    };
+    let key = json!({
+        "type": "string", "minLength": 1, "maxLength": IdempotencyKey::LONGEST, "pattern": "^[!-~]+$",
+    });
+    let steps = Step::ALL.map(Step::as_str);
+    let forms = [
+        (
+            object([
+                ("op", json!({"const": CREATE})),
+                ("task", reference("NewTask")),
+            ]),
+            ("idempotency_key", nullable(key)),
+        ),
+        (
+            object([
+                ("op", json!({"const": UPDATE})),
+                ("task_id", uuid()),
+                ("patch", reference("TaskPatch")),
+            ]),
+            ("version", version()),
+        ),
+        (
+            object([("op", json!({"enum": steps})), ("task_id", uuid())]),
+            ("version", version()),
+        ),
+    ];
+    let forms = forms.map(|(mut form, (optional, schema))| {
+        form["properties"][optional] = schema;
+        form["additionalProperties"] = json!(false);
+        form
+    });
+    json!({"oneOf": forms})
+}
+
+fn batch_results() -> Value {
+    let status = json!({"type": "integer", "minimum": 200, "maximum": 499});
+    let mut result = object([(
+        "status",
+        described(status, "That of the operation's own route."),
+    )]);
+    result["properties"]["task"] = reference("Task");
+    result["properties"]["problem"] = described(
+        reference("Problem"),
+        "Why it was refused; pointers begin with `/operations/` and its number.",
+    );
+    let results =
+        json!({"type": "array", "minItems": 1, "maxItems": MOST_OPERATIONS, "items": result});
+    object([(
+        "results",
+        described(results, "One for each operation, in the same order."),
+    )])
+}
+
 fn notification() -> Value {
     object([
         ("id", uuid()),
@@ -378,6 +456,15 @@ fn analytics() -> Value {
             json!({"type": "array", "items": day, "description": "Days with events, in order."}),
         ),
     ])
+}
+
+fn calendar_address() -> Value {
+    let path = json!({
+        "type": "string",
+        "format": "uri-reference",
+        "pattern": format!("^/calendar/[A-Za-z0-9_-]{{{}}}\\.ics$", CalendarSecret::CHARACTERS),
+    });
+    object([("path", path), ("created_at", instant())])
 }
 
 fn counts() -> Value {
