@@ -3,6 +3,7 @@
 use std::thread;
 
 use e2e::answer::Answer;
+use e2e::flow::successor;
 use e2e::lanes::change;
 use e2e::todo::{Todo, text};
 use serde_json::{Value, json};
@@ -49,6 +50,30 @@ fn create_once(key: &str, title: &str) -> Value {
 
 fn step(name: &str, task: &Value) -> Value {
     json!({"op": name, "task_id": task["id"]})
+}
+
+#[test]
+fn a_task_that_recurs_is_skipped_and_another_is_not() {
+    let todo = Todo::someone();
+    let daily =
+        todo.created_with(json!({"title": "t", "recurrence": {"rule": "FREQ=DAILY;COUNT=2"}}));
+    let once = todo.created("t");
+    let results = results(
+        &todo,
+        &[
+            step("skip", &daily),
+            step("skip", &once),
+            step("skip", &daily),
+        ],
+    );
+    assert_eq!(statuses(&results), [200, 409, 200]);
+    assert_eq!(problem(&results[1]), ("not-recurring".to_owned(), vec![]));
+    assert_eq!(
+        results[0]["task"]["skipped_at"],
+        results[0]["task"]["updated_at"]
+    );
+    assert_eq!(results[2]["task"], results[0]["task"]);
+    assert_eq!(successor(&todo, &daily)["occurrence"], 2);
 }
 
 #[test]
