@@ -65,6 +65,7 @@ fn absent_null_and_value_are_three_things() {
             "due_date",
             "is_recurring",
             "priority",
+            "recurrence",
             "recurring_interval",
             "tags",
             "timezone"

@@ -44,6 +44,7 @@ fn operations(todo: &Todo, task: &str, notification: &str) -> Vec<(&'static str,
         ("PATCH", task.clone(), json!({"title": "u"})),
         ("POST", format!("{task}/complete"), none()),
         ("POST", format!("{task}/reopen"), none()),
+        ("POST", format!("{task}/skip"), none()),
         ("DELETE", task, none()),
         ("GET", notifications.clone(), none()),
         (
@@ -63,7 +64,9 @@ fn operations(todo: &Todo, task: &str, notification: &str) -> Vec<(&'static str,
 #[test]
 fn every_answer_described_is_given() {
     let todo = Todo::someone();
-    let (task, notification) = (todo.created("t"), Uuid::now_v7().to_string());
+    // One that can be skipped, and has no next instance.
+    let last = json!({"title": "t", "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}});
+    let (task, notification) = (todo.created_with(last), Uuid::now_v7().to_string());
     let notify = "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at)
         VALUES ($1::text::uuid, $2, $1::text::uuid, 't', now())";
     let notified = todo

@@ -131,6 +131,7 @@ fn follows_the_model(patches: Vec<Map<String, Value>>) -> Result<(), TestCaseErr
                 "due_date",
                 "is_recurring",
                 "priority",
+                "recurrence",
                 "recurring_interval",
                 "tags",
                 "timezone",

@@ -240,6 +240,8 @@ fn a_malformed_event_is_dropped_unclaimed_and_not_logged() {
         "/data/tags",
         "/data/timezone",
         "/data/recurring_interval",
+        "/data/recurrence",
+        "/data/recurrence/rule",
         "/data/occurrence",
     ] {
         for value in [
@@ -248,12 +250,20 @@ fn a_malformed_event_is_dropped_unclaimed_and_not_logged() {
             json!(marker),
             json!({"nested": marker}),
         ] {
-            // Text is a good title.
-            if pointer != "/data/title" || !value.is_string() {
+            // Text is a good title, and one of the two is enough to say how a task recurs.
+            let is_good = match pointer {
+                "/data/title" => value.is_string(),
+                "/data/recurring_interval" | "/data/recurrence" => value.is_null(),
+                _ => false,
+            };
+            if !is_good {
                 events.push(with(pointer, value));
             }
         }
     }
+    let mut without_rule = with("/data/recurrence", Value::Null);
+    without_rule["data"]["recurring_interval"] = Value::Null;
+    events.push(without_rule);
     events.push(with("/data/title", json!("a\0b")));
     events.push(with("/data/due_date", json!("tomorrow")));
     events.push(with("/data/user_id", json!("events")));
