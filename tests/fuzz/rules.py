@@ -1,7 +1,7 @@
 """Random rules of recurrence and their first dates, by python-dateutil: one JSON array a line.
 
 Arguments: how many, and the seed of the random numbers. Lines hold the rule, the date that it counts from, and the dates
-after that one."""
+after that one, within 40 years."""
 
 import itertools
 import json
@@ -14,7 +14,7 @@ from dateutil.rrule import rrulestr
 COUNT, SEED = int(sys.argv[1]), sys.argv[2]
 DAYS = ["MO", "TU", "WE", "TH", "FR", "SA", "SU"]
 FIRST, LAST = date(1990, 1, 1), date(2060, 12, 31)
-MOST_DATES, MOST_YEARS = 6, 400
+MOST_DATES, MOST_YEARS = 6, 40
 
 chance = random.Random(SEED)
 
@@ -70,7 +70,7 @@ while lines < COUNT:
     if theirs is None:
         continue
     # Without an end, a rule that fits no date would be looked for up to the year 9999.
-    end = start.replace(day=1, year=start.year + MOST_YEARS).strftime("%Y%m%d")
+    end = f"{start.year + MOST_YEARS - 1}1231"
     dates = iter(rrulestr(f"{theirs};UNTIL={end}", dtstart=datetime.combine(start, datetime.min.time())))
     after = (moment.date().isoformat() for moment in dates if moment.date() > start)
     print(json.dumps([rule, start.isoformat(), list(itertools.islice(after, MOST_DATES))]))

@@ -80,10 +80,10 @@ fn random_rules_have_the_dates_that_others_give_them() {
             }
         };
         let last =
-            Date::from_calendar_date(start.year() + 400, Month::January, 1).unwrap_or(Date::MAX);
+            Date::from_calendar_date(start.year() + 40, Month::January, 1).unwrap_or(Date::MAX);
         let ours: Vec<String> = rule
             .dates_after(start, start.day(), start)
-            .take_while(|date| *date < last || expected.len() == 6)
+            .take_while(|date| *date < last)
             .take(6)
             .map(|date| date.to_string())
             .collect();
