@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Members of the REST representation, with `id` named `task_id`.
-const TASK: [&str; 19] = [
+const TASK: [&str; 22] = [
     "task_id",
     "user_id",
     "title",
@@ -26,6 +26,9 @@ const TASK: [&str; 19] = [
     "series_id",
     "occurrence",
     "anchor_day",
+    "wall_clock_due",
+    "skipped_at",
+    "recurrence",
     "version",
     "created_at",
     "updated_at",
