@@ -4,6 +4,8 @@ import uuid
 
 import schemathesis
 
+RULES = ["FREQ=DAILY", "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH", "FREQ=MONTHLY;BYMONTHDAY=-1;COUNT=3", "FREQ=YEARLY"]
+
 
 @schemathesis.hook
 def filter_case(context, case):
@@ -34,9 +36,15 @@ def map_case(context, case):
     # A key names one request.
     if "Idempotency-Key" in headers:
         headers["Idempotency-Key"] = uuid.uuid4().hex
+    recurrence = body.get("recurrence") if isinstance(body, dict) else None
+    if isinstance(recurrence, dict):
+        recurrence["rule"] = RULES[len(str(recurrence.get("rule"))) % len(RULES)]
     # Whether a patch of one of these is valid depends on the task.
     if case.method == "PATCH" and isinstance(body, dict):
-        if "is_recurring" in body or "recurring_interval" in body:
+        if "recurrence" in body:
+            body.pop("is_recurring", None)
+            body.pop("recurring_interval", None)
+        elif "is_recurring" in body or "recurring_interval" in body:
             body["is_recurring"] = body.get("recurring_interval") is not None
             body.setdefault("recurring_interval", None)
     return case

@@ -48,6 +48,13 @@ enum Change<T> {
 }
 
 impl<T> Change<T> {
+    fn or_absent(self) -> Self {
+        match self {
+            Self::Null => Self::Absent,
+            change => change,
+        }
+    }
+
     fn into_option(self) -> Option<T> {
         match self {
             Self::Value(value) => Some(value),
@@ -164,7 +171,12 @@ impl Fields {
 ///
 /// Every violation found, with the JSON pointer of the field.
 pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
-    let (fields, mut violations) = parse_fields(body)?;
+    let (mut fields, mut violations) = parse_fields(body)?;
+    // A new task has nothing that null could take away.
+    fields.is_recurring = fields.is_recurring.or_absent();
+    fields.recurring_interval = fields.recurring_interval.or_absent();
+    fields.recurrence = fields.recurrence.or_absent();
+    violations.extend(fields.contradiction());
     // A field that is already known to be invalid would make this a second complaint about one mistake.
     let reported = |violations: &[Violation], field: &str| {
         let field = Violation::field(field, "").location;
@@ -241,6 +253,7 @@ pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
 /// Every violation found, with the JSON pointer of the field.
 pub fn parse_task_patch(body: Value) -> Result<TaskPatch, Vec<Violation>> {
     let (fields, mut violations) = parse_fields(body)?;
+    violations.extend(fields.contradiction());
     if fields.title == Change::Null {
         violations.push(Violation::field("title", "cannot be cleared"));
     }
@@ -349,7 +362,6 @@ fn parse_fields(body: Value) -> Result<(Fields, Vec<Violation>), Vec<Violation>>
         ),
         recurrence: take_recurrence(&mut members, &mut violations),
     };
-    violations.extend(fields.contradiction());
     let room = MOST_VIOLATIONS.saturating_sub(violations.len());
     for name in members.keys().take(room) {
         violations.push(if READ_ONLY.contains(&name.as_str()) {

@@ -110,6 +110,20 @@ fn an_interval_and_a_rule_say_the_same() {
 }
 
 #[test]
+fn null_says_nothing_of_a_new_task() {
+    for body in [
+        json!({"title": "t", "is_recurring": true, "recurring_interval": "daily", "recurrence": null}),
+        json!({"title": "t", "is_recurring": null, "recurring_interval": null, "recurrence": {"rule": "FREQ=DAILY"}}),
+    ] {
+        let task = parse_new_task(body.clone());
+        assert!(task.is_ok_and(|task| task.is_recurring), "{body}");
+    }
+    let nothing =
+        json!({"title": "t", "is_recurring": null, "recurring_interval": null, "recurrence": null});
+    assert!(parse_new_task(nothing).is_ok_and(|task| !task.is_recurring));
+}
+
+#[test]
 fn what_a_recurrence_gets_wrong_is_named_at_its_place() {
     for (recurrence, expected) in [
         (json!("FREQ=DAILY"), vec!["/recurrence"]),
