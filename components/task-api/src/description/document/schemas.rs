@@ -317,6 +317,17 @@ fn new_task() -> Value {
 /// A body that changes a task.
 fn task_patch() -> Value {
     let mut schema = writable(|_, _| {});
+    // What is said twice must be the same.
+    schema["if"] =
+        json!({"properties": {"recurrence": {"type": "object"}}, "required": ["recurrence"]});
+    schema["then"] =
+        json!({"properties": {"is_recurring": {"const": true}, "recurring_interval": false}});
+    schema["else"] = json!({
+        "if": {"required": ["recurrence"]},
+        "then": {
+            "properties": {"is_recurring": {"enum": [false, null]}, "recurring_interval": {"type": "null"}},
+        },
+    });
     schema["examples"] = json!([{"title": "Water all plants", "due_date": null}]);
     schema
 }
