@@ -26,7 +26,7 @@ CREATE OR REPLACE FUNCTION most_shown() RETURNS bigint LANGUAGE sql IMMUTABLE PA
 
 -- The tasks that the calendar with this secret shows, and a tag that is another one whenever they are; NULL where no calendar
 -- has the secret, and only the tag where it is one of `known`, a list of texts. Shown is what is due from 30 days ago on,
--- done or not, the soonest first. The days are whole ones, so that time alone changes the calendar but once a day.
+-- done or not, but not what was skipped, the soonest first. The days are whole ones, so that time alone changes the calendar but once a day.
 CREATE OR REPLACE FUNCTION read_calendar(secret_hash bytea, known jsonb) RETURNS json LANGUAGE plpgsql STABLE
     SET plan_cache_mode = auto
 AS $$
@@ -45,6 +45,7 @@ BEGIN
         WHERE task.user_id = owner
             AND coalesce(task.due_date, 'infinity') >= since
             AND coalesce(task.due_date, 'infinity') < 'infinity'
+            AND task.skipped_at IS NULL
         ORDER BY coalesce(task.due_date, 'infinity'), task.id
         LIMIT most_shown()
     );

@@ -1,16 +1,16 @@
 //! The events' description, checked by AsyncAPI's own parser and rendered by its own generator (`tools/asyncapi`).
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use crate::report::Report;
-use crate::{process, workspace};
+use crate::{build_cache, process, workspace};
 
 /// The document, in the repository.
 const DOCUMENT: &str = "components/task-api/asyncapi.json";
@@ -52,33 +52,19 @@ impl Renderer {
                 fs::read(&path).with_context(|| format!("cannot read {}", path.display()))?;
             digest.update(content);
         }
-        let key: String = digest
-            .finalize()
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let tools = workspace::cache()?.join("tools");
-        let folder = tools.join(format!("asyncapi-{key}"));
-        let _lock = workspace::lock(&tools.join("asyncapi.lock"))?;
-        if folder.is_dir() {
-            // So that it counts as used, and is not removed.
-            File::open(&folder)?.set_modified(SystemTime::now())?;
-            return Ok(Some(Self { folder }));
-        }
-        report.step("installing the generator of AsyncAPI with npm (a minute the first time)");
-        let partial = tempfile::tempdir_in(&tools)?;
-        for file in FILES {
-            fs::copy(sources.join(file), partial.path().join(file))?;
-        }
-        let mut install = Command::new("npm");
-        install.args(["ci", "--loglevel=error"]);
-        install.current_dir(partial.path());
-        process::read(install, INSTALLING)
-            .context("the generator of AsyncAPI cannot be installed")?;
-        fs::rename(partial.keep(), &folder)
-            .with_context(|| format!("cannot make {}", folder.display()))?;
-        report.step("the generator of AsyncAPI installed");
+        let name = format!("asyncapi-{}", build_cache::short(digest));
+        let folder = build_cache::kept(&name, "asyncapi", |folder| {
+            report.step("installing the generator of AsyncAPI with npm (a minute the first time)");
+            for file in FILES {
+                fs::copy(sources.join(file), folder.join(file))?;
+            }
+            let mut install = Command::new("npm");
+            install.args(["ci", "--loglevel=error"]).current_dir(folder);
+            process::read(install, INSTALLING)
+                .context("the generator of AsyncAPI cannot be installed")?;
+            report.step("the generator of AsyncAPI installed");
+            Ok(())
+        })?;
         Ok(Some(Self { folder }))
     }
 

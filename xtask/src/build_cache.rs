@@ -1,4 +1,4 @@
-//! What is built from a folder of `tools/`, kept in the cache until its sources change.
+//! What is built or installed once, and kept in the cache until what it is made of changes.
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
@@ -28,22 +28,46 @@ pub(crate) fn get(
     let version =
         process::read(version, Duration::from_secs(300)).context("Go 1.26 or later is needed")?;
 
+    let name = key(&sources, &version)?;
+    kept(&name, tool, |folder| {
+        report.step(format!("building {what} (minutes the first time)"));
+        build(&sources, folder)?;
+        report.step(format!("built {what}"));
+        Ok(())
+    })
+}
+
+/// The folder of that name in the cache: kept from before, or made now by `make`, which gets the folder to fill. One at a
+/// time for each `tool`.
+pub(crate) fn kept(
+    name: &str,
+    tool: &str,
+    make: impl FnOnce(&Path) -> Result<()>,
+) -> Result<PathBuf> {
     let tools = workspace::cache()?.join("tools");
-    let folder = tools.join(key(&sources, &version)?);
+    let folder = tools.join(name);
     let _lock = workspace::lock(&tools.join(format!("{tool}.lock")))?;
     if folder.is_dir() {
         // So that it counts as used.
         File::open(&folder)?.set_modified(SystemTime::now())?;
         return Ok(folder);
     }
-    report.step(format!("building {what} (minutes the first time)"));
     let partial = tempfile::tempdir_in(&tools)?;
-    build(&sources, partial.path())?;
+    make(partial.path())?;
     remove_unused(&tools);
     fs::rename(partial.keep(), &folder)
         .with_context(|| format!("cannot make {}", folder.display()))?;
-    report.step(format!("built {what}"));
     Ok(folder)
+}
+
+/// The start of a digest, for the name of a folder in the cache.
+pub(crate) fn short(digest: Sha256) -> String {
+    let digest = digest.finalize();
+    digest
+        .iter()
+        .take(8)
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }
 
 /// Builds Go packages of the module in `sources` into the folder `bin` of `into`.
@@ -71,12 +95,7 @@ fn key(sources: &Path, compiler: &str) -> Result<String> {
         digest.update(format!("\n{name} {}\n", content.len()));
         digest.update(content);
     }
-    let digest = digest.finalize();
-    Ok(digest
-        .iter()
-        .take(8)
-        .map(|byte| format!("{byte:02x}"))
-        .collect())
+    Ok(short(digest))
 }
 
 fn list_sources(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {

@@ -1,9 +1,9 @@
 //! Requests made from the API's description: Schemathesis, against a running stack.
 
-use std::fs::{self, File};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use postgres::{Client, NoTls};
@@ -11,7 +11,7 @@ use sha2::{Digest, Sha256};
 
 use crate::endpoints::Endpoints;
 use crate::report::Report;
-use crate::{process, workspace};
+use crate::{build_cache, process, workspace};
 
 /// The user whose tasks are made and broken.
 const USER: &str = "fuzz";
@@ -41,39 +41,25 @@ impl Fuzz {
         let requirements = folder().join("requirements.txt");
         let content = fs::read(&requirements)
             .with_context(|| format!("cannot read {}", requirements.display()))?;
-        let digest = Sha256::new()
-            .chain_update(&version)
-            .chain_update(content)
-            .finalize();
-        let key: String = digest
-            .iter()
-            .take(8)
-            .map(|byte| format!("{byte:02x}"))
-            .collect();
-        let tools = workspace::cache()?.join("tools");
-        let installed = tools.join(format!("schemathesis-{key}"));
-        let python = installed.join("bin/python");
-        let _lock = workspace::lock(&tools.join("schemathesis.lock"))?;
-        if python.exists() {
-            // So that it counts as used, and is not removed.
-            File::open(&installed)?.set_modified(SystemTime::now())?;
-            return Ok(Self { python });
-        }
-        report.step("installing Schemathesis with pip");
-        let partial = tempfile::tempdir_in(&tools)?;
-        let mut venv = Command::new("python3");
-        venv.args(["-m", "venv"]).arg(partial.path());
-        process::read(venv, INSTALLING).context(PYTHON_NEEDED)?;
-        let mut install = Command::new(partial.path().join("bin/python"));
-        install
-            .args(["-m", "pip", "--quiet", "--disable-pip-version-check"])
-            .args(["install", "--require-hashes", "--requirement"])
-            .arg(&requirements);
-        process::read(install, INSTALLING).context("Schemathesis cannot be installed")?;
-        fs::rename(partial.keep(), &installed)
-            .with_context(|| format!("cannot make {}", installed.display()))?;
-        report.step("Schemathesis installed");
-        Ok(Self { python })
+        let digest = Sha256::new().chain_update(&version).chain_update(content);
+        let name = format!("schemathesis-{}", build_cache::short(digest));
+        let installed = build_cache::kept(&name, "schemathesis", |folder| {
+            report.step("installing Schemathesis with pip");
+            let mut venv = Command::new("python3");
+            venv.args(["-m", "venv"]).arg(folder);
+            process::read(venv, INSTALLING).context(PYTHON_NEEDED)?;
+            let mut install = Command::new(folder.join("bin/python"));
+            install
+                .args(["-m", "pip", "--quiet", "--disable-pip-version-check"])
+                .args(["install", "--require-hashes", "--requirement"])
+                .arg(&requirements);
+            process::read(install, INSTALLING).context("Schemathesis cannot be installed")?;
+            report.step("Schemathesis installed");
+            Ok(())
+        })?;
+        Ok(Self {
+            python: installed.join("bin/python"),
+        })
     }
 
     /// The Python that has Schemathesis, and what else `tests/fuzz/requirements.in` names.

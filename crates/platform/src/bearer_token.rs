@@ -4,7 +4,7 @@ use domain::user_id::UserId;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, get_current_timestamp};
 use serde::Deserialize;
 
-use crate::hs256;
+use crate::signatures;
 
 /// How far an issuer's clock may be ahead of this one, in seconds: a token may begin to hold that much later than now.
 const NOT_BEFORE_LEEWAY: u64 = 30;
@@ -53,7 +53,7 @@ pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, U
         return Err(Unauthenticated::WeakKey);
     }
     let token = bearer_token(authorization).ok_or(Unauthenticated::Missing)?;
-    hs256::install();
+    signatures::install();
     let mut validation = Validation::new(Algorithm::HS256);
     // One leeway for both ends: what it leaves too long of the other is checked below.
     validation.leeway = NOT_BEFORE_LEEWAY;

@@ -5,7 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::hs256;
+use crate::signatures;
 
 /// How far clocks may differ, in seconds.
 const LEEWAY: u64 = 30;
@@ -155,7 +155,7 @@ impl SigningKeys {
             // Which of them is not said.
             return Err(Fault::Invalid);
         }
-        hs256::install();
+        signatures::install();
         let mut validation = Validation::new(algorithm);
         validation.leeway = LEEWAY;
         validation.validate_nbf = true;

@@ -70,6 +70,8 @@ fn a_program_that_knows_the_path_reads_the_tasks_that_are_due() {
     due(&todo, "a while ago", -29);
     let done = due(&todo, "done", 2);
     todo.complete(text(&done, "id")).task(200);
+    let skipped = json!({"title": "skipped", "due_date": in_days(&todo, 2), "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}});
+    todo.skip(text(&todo.created_with(skipped), "id")).task(200);
 
     let answer = read(&todo, &subscribed(&todo), None);
     assert_eq!(

@@ -1,8 +1,8 @@
 //! `GET /api/{user_id}/changes`: pages and streams of a user's changes.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use e2e::answer::Answer;
 use e2e::changes::{ChangeStream, Follower, NoStream, Said, feed_path, number_of, page};
@@ -430,28 +430,33 @@ fn a_stream_tells_what_there_is_and_what_comes() {
 fn a_stream_ends_by_itself_and_is_resumed() {
     let replica = Replica::with(shared_stack(), &[("stream_seconds", "2")]);
     let todo = Todo::someone_on(replica.endpoints());
-    let done = AtomicBool::new(false);
-    let (follower, streams) = thread::scope(|scope| {
+    let (done, streams) = (AtomicBool::new(false), AtomicU32::new(0));
+    let (follower, created) = thread::scope(|scope| {
         let following = scope.spawn(|| {
-            let (mut follower, mut streams) = (Follower::default(), 0);
+            let mut follower = Follower::default();
             while !done.load(Ordering::Acquire) {
                 let began = Instant::now();
                 follower.read_stream(&todo, &|_| false);
                 assert!(began.elapsed() < ENDED.duration(), "{:?}", began.elapsed());
-                streams += 1;
+                streams.fetch_add(1, Ordering::AcqRel);
             }
             follower.read_pages(&todo);
-            (follower, streams)
+            follower
         });
-        for number in 0..40 {
-            todo.created(&number.to_string());
-            thread::sleep(Duration::from_millis(150));
-        }
+        // While one ends and the next begins, too.
+        let mut created = 0;
+        until("three streams have ended", Limit::DELIVERY, || {
+            created += 1;
+            todo.created(&created.to_string());
+            match streams.load(Ordering::Acquire) {
+                3.. => Ok(()),
+                ended => Err(ended),
+            }
+        });
         done.store(true, Ordering::Release);
-        following.join().unwrap_or_default()
+        (following.join().unwrap_or_default(), created)
     });
-    assert_eq!(follower.seen, (1..=40).collect::<Vec<i64>>());
-    assert!(streams >= 3, "{streams} streams in 6 s");
+    assert_eq!(follower.seen, (1..=created).collect::<Vec<i64>>());
     assert_eq!(follower.starts, 0);
     let places = "SELECT count(*) FROM change_streams WHERE user_id = $1";
     assert_eq!(todo.database().json(places, &[todo.user()]), 0);
