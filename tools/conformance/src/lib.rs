@@ -4,7 +4,7 @@
 //! differ a test says what each does ([`Kind`]).
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -112,10 +112,8 @@ fn program() -> PathBuf {
 
 fn command(manifest: &str, arguments: &[&str]) -> (Command, TempDir) {
     let folder = tempfile::tempdir().unwrap();
-    // A free port, and not 0: Spin calls itself at the address it was told.
-    let free = TcpListener::bind("127.0.0.1:0").unwrap();
-    let address = free.local_addr().unwrap().to_string();
-    drop(free);
+    // Not 0: Spin calls itself at the address it was told. Nor a port that a connection of another test might be given.
+    let address = format!("127.0.0.1:{}", xtask::ports::free().unwrap());
     std::fs::write(folder.path().join("spin.toml"), manifest).unwrap();
     let mut command = Command::new(program());
     command
