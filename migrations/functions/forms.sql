@@ -34,6 +34,7 @@ BEGIN
         || ',"is_recurring":' || task.is_recurring
         || ',"recurring_interval":' || coalesce('"' || task.recurring_interval || '"', 'null')
         || ',"recurrence":' || coalesce(recurrence_of(task)::text, 'null')
+        || ',"reminders":' || coalesce(task.reminders::text, 'null')
         || ',"series_id":"' || task.series_id
         || '","occurrence":' || task.occurrence
         || ',"anchor_day":' || coalesce(task.anchor_day::text, 'null')
@@ -59,7 +60,8 @@ CREATE OR REPLACE FUNCTION notification_json(notification notifications) RETURNS
         'due_date', rfc3339(notification.due_date),
         'created_at', rfc3339(notification.created_at),
         'read', notification.read_at IS NOT NULL,
-        'read_at', rfc3339(notification.read_at)
+        'read_at', rfc3339(notification.read_at),
+        'snoozed_until', rfc3339(notification.snoozed_until)
     );
 
 -- One source for each lane, so that `sequence` is what CloudEvents' extension says. Of the characters of a user id only

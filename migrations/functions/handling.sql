@@ -128,7 +128,7 @@ CREATE OR REPLACE FUNCTION is_delivered(stream text, type text, data jsonb) RETU
         WHEN 'recurrence' THEN type IN ('task.completed', 'task.skipped') AND data -> 'is_recurring' = 'true'
         WHEN 'notification' THEN type = 'reminder.triggered'
         WHEN 'reminder' THEN CASE type
-            WHEN 'task.updated' THEN data -> 'changed_fields' ?| ARRAY['due_date', 'completed', 'skipped_at']
+            WHEN 'task.updated' THEN data -> 'changed_fields' ?| ARRAY['due_date', 'completed', 'skipped_at', 'reminders']
             ELSE type IN ('task.created', 'task.completed', 'task.skipped', 'task.deleted') AND data ->> 'due_date' IS NOT NULL
         END
     END;

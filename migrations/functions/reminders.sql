@@ -1,6 +1,7 @@
--- Reminders and notifications. The row in `reminders` is the truth; the Dapr job `reminder-{task_id}` is only its alarm
--- clock. The row holds when the clock should ring and what it was last set to, so that whatever a crash interrupts is
--- finished later. Plans are kept, as in tasks.sql.
+-- Reminders and notifications. A task has one row in `reminders`, with all moments that it is to be reminded of. The row is
+-- the truth; the Dapr job `reminder-{task_id}` is only its alarm clock, for the next moment. The row holds when the clock
+-- should ring and what it was last set to, so that whatever a crash interrupts is finished later. Plans are kept, as in
+-- tasks.sql.
 
 -- How long before it rings an alarm is set: a scheduler need not keep the alarms of months.
 CREATE OR REPLACE FUNCTION alarm_horizon() RETURNS interval LANGUAGE sql IMMUTABLE PARALLEL SAFE
@@ -19,106 +20,203 @@ CREATE OR REPLACE FUNCTION alarm_json(reminder reminders, sidecar text) RETURNS 
         'may_call', jobs_reachable(sidecar)
     );
 
--- Brings a task's reminder to what an event of the task wants: the moment, or the reason why there is none.
+-- The moments that a reminder has ahead of it by what the task says. A row of before has one.
+CREATE OR REPLACE FUNCTION planned_moments(reminder reminders) RETURNS timestamptz[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN coalesce(reminder.planned, CASE reminder.status WHEN 'scheduled' THEN ARRAY[reminder.remind_at] ELSE '{}' END);
+END $$;
+
+-- The moments that have come, the latest 20. A row of before has one.
+CREATE OR REPLACE FUNCTION triggered_moments(reminder reminders) RETURNS timestamptz[]
+    LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE
+AS $$
+BEGIN
+    RETURN CASE
+        WHEN reminder.triggered = '{}' AND reminder.status = 'triggered' THEN ARRAY[reminder.remind_at]
+        ELSE reminder.triggered
+    END;
+END $$;
+
+-- A reminder with these moments ahead, by what the task says and by notifications that were put off: the alarm is for the
+-- first. `otherwise` is the status where there is none.
+CREATE OR REPLACE FUNCTION with_moments(
+    reminder reminders, planned timestamptz[], snoozed timestamptz[], otherwise text
+) RETURNS reminders LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+DECLARE
+    -- NULL is none: of two, the other.
+    next timestamptz := least(planned[1], snoozed[1]);
+BEGIN
+    reminder.planned := planned;
+    reminder.snoozed := snoozed;
+    reminder.status := CASE WHEN next IS NULL THEN otherwise ELSE 'scheduled' END;
+    reminder.remind_at := coalesce(next, reminder.remind_at);
+    reminder.alarm_wanted := next;
+    RETURN reminder;
+END $$;
+
+-- In order, each once.
+CREATE OR REPLACE FUNCTION in_order(moments timestamptz[]) RETURNS timestamptz[] LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE AS $$
+BEGIN
+    RETURN CASE
+        WHEN cardinality(moments) < 2 THEN moments
+        ELSE ARRAY(SELECT DISTINCT moment FROM unnest(moments) AS moment ORDER BY moment)
+    END;
+END $$;
+
+-- What `reminder.scheduled` says of a reminder.
+CREATE OR REPLACE FUNCTION scheduled_json(reminder reminders) RETURNS jsonb LANGUAGE plpgsql STABLE PARALLEL SAFE AS $$
+DECLARE
+    moment timestamptz;
+    moments jsonb := '[]';
+BEGIN
+    FOREACH moment IN ARRAY in_order(reminder.planned || reminder.snoozed) LOOP
+        moments := moments || to_jsonb(rfc3339(moment));
+    END LOOP;
+    RETURN jsonb_build_object(
+        'task_id', reminder.task_id,
+        'user_id', reminder.user_id,
+        'remind_at', rfc3339(reminder.remind_at),
+        'due_date', rfc3339(reminder.due_date),
+        'moments', moments
+    );
+END $$;
+
+-- Brings a task's reminders to what an event of the task wants: the moments, or the reason why there is none. An
+-- edit that leaves the due date takes back neither a reminder that was just coming due when it happened, nor one that was put
+-- off.
 --
 -- A redelivery changes nothing but still tells the alarm, in case a crash came before it was set. Where the task has a
 -- row, its number tells an event that is older than the last one applied. A task that never wanted a reminder has no row:
 -- there an event that wants one is believed only while the task is as the event says. If it is not, a later event changed
 -- it, and was handled, or will be.
-CREATE OR REPLACE FUNCTION apply_reminder(
-    event_id uuid, sequence bigint, user_id text, task_id uuid, moment timestamptz, due_date timestamptz, reason text,
-    outbox jsonb
+CREATE OR REPLACE FUNCTION apply_reminders(
+    event_id uuid, sequence bigint, user_id text, task_id uuid, moments timestamptz[], happened_at timestamptz,
+    due_date timestamptz, reason text, outbox jsonb
 ) RETURNS jsonb LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE
     was reminders;
     reminder reminders;
+    wanted timestamptz[];
+    snoozed timestamptz[] := '{}';
     emitted jsonb;
 BEGIN
     IF NOT claim_event('reminder', event_id) THEN
-        SELECT * INTO reminder FROM reminders AS r WHERE r.task_id = apply_reminder.task_id;
+        SELECT * INTO reminder FROM reminders AS r WHERE r.task_id = apply_reminders.task_id;
         RETURN jsonb_build_object('alarm', CASE
             WHEN FOUND THEN alarm_json(reminder, outbox ->> 'sidecar')
         END);
     END IF;
-    SELECT * INTO was FROM reminders AS r WHERE r.task_id = apply_reminder.task_id FOR UPDATE;
+    SELECT * INTO was FROM reminders AS r WHERE r.task_id = apply_reminders.task_id FOR UPDATE;
     IF NOT FOUND THEN
-        IF moment IS NULL OR NOT EXISTS (
+        IF moments = '{}' OR NOT EXISTS (
             SELECT FROM tasks AS task
-            WHERE task.id = apply_reminder.task_id
-                AND task.user_id = apply_reminder.user_id
+            WHERE task.id = apply_reminders.task_id
+                AND task.user_id = apply_reminders.user_id
                 AND NOT task.completed
                 AND task.skipped_at IS NULL
-                AND task.due_date = apply_reminder.due_date
+                AND task.due_date = apply_reminders.due_date
         ) THEN
             RETURN '{}';
         END IF;
         -- Where another one is faster, its row is as good as one that was there.
-        INSERT INTO reminders (task_id, user_id, sequence, status, remind_at, due_date, alarm_wanted)
+        INSERT INTO reminders (task_id, user_id, sequence, status, remind_at, due_date, alarm_wanted, planned)
         VALUES (
-            apply_reminder.task_id, apply_reminder.user_id, apply_reminder.sequence, 'scheduled', moment,
-            apply_reminder.due_date, moment
+            apply_reminders.task_id, apply_reminders.user_id, apply_reminders.sequence, 'scheduled', moments[1],
+            apply_reminders.due_date, moments[1], moments
         )
         ON CONFLICT DO NOTHING
         RETURNING * INTO reminder;
         IF NOT FOUND THEN
-            SELECT * INTO was FROM reminders AS r WHERE r.task_id = apply_reminder.task_id FOR UPDATE;
+            SELECT * INTO was FROM reminders AS r WHERE r.task_id = apply_reminders.task_id FOR UPDATE;
         END IF;
     END IF;
     IF was.task_id IS NOT NULL THEN
-        IF was.user_id <> apply_reminder.user_id
-            OR was.sequence >= apply_reminder.sequence
-            -- An edit that leaves the due date does not take back a reminder that is just coming due.
-            OR reason = 'due_too_soon' AND was.status = 'scheduled' AND was.due_date = apply_reminder.due_date
-        THEN
+        IF was.user_id <> apply_reminders.user_id OR was.sequence >= apply_reminders.sequence THEN
             RETURN '{}';
         END IF;
         reminder := was;
-        reminder.sequence := apply_reminder.sequence;
-        reminder.due_date := apply_reminder.due_date;
-        IF moment IS NULL THEN
-            -- What has been triggered is neither taken back nor repeated.
-            reminder.status := CASE was.status WHEN 'triggered' THEN 'triggered' ELSE 'cancelled' END;
-            reminder.alarm_wanted := NULL;
-        ELSIF was.status <> 'triggered' OR was.remind_at <> moment THEN
-            reminder.status := 'scheduled';
-            reminder.remind_at := moment;
-            reminder.alarm_wanted := moment;
+        reminder.sequence := apply_reminders.sequence;
+        reminder.due_date := apply_reminders.due_date;
+        wanted := moments;
+        reminder.triggered := triggered_moments(was);
+        IF was.due_date IS DISTINCT FROM apply_reminders.due_date THEN
+            reminder.triggered := '{}';
+        ELSIF coalesce(reason, '') NOT IN ('completed', 'skipped', 'deleted', 'no_due_date') THEN
+            snoozed := was.snoozed;
+            wanted := ARRAY(
+                SELECT coming FROM unnest(planned_moments(was)) AS coming WHERE coming <= happened_at
+            ) || moments;
         END IF;
+        -- What has been triggered is neither taken back nor repeated.
+        wanted := ARRAY(
+            SELECT DISTINCT moment FROM unnest(wanted) AS moment WHERE moment <> ALL (reminder.triggered) ORDER BY moment
+        );
+        reminder := with_moments(
+            reminder, wanted, snoozed, CASE was.status WHEN 'triggered' THEN 'triggered' ELSE 'cancelled' END
+        );
         UPDATE reminders AS r SET
             sequence = reminder.sequence,
             status = reminder.status,
             remind_at = reminder.remind_at,
             due_date = reminder.due_date,
             alarm_wanted = reminder.alarm_wanted,
+            planned = reminder.planned,
+            snoozed = reminder.snoozed,
+            triggered = reminder.triggered,
             rests_until = NULL,
             updated_at = clock_timestamp()
         WHERE r.task_id = was.task_id;
     END IF;
-    IF (reminder.status, reminder.alarm_wanted) IS DISTINCT FROM (was.status, was.alarm_wanted) THEN
+    IF was.task_id IS NULL
+        OR reminder.status <> was.status
+        OR (reminder.planned, reminder.snoozed) IS DISTINCT FROM (planned_moments(was), was.snoozed)
+        OR reminder.status = 'scheduled' AND reminder.due_date IS DISTINCT FROM was.due_date
+    THEN
         emitted := append_event(
             outbox, reminder.user_id, reminder.task_id, 'reminder.' || reminder.status, 'reminders',
-            jsonb_build_object('task_id', reminder.task_id, 'user_id', reminder.user_id) || CASE reminder.status
-                WHEN 'scheduled' THEN jsonb_build_object(
-                    'remind_at', rfc3339(reminder.remind_at), 'due_date', rfc3339(reminder.due_date)
+            CASE reminder.status
+                WHEN 'scheduled' THEN scheduled_json(reminder)
+                ELSE jsonb_build_object(
+                    'task_id', reminder.task_id, 'user_id', reminder.user_id, 'reason', coalesce(reason, 'due_too_soon')
                 )
-                ELSE jsonb_build_object('reason', reason)
             END
         );
     END IF;
     RETURN jsonb_build_object('emitted', emitted, 'alarm', alarm_json(reminder, outbox ->> 'sidecar'));
 END $$;
 
+-- For handlers of before, which know one reminder for each task. A task with reminders of its own waits for a handler that
+-- knows them.
+CREATE OR REPLACE FUNCTION apply_reminder(
+    event_id uuid, sequence bigint, user_id text, task_id uuid, moment timestamptz, due_date timestamptz, reason text,
+    outbox jsonb
+) RETURNS jsonb LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (
+        SELECT FROM tasks AS task WHERE task.id = apply_reminder.task_id AND task.reminders IS NOT NULL
+    ) THEN
+        RAISE 'the task has reminders of its own';
+    END IF;
+    RETURN apply_reminders(
+        event_id, sequence, user_id, task_id, CASE WHEN moment IS NULL THEN '{}' ELSE ARRAY[moment] END,
+        CASE reason WHEN 'due_too_soon' THEN clock_timestamp() END, due_date, reason, outbox
+    );
+END $$;
+
 -- Lets the row decide what an alarm that rang means: it triggers a reminder that is still scheduled and due (up to 5 s
--- early counts), of a task that is open and due as the row says; one that rang earlier is to be set again; any other means
--- nothing. Where the task is not as the row says, its event is on its way.
+-- early counts), of a task that is open and due as the row says, and tells the alarm of the next moment; one that rang
+-- earlier is to be set again; any other means nothing. Where the task is not as the row says, its event is on its way.
 CREATE OR REPLACE FUNCTION ring_reminder(task_id uuid, outbox jsonb) RETURNS jsonb LANGUAGE plpgsql
     SET plan_cache_mode = auto
 AS $$
 DECLARE
     task tasks;
     reminder reminders;
+    moment timestamptz;
 BEGIN
     SELECT * INTO task FROM tasks AS open WHERE open.id = ring_reminder.task_id FOR SHARE;
     SELECT * INTO reminder FROM reminders AS r
@@ -136,23 +234,39 @@ BEGIN
     THEN
         RETURN '{}';
     END IF;
+    moment := reminder.remind_at;
+    reminder.triggered := (triggered_moments(reminder) || moment)[greatest(1, cardinality(reminder.triggered) - 18):];
+    reminder := with_moments(
+        reminder, array_remove(planned_moments(reminder), moment), array_remove(reminder.snoozed, moment), 'triggered'
+    );
     UPDATE reminders AS r SET
-        status = 'triggered', alarm_wanted = NULL, alarm_set = NULL, updated_at = clock_timestamp()
-    WHERE r.task_id = ring_reminder.task_id;
-    RETURN jsonb_build_object('emitted', append_event(
-        outbox, reminder.user_id, reminder.task_id, 'reminder.triggered', 'reminders',
-        jsonb_build_object(
-            'task_id', reminder.task_id,
-            'user_id', reminder.user_id,
-            'task_title', task.title,
-            'due_date', rfc3339(reminder.due_date),
-            'remind_at', rfc3339(reminder.remind_at)
-        )
-    ));
+        status = reminder.status,
+        remind_at = reminder.remind_at,
+        alarm_wanted = reminder.alarm_wanted,
+        alarm_set = NULL,
+        planned = reminder.planned,
+        snoozed = reminder.snoozed,
+        triggered = reminder.triggered,
+        updated_at = clock_timestamp()
+    WHERE r.task_id = ring_reminder.task_id
+    RETURNING * INTO reminder;
+    RETURN jsonb_build_object(
+        'emitted', append_event(
+            outbox, reminder.user_id, reminder.task_id, 'reminder.triggered', 'reminders',
+            jsonb_build_object(
+                'task_id', reminder.task_id,
+                'user_id', reminder.user_id,
+                'task_title', task.title,
+                'due_date', rfc3339(reminder.due_date),
+                'remind_at', rfc3339(moment)
+            )
+        ),
+        'alarm', CASE WHEN reminder.status = 'scheduled' THEN alarm_json(reminder, outbox ->> 'sidecar') END
+    );
 END $$;
 
 -- Makes a notification of a triggered reminder: one for each moment of a task, however often it is said to have come. The
--- row is believed, not the event: whose task it is, whether it was triggered, for which moment, and when it is due.
+-- row is believed, not the event: whose task it is, whether that moment was triggered, and when it is due.
 CREATE OR REPLACE FUNCTION notify_user(
     event_id uuid, notification_id uuid, user_id text, task_id uuid, task_title text, remind_at timestamptz
 ) RETURNS jsonb LANGUAGE plpgsql
@@ -161,17 +275,95 @@ AS $$
 BEGIN
     IF claim_event('reminder', event_id) THEN
         INSERT INTO notifications (id, user_id, task_id, task_title, remind_at, due_date)
-        SELECT notification_id, reminder.user_id, reminder.task_id, notify_user.task_title, reminder.remind_at,
+        SELECT notification_id, reminder.user_id, reminder.task_id, notify_user.task_title, notify_user.remind_at,
             reminder.due_date
         FROM reminders AS reminder
         WHERE reminder.task_id = notify_user.task_id
             AND reminder.user_id = notify_user.user_id
-            AND reminder.status = 'triggered'
-            AND reminder.remind_at = notify_user.remind_at
+            AND notify_user.remind_at = ANY (triggered_moments(reminder))
         ON CONFLICT DO NOTHING;
         RETURN to_jsonb(FOUND);
     END IF;
     RETURN 'false';
+END $$;
+
+-- Puts a notification off: for so many seconds, or until an instant. It counts as read, and its task is reminded of again
+-- then, while it is open and due when the notification says. Until then the notification can be put off to another moment.
+-- Tells what became of it, the notification as it is now, and the event.
+CREATE OR REPLACE FUNCTION snooze_notification(
+    user_id text, notification_id uuid, seconds bigint, until timestamptz, outbox jsonb
+) RETURNS jsonb LANGUAGE plpgsql
+    SET plan_cache_mode = auto
+AS $$
+DECLARE
+    notification notifications;
+    task tasks;
+    was reminders;
+    reminder reminders;
+    others timestamptz[];
+    moment timestamptz := coalesce(until, clock_timestamp() + seconds * interval '1 second');
+BEGIN
+    SELECT * INTO notification FROM notifications AS own
+    WHERE own.id = notification_id AND own.user_id = snooze_notification.user_id;
+    IF NOT FOUND THEN
+        RETURN '{"outcome": "not_found"}';
+    ELSIF moment <= clock_timestamp() THEN
+        RETURN '{"outcome": "passed"}';
+    ELSIF moment > clock_timestamp() + interval '366 days' THEN
+        RETURN '{"outcome": "too_far"}';
+    END IF;
+    SELECT * INTO task FROM tasks AS open WHERE open.id = notification.task_id FOR SHARE;
+    IF task.id IS NULL OR task.completed OR task.skipped_at IS NOT NULL THEN
+        RETURN '{"outcome": "ended"}';
+    END IF;
+    -- Where retention took the row, any event of the task is newer.
+    INSERT INTO reminders (task_id, user_id, sequence, status, remind_at, due_date)
+    VALUES (task.id, task.user_id, 0, 'triggered', notification.remind_at, notification.due_date)
+    ON CONFLICT DO NOTHING;
+    SELECT * INTO was FROM reminders AS r WHERE r.task_id = task.id FOR UPDATE;
+    IF notification.due_date IS DISTINCT FROM task.due_date OR was.due_date IS DISTINCT FROM task.due_date THEN
+        RETURN '{"outcome": "due_date_changed"}';
+    END IF;
+    -- Another request may have put it off meanwhile.
+    SELECT * INTO notification FROM notifications AS own WHERE own.id = notification_id FOR UPDATE;
+    IF NOT FOUND THEN
+        RETURN '{"outcome": "not_found"}';
+    END IF;
+    others := CASE
+        WHEN notification.snoozed_until IS NULL THEN was.snoozed
+        ELSE array_remove(was.snoozed, notification.snoozed_until)
+    END;
+    IF cardinality(others) >= 5 THEN
+        RETURN '{"outcome": "too_many"}';
+    END IF;
+    reminder := was;
+    reminder.triggered := triggered_moments(was);
+    reminder := with_moments(reminder, planned_moments(was), in_order(others || moment), 'triggered');
+    UPDATE notifications AS own SET
+        read_at = coalesce(own.read_at, now()),
+        snoozed_until = moment
+    WHERE own.id = notification_id
+    RETURNING * INTO notification;
+    IF reminder.snoozed = was.snoozed THEN
+        RETURN jsonb_build_object('outcome', 'unchanged', 'notification', notification_json(notification));
+    END IF;
+    UPDATE reminders AS r SET
+        status = reminder.status,
+        remind_at = reminder.remind_at,
+        alarm_wanted = reminder.alarm_wanted,
+        planned = reminder.planned,
+        snoozed = reminder.snoozed,
+        triggered = reminder.triggered,
+        rests_until = NULL,
+        updated_at = clock_timestamp()
+    WHERE r.task_id = task.id;
+    RETURN jsonb_build_object(
+        'outcome', 'changed',
+        'notification', notification_json(notification),
+        'emitted', append_event(
+            outbox, reminder.user_id, reminder.task_id, 'reminder.scheduled', 'reminders', scheduled_json(reminder)
+        )
+    );
 END $$;
 
 CREATE OR REPLACE FUNCTION read_notification(user_id text, notification_id uuid) RETURNS jsonb LANGUAGE plpgsql AS $$

@@ -36,7 +36,8 @@ BEGIN
         AND task.is_recurring = (coalesce(task.recurring_interval::text, task.recurrence ->> 'rule') IS NOT NULL)
         AND (task.due_date IS NULL) = (task.anchor_day IS NULL)
         AND task.anchor_day BETWEEN 1 AND 31
-        AND task.occurrence >= 1;
+        AND task.occurrence >= 1
+        AND coalesce(jsonb_array_length(task.reminders) <= 5, true);
 END $$;
 
 -- The answer of a change that leaves a task, which is rendered once, for the answer and for its event. `more` is what else
@@ -212,6 +213,9 @@ BEGIN
             RETURN answer('unknown_time_zone');
         END IF;
     END IF;
+    IF patch ? 'reminders' AND new.due_date IS NULL AND jsonb_array_length(new.reminders) > 0 THEN
+        RETURN answer('due_date_missing');
+    END IF;
     IF new = old THEN
         RETURN answer('unchanged', old);
     END IF;
@@ -229,6 +233,7 @@ BEGIN
         is_recurring = new.is_recurring,
         recurring_interval = new.recurring_interval,
         recurrence = new.recurrence,
+        reminders = new.reminders,
         anchor_day = new.anchor_day,
         wall_clock_due = new.wall_clock_due,
         version = task.version + 1,

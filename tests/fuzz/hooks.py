@@ -1,5 +1,6 @@
 """What requests must keep to beyond what a JSON schema can say."""
 
+import datetime
 import uuid
 
 import schemathesis
@@ -38,6 +39,13 @@ def before_call(context, case, kwargs):
     recurrence = body.get("recurrence") if isinstance(body, dict) else None
     if isinstance(recurrence, dict):
         recurrence["rule"] = RULES[len(str(recurrence.get("rule"))) % len(RULES)]
+    # The moment must be still to come.
+    if case.path.endswith("/snooze") and isinstance(body, dict):
+        if "until" in body:
+            soon = datetime.datetime.now(datetime.UTC) + datetime.timedelta(hours=1)
+            body["until"] = soon.isoformat()
+        else:
+            body["for"] = "PT10M"
     # Whether a patch of one of these is valid depends on the task.
     if case.method == "PATCH" and isinstance(body, dict):
         if "recurrence" in body:
@@ -46,6 +54,8 @@ def before_call(context, case, kwargs):
         elif "is_recurring" in body or "recurring_interval" in body:
             body["is_recurring"] = body.get("recurring_interval") is not None
             body.setdefault("recurring_interval", None)
+        if body.get("reminders"):
+            body["due_date"] = "2030-01-31T09:00:00Z"
 
 
 def has_operations(case):

@@ -4,7 +4,7 @@
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use domain::event::{EventType, ReceivedEvent};
-use domain::reminder::{WantedReminder, wanted_reminder};
+use domain::reminder::{WantedReminders, wanted_reminders};
 use domain::timestamp::Timestamp;
 use domain::user_id::UserId;
 use platform::app_token;
@@ -145,7 +145,7 @@ fn handle_event(
         fields["notified"] = json!(notify(event.id, event.data()?)?);
         return Ok(Rest::default());
     }
-    match wanted_reminder(
+    match wanted_reminders(
         &event,
         now(),
         configuration::number("reminder_lead_seconds")?,
@@ -167,10 +167,10 @@ fn now() -> Timestamp {
     now.unwrap_or_default()
 }
 
-/// Claims the event and brings the reminder's row to what it wants.
+/// Claims the event and brings the row of the task's reminders to what it wants.
 fn apply(
     event: &ReceivedEvent,
-    wanted: &WantedReminder,
+    wanted: &WantedReminders,
     traceparent: Option<&str>,
 ) -> Result<Rest, Delivery> {
     #[derive(Default, Deserialize)]
@@ -183,14 +183,19 @@ fn apply(
     let outbox = Outbox::new(&sidecar)
         .traced(traceparent)
         .caused_by(event.id);
-    let call = Call::of("apply_reminder")
+    let (moments, reason) = match &wanted.moments {
+        Ok(moments) => (moments.as_slice(), None),
+        Err(reason) => (&[][..], Some(reason.as_str())),
+    };
+    let call = Call::of("apply_reminders")
         .uuid("event_id", event.id)
         .bigint("sequence", event.sequence)
         .text("user_id", wanted.user_id.as_str())
         .uuid("task_id", wanted.task_id)
-        .instant("moment", wanted.moment.ok())
+        .instants("moments", moments)
+        .instant("happened_at", Some(event.time))
         .instant("due_date", wanted.due_date)
-        .optional_text("reason", wanted.moment.err().map(|reason| reason.as_str()))
+        .optional_text("reason", reason)
         .json("outbox", outbox.json());
     let applied: Applied = Database::from_configuration()?.call_patiently(call)?;
     Ok(Rest {

@@ -124,6 +124,9 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         (Operation::ReadNotification, Some(user)) => {
             notifications::mark_read(user, target.notification())
         }
+        (Operation::SnoozeNotification, Some(user)) => {
+            notifications::snooze(request, user, target.notification()).await
+        }
         (Operation::ReadNotifications, Some(user)) => notifications::mark_all_read(user),
         (Operation::ReadAnalytics, Some(user)) => analytics::answer(&request, user),
         // Another component's; here for the API's description.

@@ -2,19 +2,24 @@
 
 use domain::notification_list::NotificationQuery;
 use domain::page::Position;
+use domain::snooze::{self, Snooze, parse_snooze};
 use domain::user_id::UserId;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::call::Call;
+use platform::configuration;
 use platform::database::Database;
 use platform::http::{Request, Response};
+use platform::outbox::{Emitted, Outbox};
 use platform::problem::Problem;
 use serde::Deserialize;
+use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
 use crate::Answer;
 use crate::link::next_link;
 use crate::notification_statements as statements;
+use crate::tasks::json_body;
 
 /// The header that tells how many notifications of the user are unread.
 const UNREAD_COUNT: &str = "unread-count";
@@ -48,15 +53,18 @@ pub(crate) fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> 
     .into())
 }
 
+fn no_such_notification() -> Problem {
+    Problem::not_found("There is no such notification.")
+}
+
 /// Marks a notification as read.
 pub(crate) fn mark_read(user: &UserId, notification: Option<Uuid>) -> Result<Answer, Problem> {
-    let no_such = || Problem::not_found("There is no such notification.");
-    let notification = notification.ok_or_else(no_such)?;
+    let notification = notification.ok_or_else(no_such_notification)?;
     let call = Call::of("read_notification")
         .text("user_id", user.as_str())
         .uuid("notification_id", notification);
     let read: Option<Box<RawValue>> = Database::from_configuration()?.call(call)?;
-    Ok(Response::json(200, read.ok_or_else(no_such)?.get()).into())
+    Ok(Response::json(200, read.ok_or_else(no_such_notification)?.get()).into())
 }
 
 /// Marks all notifications as read.
@@ -64,4 +72,69 @@ pub(crate) fn mark_all_read(user: &UserId) -> Result<Answer, Problem> {
     let call = Call::of("read_notifications").text("user_id", user.as_str());
     let read: Box<RawValue> = Database::from_configuration()?.call(call)?;
     Ok(Response::json(200, read.get()).into())
+}
+
+/// What became of a notification that is to be put off.
+#[derive(Deserialize)]
+#[serde(tag = "outcome", rename_all = "snake_case")]
+enum Snoozed {
+    /// Its task will be reminded of again, and the event is there.
+    Changed {
+        notification: Value,
+        emitted: Emitted,
+    },
+    /// It was put off to that moment before.
+    Unchanged { notification: Value },
+    /// The user has no such notification.
+    NotFound,
+    /// The moment is not still to come.
+    Passed,
+    /// The moment is too far away.
+    TooFar,
+    /// The task is not open.
+    Ended,
+    /// The task is not due any more when the notification says.
+    DueDateChanged,
+    /// As many notifications of the task are put off as may be.
+    TooMany,
+}
+
+/// Puts a notification off. Its alarm is left to the relay's sweep, as others that are to be set later are.
+pub(crate) async fn snooze(
+    request: Request,
+    user: &UserId,
+    notification: Option<Uuid>,
+) -> Result<Answer, Problem> {
+    let notification = notification.ok_or_else(no_such_notification)?;
+    let trace = request.traceparent();
+    let snooze = parse_snooze(json_body(request).await?)?;
+    let (seconds, until) = match &snooze {
+        Snooze::For(length) => (Some(i64::from(length.seconds())), None),
+        Snooze::Until(instant) => (None, Some(*instant)),
+    };
+    let sidecar = configuration::text("sidecar_name")?;
+    let outbox = Outbox::new(&sidecar).traced(trace.as_deref());
+    let call = Call::of("snooze_notification")
+        .text("user_id", user.as_str())
+        .uuid("notification_id", notification)
+        .optional_bigint("seconds", seconds)
+        .instant("until", until)
+        .json("outbox", outbox.json());
+    let (notification, emitted) = match Database::from_configuration()?.call(call)? {
+        Snoozed::Changed {
+            notification,
+            emitted,
+        } => (notification, Some(emitted)),
+        Snoozed::Unchanged { notification } => (notification, None),
+        Snoozed::NotFound => return Err(no_such_notification()),
+        Snoozed::Passed => return Err(Problem::invalid(vec![snooze::passed(&snooze)])),
+        Snoozed::TooFar => return Err(Problem::invalid(vec![snooze::too_far(&snooze)])),
+        Snoozed::Ended => return Err(Problem::not_open()),
+        Snoozed::DueDateChanged => return Err(Problem::due_date_changed()),
+        Snoozed::TooMany => return Err(Problem::too_many_snoozed()),
+    };
+    Ok(Answer {
+        response: Response::json(200, notification.to_string()),
+        publishing: emitted.and_then(|emitted| outbox.publishing(emitted)),
+    })
 }

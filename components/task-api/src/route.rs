@@ -19,6 +19,7 @@ pub(crate) enum Operation {
     SkipTask,
     ListNotifications,
     ReadNotification,
+    SnoozeNotification,
     ReadNotifications,
     ReadAnalytics,
     CreateCalendar,
@@ -42,7 +43,7 @@ pub(crate) struct Route {
 }
 
 /// Every route. A path that fits two of them is the first one's.
-pub(crate) static ROUTES: [Route; 20] = [
+pub(crate) static ROUTES: [Route; 21] = [
     Route {
         template: "/api/{user_id}/tasks",
         operations: &[
@@ -82,6 +83,10 @@ pub(crate) static ROUTES: [Route; 20] = [
     Route {
         template: "/api/{user_id}/notifications/{id}/read",
         operations: &[(Method::Post, Operation::ReadNotification)],
+    },
+    Route {
+        template: "/api/{user_id}/notifications/{id}/snooze",
+        operations: &[(Method::Post, Operation::SnoozeNotification)],
     },
     Route {
         template: "/api/{user_id}/notifications/read-all",

@@ -52,7 +52,7 @@ pub(crate) static SUBSCRIPTIONS: [Subscription; 4] = [
                 EventType::TaskUpdated,
                 Some(
                     "('due_date' in event.data.changed_fields || 'completed' in event.data.changed_fields || \
-                     'skipped_at' in event.data.changed_fields)",
+                     'skipped_at' in event.data.changed_fields || 'reminders' in event.data.changed_fields)",
                 ),
             ),
             (EventType::TaskCompleted, WITH_DUE_DATE),

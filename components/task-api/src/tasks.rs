@@ -4,7 +4,7 @@ use domain::entity_tag::{Precondition, entity_tag};
 use domain::idempotency_key::IdempotencyKey;
 use domain::page::Position;
 use domain::task_fields::{
-    NewTask, parse_new_task, parse_task_patch, recurrence_mismatch, rule_missing,
+    NewTask, due_date_missing, parse_new_task, parse_task_patch, recurrence_mismatch, rule_missing,
 };
 use domain::task_list::TaskQuery;
 use domain::user_id::UserId;
@@ -72,6 +72,8 @@ pub(crate) enum Outcome {
     RecurrenceMismatch,
     /// The patch names a part of a recurrence to a task that has none.
     RuleMissing,
+    /// The patch names reminders, and the task has no due date.
+    DueDateMissing,
     /// A task that is completed cannot be skipped.
     Completed,
     /// A task that does not recur cannot be skipped.
@@ -120,6 +122,7 @@ pub(crate) fn refusal(outcome: Outcome) -> Option<Problem> {
         Outcome::TooManyTasks => Problem::too_many_tasks(),
         Outcome::KeyReused => Problem::idempotency_key_reused(),
         Outcome::RuleMissing => Problem::invalid(vec![rule_missing()]),
+        Outcome::DueDateMissing => Problem::invalid(vec![due_date_missing()]),
         Outcome::Completed => Problem::completed(),
         Outcome::NotRecurring => Problem::not_recurring(),
         Outcome::UnknownTimeZone => {

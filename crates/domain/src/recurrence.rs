@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::event::MalformedEvent;
+use crate::reminder::Reminders;
 use crate::rule::{End, Rule};
 use crate::task::{Description, Interval, Priority, Tags, TimeZoneName, Title};
 use crate::timestamp::Timestamp;
@@ -84,6 +85,9 @@ pub struct EndedTask {
     /// How it recurs. Events of earlier versions have the interval alone.
     #[serde(default)]
     pub recurrence: Option<Recurrence>,
+    /// When it is to be reminded of, if not by the deployment's lead.
+    #[serde(default)]
+    pub reminders: Option<Reminders>,
     /// The first task of the series.
     pub series_id: Uuid,
     /// The task's number in the series, from 1.
@@ -120,6 +124,8 @@ pub struct Successor {
     pub recurring_interval: Option<Interval>,
     /// As before.
     pub recurrence: Recurrence,
+    /// As far from the due date as before.
+    pub reminders: Option<Reminders>,
     /// As before.
     pub series_id: Uuid,
     /// One more than before.
@@ -235,6 +241,9 @@ impl EndedTask {
             description: self.description,
             priority: self.priority,
             tags: self.tags,
+            reminders: self
+                .reminders
+                .map(|reminders| reminders.moved(next.due.unix_micros() - due.unix_micros())),
             timezone: self.timezone,
             is_recurring: true,
             recurring_interval: recurrence.rule.as_interval(),

@@ -1,12 +1,14 @@
 //! The bodies that create and change a task.
 
 mod recurrence;
+mod reminders;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::recurrence::{CountedFrom, Missed, Recurrence};
+use crate::reminder::Reminders;
 use crate::rule::Rule;
 use crate::task::{Description, Interval, Priority, Tags, TimeZoneName, Title};
 use crate::timestamp::Timestamp;
@@ -14,9 +16,11 @@ use crate::violation::{MOST_VIOLATIONS, Violation};
 
 use recurrence::{RecurrencePatch, take_recurrence};
 pub use recurrence::{recurrence_mismatch, rule_missing};
+pub use reminders::due_date_missing;
+use reminders::take_reminders;
 
 /// The fields that a client may set.
-pub const WRITABLE: [&str; 9] = [
+pub const WRITABLE: [&str; 10] = [
     "title",
     "description",
     "priority",
@@ -26,6 +30,7 @@ pub const WRITABLE: [&str; 9] = [
     "is_recurring",
     "recurring_interval",
     "recurrence",
+    "reminders",
 ];
 
 /// The fields of a task that only the service sets.
@@ -46,7 +51,7 @@ pub const READ_ONLY: [&str; 12] = [
 
 /// What a member of a merge patch says (RFC 7396): nothing, remove, or set.
 #[derive(Debug, Clone, PartialEq, Eq)]
-enum Change<T> {
+pub(crate) enum Change<T> {
     Absent,
     Null,
     Value(T),
@@ -87,8 +92,13 @@ pub struct NewTask {
     pub is_recurring: bool,
     /// How far apart its instances are, where that says the same as the rule.
     pub recurring_interval: Option<Interval>,
-    /// How it recurs, if it does.
+    /// How it recurs, if it does. Left out where nothing is said, as the next one: an idempotency key knows a request by what is
+    /// written here, and earlier versions knew neither.
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
+    /// When it is to be reminded of, if not by the deployment's lead.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reminders: Option<Reminders>,
 }
 
 /// A change to a task: JSON in which every member is a new value, defaults standing in for removed ones. The members of
@@ -114,6 +124,7 @@ struct Fields {
     is_recurring: Change<bool>,
     recurring_interval: Change<Interval>,
     recurrence: Change<RecurrencePatch>,
+    reminders: Change<Reminders>,
 }
 
 /// Parses the body of a request that creates a task.
@@ -166,6 +177,12 @@ pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
             })
         }
     };
+    let has_reminders =
+        matches!(&fields.reminders, Change::Value(reminders) if !reminders.is_empty());
+    let has_due_date = matches!(fields.due_date, Change::Value(_));
+    if has_reminders && !has_due_date && !reported(&violations, "due_date") {
+        violations.push(due_date_missing());
+    }
     let title = match fields.title {
         Change::Value(title) => Some(title),
         Change::Absent | Change::Null => {
@@ -188,6 +205,7 @@ pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
                 .as_ref()
                 .and_then(|recurrence| recurrence.rule.as_interval()),
             recurrence,
+            reminders: fields.reminders.into_option(),
         }),
         _ => Err(violations),
     }
@@ -197,7 +215,7 @@ pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
 /// where it has one.
 ///
 /// Whether an interval or a recurrence is there exactly when the task recurs depends on the task being changed, so that rule
-/// is checked where the change is applied, by [`recurrence_mismatch`]'s rule.
+/// is checked where the change is applied, by [`recurrence_mismatch`]'s rule. So is that reminders need a due date.
 ///
 /// # Errors
 ///
@@ -238,6 +256,7 @@ pub fn parse_task_patch(body: Value) -> Result<TaskPatch, Vec<Violation>> {
         change(fields.recurring_interval, Value::Null),
     );
     set("recurrence", change(fields.recurrence, Value::Null));
+    set("reminders", change(fields.reminders, Value::Null));
     Ok(TaskPatch(values))
 }
 
@@ -299,6 +318,7 @@ fn parse_fields(body: Value) -> Result<(Fields, Vec<Violation>), Vec<Violation>>
             &mut violations,
         ),
         recurrence: take_recurrence(&mut members, &mut violations),
+        reminders: take_reminders(&mut members, &mut violations),
     };
     let room = MOST_VIOLATIONS.saturating_sub(violations.len());
     for name in members.keys().take(room) {
@@ -315,7 +335,7 @@ fn parse_fields(body: Value) -> Result<(Fields, Vec<Violation>), Vec<Violation>>
 }
 
 /// Takes a member out of the body and parses it; `expected` says what a value of the wrong JSON type should be.
-fn take<T: DeserializeOwned>(
+pub(crate) fn take<T: DeserializeOwned>(
     members: &mut Map<String, Value>,
     field: &str,
     expected: &str,

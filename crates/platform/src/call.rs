@@ -79,6 +79,13 @@ impl Call {
         self.with(name, "::text::timestamptz", value)
     }
 
+    /// With several instants.
+    #[must_use]
+    pub fn instants(self, name: &'static str, values: &[Timestamp]) -> Self {
+        let array = array(values);
+        self.with(name, "::text::timestamptz[]", Some(array))
+    }
+
     /// With a `bigint`.
     #[must_use]
     pub fn bigint(self, name: &'static str, value: i64) -> Self {
@@ -94,11 +101,7 @@ impl Call {
     /// With several `bigint`.
     #[must_use]
     pub fn bigints(self, name: &'static str, values: Option<&[i64]>) -> Self {
-        let array = values.map(|values| {
-            let values: Vec<String> = values.iter().map(ToString::to_string).collect();
-            ParameterValue::Str(format!("{{{}}}", values.join(",")))
-        });
-        self.with(name, "::text::bigint[]", array)
+        self.with(name, "::text::bigint[]", values.map(array))
     }
 
     /// With an `integer`.
@@ -137,6 +140,12 @@ impl Call {
         let parameters = self.arguments.into_iter().map(|argument| argument.value);
         (statement, parameters.collect())
     }
+}
+
+/// An array of what has neither commas nor quotes.
+fn array(values: &[impl ToString]) -> ParameterValue {
+    let values: Vec<String> = values.iter().map(ToString::to_string).collect();
+    ParameterValue::Str(format!("{{{}}}", values.join(",")))
 }
 
 #[cfg(test)]

@@ -11,9 +11,17 @@ use crate::database::text;
 /// Every function that a component calls, with the names of the parameters that it is given.
 const CALLED: &[(&str, &[&str])] = &[
     (
-        "apply_reminder",
+        "apply_reminders",
         &[
-            "event_id", "sequence", "user_id", "task_id", "moment", "due_date", "reason", "outbox",
+            "event_id",
+            "sequence",
+            "user_id",
+            "task_id",
+            "moments",
+            "happened_at",
+            "due_date",
+            "reason",
+            "outbox",
         ],
     ),
     ("ask_signing_keys", &["address", "patience"]),
@@ -131,6 +139,10 @@ const CALLED: &[(&str, &[&str])] = &[
     ("revoke_calendar", &["user_id"]),
     ("ring_reminder", &["task_id", "outbox"]),
     ("skip_task", &["user_id", "task_id", "outbox", "versions"]),
+    (
+        "snooze_notification",
+        &["user_id", "notification_id", "seconds", "until", "outbox"],
+    ),
     ("tend_publishers", &["sidecar"]),
     ("unset_alarms", &["sidecar", "most"]),
     (

@@ -49,6 +49,9 @@ static REQUEST_TIMEOUT: Kind = Kind::new(408, "request-timeout", "Request timeou
 static TOO_MANY_TASKS: Kind = Kind::new(409, "too-many-tasks", "Too many tasks");
 static COMPLETED: Kind = Kind::new(409, "completed", "Task completed");
 static NOT_RECURRING: Kind = Kind::new(409, "not-recurring", "Task not recurring");
+static NOT_OPEN: Kind = Kind::new(409, "not-open", "Task not open");
+static DUE_DATE_CHANGED: Kind = Kind::new(409, "due-date-changed", "Due date changed");
+static TOO_MANY_SNOOZED: Kind = Kind::new(409, "too-many-snoozed", "Too many snoozed");
 static CHANGES_GONE: Kind = Kind::new(410, "changes-gone", "Changes gone");
 static PRECONDITION_FAILED: Kind = Kind::new(412, "precondition-failed", "Precondition failed");
 static CONTENT_TOO_LARGE: Kind = Kind::new(413, "content-too-large", "Content too large");
@@ -132,6 +135,25 @@ impl Problem {
     pub fn not_recurring() -> Self {
         let detail = "The task does not recur, so there is no next instance to skip to.";
         Self::new(&NOT_RECURRING, detail)
+    }
+
+    /// 409: the task of a notification is not open, so it is not to be reminded of.
+    pub fn not_open() -> Self {
+        let detail =
+            "The task is completed, skipped or deleted, so it is not to be reminded of again.";
+        Self::new(&NOT_OPEN, detail)
+    }
+
+    /// 409: a notification is of a due date that has changed.
+    pub fn due_date_changed() -> Self {
+        let detail = "The task's due date has changed since; the reminders of its new one come by themselves.";
+        Self::new(&DUE_DATE_CHANGED, detail)
+    }
+
+    /// 409: as many notifications of the task are put off as may be.
+    pub fn too_many_snoozed() -> Self {
+        let detail = "Five notifications of this task are put off already.";
+        Self::new(&TOO_MANY_SNOOZED, detail)
     }
 
     /// 410: the changes that follow a number are not there; `start` is the path of the newest number.

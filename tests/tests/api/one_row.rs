@@ -118,10 +118,18 @@ fn each_statement_returns_one_row_on_any_state() {
             "mark all read",
             Call::of("read_notifications").text("user_id", user),
         );
-        let apply = of_task("apply_reminder")
+        let snooze = Call::of("snooze_notification")
+            .text("user_id", user)
+            .uuid("notification_id", id)
+            .optional_bigint("seconds", Some(60))
+            .instant("until", None)
+            .json("outbox", outbox());
+        call("snooze", snooze);
+        let apply = of_task("apply_reminders")
             .uuid("event_id", Uuid::now_v7())
             .bigint("sequence", 1)
-            .instant("moment", None)
+            .instants("moments", &[])
+            .instant("happened_at", None)
             .instant("due_date", None)
             .optional_text("reason", Some("completed"));
         call("apply", apply);

@@ -55,7 +55,8 @@ fn a_hundred_thousand_lanes_are_drained_by_two_replicas_and_reminders_do_not_wai
     assert_eq!(filled, LANES);
     lanes::change(
         &todo,
-        "UPDATE reminders SET remind_at = now() - interval '1 minute' WHERE user_id = $1",
+        "UPDATE reminders SET remind_at = now() - interval '1 minute', planned = ARRAY[now() - interval '1 minute']
+        WHERE user_id = $1",
     );
 
     done(second.app().start());

@@ -21,7 +21,7 @@ const HANDLER: &str = "/api/events/reminders";
 /// Lets a scheduled reminder come due now.
 fn come_due(todo: &Todo, task: &Value) {
     let changed = todo.database().client().execute(
-        "UPDATE reminders SET remind_at = now() WHERE task_id::text = $1 AND status = 'scheduled'",
+        "UPDATE reminders SET remind_at = now(), planned = ARRAY[now()] WHERE task_id::text = $1 AND status = 'scheduled'",
         &[&id(task)],
     );
     assert!(matches!(changed, Ok(1)), "{changed:?}");
@@ -254,7 +254,8 @@ fn up_to_five_seconds_early_counts() {
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let set = |seconds: &str| {
         let changed = todo.database().client().execute(
-            "UPDATE reminders SET remind_at = clock_timestamp() + $2::text::interval WHERE task_id::text = $1",
+            "UPDATE reminders SET remind_at = now() + $2::text::interval, planned = ARRAY[now() + $2::text::interval]
+            WHERE task_id::text = $1",
             &[&id(&task), &seconds],
         );
         assert!(matches!(changed, Ok(1)), "{changed:?}");

@@ -13,5 +13,7 @@ mod replay;
 mod retention;
 mod scheduler_outage;
 mod scheduling;
+mod several;
+mod snoozing;
 mod stale;
 mod support;

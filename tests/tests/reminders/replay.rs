@@ -48,7 +48,7 @@ fn they_come_again_in_order_and_change_nothing() {
     }));
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let come_due = todo.database().client().execute(
-        "UPDATE reminders SET remind_at = now() WHERE user_id = $1",
+        "UPDATE reminders SET remind_at = now(), planned = ARRAY[now()] WHERE user_id = $1",
         &[&todo.user()],
     );
     assert!(matches!(come_due, Ok(1)), "{come_due:?}");

@@ -14,7 +14,8 @@ use crate::support::{SWEEP, after, due, id, in_days, notifications, notified, ri
 /// Lets the moment of a scheduled reminder be some seconds ago.
 fn has_come(todo: &Todo, task: &Value, seconds: i64) {
     let changed = todo.database().client().execute(
-        "UPDATE reminders SET remind_at = now() - $2::text::interval WHERE task_id::text = $1 AND status = 'scheduled'",
+        "UPDATE reminders SET remind_at = now() - $2::text::interval, planned = ARRAY[now() - $2::text::interval]
+        WHERE task_id::text = $1 AND status = 'scheduled'",
         &[&id(task), &format!("{seconds} s")],
     );
     assert!(matches!(changed, Ok(1)), "{changed:?}");

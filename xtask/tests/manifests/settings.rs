@@ -127,7 +127,7 @@ fn behind_a_pooler_each_list_is_planned_for_its_user() {
         ),
         (
             "reminders.sql",
-            &["apply_reminder", "ring_reminder", "notify_user"],
+            &["apply_reminders", "ring_reminder", "notify_user"],
         ),
     ] {
         let definitions = text(&format!("migrations/functions/{file}"));

@@ -57,7 +57,7 @@ fn the_successor_keeps_what_the_task_was_and_moves_its_date() {
             "title": "Water plants", "description": null, "priority": "high", "tags": ["home"],
             "due_date": "2026-02-05T12:00:01.000000Z", "wall_clock_due": null, "timezone": "UTC",
             "is_recurring": true, "recurring_interval": "daily",
-            "recurrence": {"rule": "FREQ=DAILY", "from": "schedule", "missed": "skip"},
+            "recurrence": {"rule": "FREQ=DAILY", "from": "schedule", "missed": "skip"}, "reminders": null,
             "series_id": Uuid::nil(), "occurrence": 4, "anchor_day": 31,
         })
     );
@@ -158,4 +158,15 @@ fn contradictions_are_malformed() {
             "{changes}"
         );
     }
+}
+
+#[test]
+fn reminders_are_as_far_from_the_due_date_as_before() {
+    let reminders = json!([{"before": "PT30M"}, {"at": "2026-01-30T18:00:00Z"}]);
+    // Due 5 days, 4 hours and a second later.
+    let expected = json!([{"before": "PT30M"}, {"at": "2026-02-04T22:00:01.000000Z"}]);
+    let next = successor(ended(json!({"reminders": reminders})));
+    assert_eq!(json!(next.reminders), expected);
+    let none = successor(ended(json!({"reminders": []})));
+    assert_eq!(json!(none.reminders), json!([]));
 }

@@ -25,15 +25,17 @@ fn a_title_is_enough_and_the_rest_takes_its_default() {
         json!({
             "title": "Water plants", "description": null, "priority": "medium", "tags": [], "due_date": null,
             "timezone": "UTC", "is_recurring": false, "recurring_interval": null,
-            "recurrence": null,
         })
     );
 }
 
 #[test]
 fn a_new_task_has_the_fields_that_a_client_may_set() {
-    let task = parse_new_task(json!({"title": "t"})).unwrap();
-    let task = serde_json::to_value(task).unwrap();
+    let all = json!({
+        "title": "t", "due_date": "2030-01-01T09:00:00Z", "recurrence": {"rule": "FREQ=DAILY"},
+        "reminders": [{"before": "PT1H"}],
+    });
+    let task = serde_json::to_value(parse_new_task(all).unwrap()).unwrap();
     let mut fields = WRITABLE.to_vec();
     fields.sort_unstable();
     let mut members: Vec<&String> = task.as_object().unwrap().keys().collect();
@@ -285,4 +287,76 @@ fn of_many_unknown_members_some_are_told() {
     let members: Map<String, Value> = (0..9000).map(|n| (format!("m{n}"), json!(1))).collect();
     let violations = parse_task_patch(Value::Object(members)).unwrap_err();
     assert_eq!(violations.len(), MOST_VIOLATIONS);
+}
+
+#[test]
+fn reminders_are_kept_as_they_are_said() {
+    let reminders = json!([{"before": "PT60M"}, {"at": "2030-01-01T08:00:00+01:00"}]);
+    let task = parse_new_task(
+        json!({"title": "t", "due_date": "2030-01-01T09:00:00Z", "reminders": reminders}),
+    );
+    let expected = json!([{"before": "PT60M"}, {"at": "2030-01-01T07:00:00.000000Z"}]);
+    assert_eq!(json!(task.unwrap())["reminders"], expected);
+    // As earlier versions wrote it: an idempotency key knows a request by this.
+    for said in [
+        json!({"title": "t"}),
+        json!({"title": "t", "reminders": null}),
+    ] {
+        let task = json!(parse_new_task(said).unwrap());
+        for later in ["recurrence", "reminders"] {
+            assert!(task.get(later).is_none(), "{task}");
+        }
+    }
+    let patch = parse_task_patch(json!({"reminders": null})).unwrap();
+    assert_eq!(patch.values()["reminders"], Value::Null);
+    let patch = parse_task_patch(json!({"reminders": []})).unwrap();
+    assert_eq!(patch.values()["reminders"], json!([]));
+}
+
+#[test]
+fn what_reminders_get_wrong_is_named_at_its_place() {
+    let hours = |n: usize| -> Vec<Value> {
+        (1..=n)
+            .map(|n| json!({"before": format!("PT{n}H")}))
+            .collect()
+    };
+    for (reminders, expected) in [
+        (json!("PT30M"), vec!["/reminders"]),
+        (json!(["PT30M"]), vec!["/reminders/0"]),
+        (json!([{}]), vec!["/reminders/0"]),
+        (json!([{"before": null}]), vec!["/reminders/0"]),
+        (
+            json!([{"before": "PT1H", "at": "2030-01-01T00:00:00Z"}]),
+            vec!["/reminders/0"],
+        ),
+        (
+            json!([{"before": "PT1H", "by": "mail"}]),
+            vec!["/reminders/0"],
+        ),
+        (
+            json!([{"before": "1h"}, {"before": "PT1H"}, {"at": "tomorrow"}, {"before": 5}]),
+            vec![
+                "/reminders/0/before",
+                "/reminders/2/at",
+                "/reminders/3/before",
+            ],
+        ),
+        (json!(hours(6)), vec!["/reminders"]),
+        (json!(hours(10_000)), vec!["/reminders"]),
+    ] {
+        let body =
+            json!({"title": "t", "due_date": "2030-01-01T00:00:00Z", "reminders": reminders});
+        assert_eq!(pointers(parse_new_task(body)), expected, "{reminders}");
+        let body = json!({"reminders": reminders});
+        assert_eq!(pointers(parse_task_patch(body)), expected, "{reminders}");
+    }
+}
+
+#[test]
+fn reminders_of_a_new_task_need_a_due_date() {
+    let body = json!({"title": "t", "reminders": [{"at": "2030-01-01T00:00:00Z"}]});
+    assert_eq!(pointers(parse_new_task(body)), ["/reminders"]);
+    let body = json!({"title": "t", "due_date": "soon", "reminders": [{"before": "PT1H"}]});
+    assert_eq!(pointers(parse_new_task(body)), ["/due_date"]);
+    assert!(parse_new_task(json!({"title": "t", "reminders": []})).is_ok());
 }

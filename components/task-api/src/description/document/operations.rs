@@ -136,6 +136,24 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 json_answer("The notification.", &reference("Notification"), &[]),
             ),
         ),
+        Operation::SnoozeNotification => Described {
+            details: Some(
+                "The notification counts as read, and the task is reminded of again then, with a new notification, unless it \
+                 ends or its due date changes before. Until then the same notification can be put off to another moment.",
+            ),
+            body: Some(json!({
+                "required": true,
+                "content": {"application/json": {"schema": reference("Snooze")}},
+            })),
+            problems: &["CannotSnooze", "Invalid"],
+            ..described(
+                "Put a notification off",
+                (
+                    200,
+                    json_answer("The notification.", &reference("Notification"), &[]),
+                ),
+            )
+        },
         Operation::ReadNotifications => described(
             "Mark all notifications as read",
             (
@@ -511,6 +529,12 @@ fn notifications() -> Value {
     link(
         &mut page,
         Operation::ReadNotification,
+        "id",
+        "$response.body#/0/id",
+    );
+    link(
+        &mut page,
+        Operation::SnoozeNotification,
         "id",
         "$response.body#/0/id",
     );

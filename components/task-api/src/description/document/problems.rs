@@ -50,6 +50,16 @@ fn named() -> Vec<(&'static str, &'static str, Vec<Problem>)> {
             vec![Problem::completed(), Problem::not_recurring()],
         ),
         (
+            "CannotSnooze",
+            "The task is not open, or due at another time than the notification says. Or five notifications of it are put off \
+             already.",
+            vec![
+                Problem::not_open(),
+                Problem::due_date_changed(),
+                Problem::too_many_snoozed(),
+            ],
+        ),
+        (
             "ChangesGone",
             "The changes after the number are not kept any more, or the number was never given. Start anew: take the newest \
              number, read all tasks, then follow from that number.",

@@ -7,8 +7,10 @@ use domain::idempotency_key::IdempotencyKey;
 pub(super) mod events;
 
 use domain::change_feed;
+use domain::duration::Duration;
 use domain::page;
 use domain::recurrence::{CountedFrom, Missed};
+use domain::reminder::Reminders;
 use domain::rule::Rule;
 use domain::task::{Interval, Priority, Tag, Tags, TimeZoneName, Title};
 use domain::task_fields::{READ_ONLY, WRITABLE, parse_new_task, parse_task_patch};
@@ -45,6 +47,7 @@ pub(super) fn all() -> Map<String, Value> {
         ("Operation", operation()),
         ("BatchResults", batch_results()),
         ("Notification", notification()),
+        ("Snooze", snooze()),
         ("Marked", marked()),
         ("Analytics", analytics()),
         ("CalendarAddress", calendar_address()),
@@ -191,6 +194,12 @@ fn field(name: &str) -> Value {
             }),
             "How the task recurs. The next instance appears when this one is completed or skipped.",
         ),
+        "reminders" => described(
+            json!({"type": "array", "maxItems": Reminders::MOST, "items": reminder()}),
+            "When the task is to be reminded of. Null is once, the deployment's lead before the due date (a day, unless it \
+             is set otherwise); an empty list is not at all. Needs a due date; without one, no reminder comes. The next \
+             instance of a recurring task has its reminders as far from its due date.",
+        ),
         "series_id" => described(uuid(), "The first task of the series."),
         "occurrence" => described(
             json!({"type": "integer", "minimum": 1}),
@@ -211,6 +220,44 @@ fn field(name: &str) -> Value {
         ),
         name => panic!("the field {name} has no description"),
     }
+}
+
+fn duration() -> Value {
+    json!({
+        "type": "string", "pattern": Duration::PATTERN, "examples": ["PT30M", "P1DT12H"],
+        "description": "An ISO 8601 duration in weeks, or in days of 24 hours, hours, minutes and seconds.",
+    })
+}
+
+fn reminder() -> Value {
+    either(
+        ("before", "So long before the due date."),
+        ("at", "At this instant."),
+    )
+}
+
+/// An object with a length of time or with an instant.
+fn either((length, for_so_long): (&str, &str), (at, then): (&str, &str)) -> Value {
+    let forms = [
+        (length, described(duration(), for_so_long)),
+        (at, described(instant(), then)),
+    ];
+    let forms = forms.map(|(name, schema)| {
+        json!({
+            "type": "object", "required": [name], "properties": {name: schema}, "additionalProperties": false,
+        })
+    });
+    json!({"oneOf": forms})
+}
+
+/// To when a notification is put off.
+fn snooze() -> Value {
+    let mut snooze = either(
+        ("for", "So long from now, 366 days at most."),
+        ("until", "Until this instant, within 366 days."),
+    );
+    snooze["examples"] = json!([{"for": "PT10M"}, {"until": "2030-01-31T08:30:00+01:00"}]);
+    snooze
 }
 
 fn rule() -> Value {
@@ -251,6 +298,7 @@ fn task() -> Value {
         "due_date",
         "recurring_interval",
         "recurrence",
+        "reminders",
         "anchor_day",
         "wall_clock_due",
     ];
@@ -300,6 +348,12 @@ fn new_task() -> Value {
         },
         "else": {"properties": {"recurring_interval": {"type": "null"}}},
     });
+    schema["allOf"] = json!([{
+        "if": {
+            "properties": {"reminders": {"type": "array", "minItems": 1}}, "required": ["reminders"],
+        },
+        "then": {"properties": {"due_date": {"type": "string"}}, "required": ["due_date"]},
+    }]);
     schema["examples"] = json!([
         {"title": "Water plants"},
         {
@@ -309,6 +363,7 @@ fn new_task() -> Value {
         {
             "title": "Take out the bins", "due_date": "2030-01-07T19:00:00+01:00", "timezone": "Europe/Berlin",
             "recurrence": {"rule": "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH"},
+            "reminders": [{"before": "PT30M"}, {"at": "2030-01-07T12:00:00+01:00"}],
         },
     ]);
     schema
@@ -442,6 +497,13 @@ fn notification() -> Value {
         ("created_at", instant()),
         ("read", json!({"type": "boolean"})),
         ("read_at", nullable(instant())),
+        (
+            "snoozed_until",
+            described(
+                nullable(instant()),
+                "To when it was put off last, if it was.",
+            ),
+        ),
     ])
 }
 

@@ -60,8 +60,10 @@ pub(in super::super) fn meaning(event_type: EventType) -> &'static str {
             "A pending task was skipped, in favour of the next of its series."
         }
         EventType::TaskDeleted => "A task was deleted.",
-        EventType::ReminderScheduled => "A reminder was scheduled or moved.",
-        EventType::ReminderCancelled => "A scheduled reminder was cancelled.",
+        EventType::ReminderScheduled => {
+            "Reminders of a task were scheduled or moved, or one was put off."
+        }
+        EventType::ReminderCancelled => "All scheduled reminders of a task were cancelled.",
         EventType::ReminderTriggered => "A reminder came due.",
     }
 }
@@ -87,7 +89,13 @@ pub(in super::super) fn data(event_type: EventType) -> Value {
             ("was_completed", json!({"type": "boolean"})),
         ]),
         EventType::ReminderScheduled => {
-            about_a_task([("remind_at", instant()), ("due_date", instant())])
+            let mut schema = about_a_task([("remind_at", instant()), ("due_date", instant())]);
+            schema["properties"]["remind_at"] = described(instant(), "The next moment.");
+            schema["properties"]["moments"] = described(
+                json!({"type": "array", "minItems": 1, "items": instant()}),
+                "All moments ahead, in order.",
+            );
+            schema
         }
         EventType::ReminderCancelled => about_a_task([(
             "reason",
@@ -283,6 +291,8 @@ fn value(name: &str, schema: &Value) -> Value {
         "timezone" => json!("Europe/Berlin"),
         "is_recurring" => json!(true),
         "recurring_interval" => json!("weekly"),
+        "reminders" => json!([{"before": "P1D"}]),
+        "moments" => json!(["2026-01-31T08:00:00.000000Z"]),
         "recurrence" => json!({"rule": "FREQ=WEEKLY", "from": "schedule", "missed": "skip"}),
         "occurrence" | "anchor_day" | "version" => json!(1),
         "created_at" | "updated_at" | "timestamp" => json!("2026-01-30T08:00:00.123456Z"),
