@@ -30,7 +30,7 @@ fn notified_at(todo: &Todo, task: &Value, count: usize) -> Vec<String> {
         if moments.len() == count {
             Ok(moments)
         } else {
-            Err(moments)
+            Err(format!("{moments:?}"))
         }
     })
 }

@@ -38,7 +38,7 @@ fn notified_at(todo: &Todo, task: &Value, moment: &str) -> Value {
         all.iter()
             .find(|notification| notification["remind_at"] == moment)
             .cloned()
-            .ok_or(all)
+            .ok_or_else(|| json!(all))
     })
 }
 
