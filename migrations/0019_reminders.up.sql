@@ -342,7 +342,7 @@ END $$;
 
 -- Puts a notification off: for so many seconds, or until an instant. It counts as read, and its task is reminded of again
 -- then, while it is open and due when the notification says. Until then the notification can be put off to another moment.
--- Tells what became of it, the notification as it is now, and the event.
+-- Tells what became of it, the notification as it is now, and the event, if the moment is another one.
 CREATE OR REPLACE FUNCTION snooze_notification(
     user_id text, notification_id uuid, seconds bigint, until timestamptz, outbox jsonb
 ) RETURNS jsonb LANGUAGE plpgsql
@@ -398,7 +398,7 @@ BEGIN
     WHERE own.id = notification_id
     RETURNING * INTO notification;
     IF reminder.snoozed = was.snoozed THEN
-        RETURN jsonb_build_object('outcome', 'unchanged', 'notification', notification_json(notification));
+        RETURN jsonb_build_object('outcome', 'put_off', 'notification', notification_json(notification));
     END IF;
     UPDATE reminders AS r SET
         status = reminder.status,
@@ -411,7 +411,7 @@ BEGIN
         updated_at = clock_timestamp()
     WHERE r.task_id = task.id;
     RETURN jsonb_build_object(
-        'outcome', 'changed',
+        'outcome', 'put_off',
         'notification', notification_json(notification),
         'emitted', append_event(
             outbox, reminder.user_id, reminder.task_id, 'reminder.scheduled', 'reminders', scheduled_json(reminder)

@@ -12,7 +12,6 @@ use platform::http::{Request, Response};
 use platform::outbox::{Emitted, Outbox};
 use platform::problem::Problem;
 use serde::Deserialize;
-use serde_json::Value;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -76,15 +75,19 @@ pub(crate) fn mark_all_read(user: &UserId) -> Result<Answer, Problem> {
 
 /// What became of a notification that is to be put off.
 #[derive(Deserialize)]
-#[serde(tag = "outcome", rename_all = "snake_case")]
-enum Snoozed {
-    /// Its task will be reminded of again, and the event is there.
-    Changed {
-        notification: Value,
-        emitted: Emitted,
-    },
-    /// It was put off to that moment before.
-    Unchanged { notification: Value },
+struct Snoozed {
+    outcome: Outcome,
+    /// The notification, where it is put off.
+    notification: Option<Box<RawValue>>,
+    /// The event, where it was not put off to that moment before.
+    emitted: Option<Emitted>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    /// Its task will be reminded of again.
+    PutOff,
     /// The user has no such notification.
     NotFound,
     /// The moment is not still to come.
@@ -120,21 +123,21 @@ pub(crate) async fn snooze(
         .optional_bigint("seconds", seconds)
         .instant("until", until)
         .json("outbox", outbox.json());
-    let (notification, emitted) = match Database::from_configuration()?.call(call)? {
-        Snoozed::Changed {
-            notification,
-            emitted,
-        } => (notification, Some(emitted)),
-        Snoozed::Unchanged { notification } => (notification, None),
-        Snoozed::NotFound => return Err(no_such_notification()),
-        Snoozed::Passed => return Err(Problem::invalid(vec![snooze::passed(&snooze)])),
-        Snoozed::TooFar => return Err(Problem::invalid(vec![snooze::too_far(&snooze)])),
-        Snoozed::Ended => return Err(Problem::not_open()),
-        Snoozed::DueDateChanged => return Err(Problem::due_date_changed()),
-        Snoozed::TooMany => return Err(Problem::too_many_snoozed()),
+    let snoozed: Snoozed = Database::from_configuration()?.call(call)?;
+    let notification = match (snoozed.outcome, snoozed.notification) {
+        (Outcome::PutOff, Some(notification)) => notification,
+        (Outcome::PutOff, None) => return Err(Problem::internal("no notification to show")),
+        (Outcome::NotFound, _) => return Err(no_such_notification()),
+        (Outcome::Passed, _) => return Err(Problem::invalid(vec![snooze::passed(&snooze)])),
+        (Outcome::TooFar, _) => return Err(Problem::invalid(vec![snooze::too_far(&snooze)])),
+        (Outcome::Ended, _) => return Err(Problem::not_open()),
+        (Outcome::DueDateChanged, _) => return Err(Problem::due_date_changed()),
+        (Outcome::TooMany, _) => return Err(Problem::too_many_snoozed()),
     };
     Ok(Answer {
-        response: Response::json(200, notification.to_string()),
-        publishing: emitted.and_then(|emitted| outbox.publishing(emitted)),
+        response: Response::json(200, notification.get()),
+        publishing: snoozed
+            .emitted
+            .and_then(|emitted| outbox.publishing(emitted)),
     })
 }
