@@ -321,7 +321,7 @@ BEGIN
     VALUES (task.id, task.user_id, 0, 'triggered', notification.remind_at, notification.due_date)
     ON CONFLICT DO NOTHING;
     SELECT * INTO was FROM reminders AS r WHERE r.task_id = task.id FOR UPDATE;
-    IF notification.due_date IS DISTINCT FROM task.due_date OR was.due_date IS DISTINCT FROM task.due_date THEN
+    IF task.due_date IS NULL OR (task.due_date, task.due_date) IS DISTINCT FROM (notification.due_date, was.due_date) THEN
         RETURN '{"outcome": "due_date_changed"}';
     END IF;
     -- Another request may have put it off meanwhile.

@@ -126,8 +126,19 @@ fn python_version() -> Result<String> {
 fn notify(stack: &Endpoints) -> Result<()> {
     let mut database = Client::connect(&stack.database_url, NoTls)?;
     database.execute(
-        "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at)
-        SELECT gen_random_uuid(), $1, gen_random_uuid(), 'Water plants', now() FROM generate_series(1, 60)",
+        // Half of them of a task that is open and due then, so that they can be put off.
+        "WITH task AS (
+            SELECT create_task(
+                $1, gen_random_uuid(),
+                '{\"title\": \"Water plants\", \"due_date\": \"2100-01-01T09:00:00Z\", \"priority\": \"low\", \"tags\": [],
+                    \"timezone\": \"UTC\", \"is_recurring\": false}',
+                NULL, NULL, jsonb_build_object('event_id', gen_random_uuid(), 'sidecar', 'nobody')
+            ) -> 'task' AS task
+        )
+        INSERT INTO notifications (id, user_id, task_id, task_title, remind_at, due_date)
+        SELECT gen_random_uuid(), $1, CASE n % 2 WHEN 0 THEN (task ->> 'id')::uuid ELSE gen_random_uuid() END,
+            'Water plants', now() - n * interval '1 second', (task ->> 'due_date')::timestamptz
+        FROM task, generate_series(1, 60) AS n",
         &[&USER],
     )?;
     Ok(())

@@ -32,6 +32,9 @@ fn everywhere(todo: &Todo, id: &str, authorization: Option<&str>) -> Vec<Answer>
         call("DELETE", task).send(),
         call("GET", format!("{user}/notifications")).send(),
         call("POST", format!("{user}/notifications/{id}/read")).send(),
+        call("POST", format!("{user}/notifications/{id}/snooze"))
+            .json(&json!({"for": "PT1H"}))
+            .send(),
         call("POST", format!("{user}/notifications/read-all")).send(),
         call("GET", format!("{user}/analytics")).send(),
     ]

@@ -25,7 +25,7 @@ fn a_title_is_enough() {
         json!({
             "id": id, "user_id": todo.user(), "title": "Water plants", "description": null, "completed": false,
             "completed_at": null, "skipped_at": null, "priority": "medium", "tags": [], "due_date": null,
-            "timezone": "UTC", "is_recurring": false, "recurring_interval": null, "recurrence": null, "series_id": id,
+            "timezone": "UTC", "is_recurring": false, "recurring_interval": null, "recurrence": null, "reminders": null, "series_id": id,
             "occurrence": 1, "anchor_day": null, "wall_clock_due": null, "version": 1, "created_at": created_at,
             "updated_at": created_at,
         })

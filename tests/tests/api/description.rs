@@ -52,6 +52,11 @@ fn operations(todo: &Todo, task: &str, notification: &str) -> Vec<(&'static str,
             format!("{notifications}/{notification}/read"),
             none(),
         ),
+        (
+            "POST",
+            format!("{notifications}/{notification}/snooze"),
+            json!({"for": "PT10M"}),
+        ),
         ("POST", format!("{notifications}/read-all"), none()),
         ("GET", tasks.replace("/tasks", "/analytics"), none()),
         ("POST", tasks.replace("/tasks", "/calendar"), none()),
@@ -67,12 +72,12 @@ fn every_answer_described_is_given() {
     // One that can be skipped, and has no next instance.
     let last = json!({"title": "t", "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}});
     let (task, notification) = (todo.created_with(last), Uuid::now_v7().to_string());
-    let notify = "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at)
-        VALUES ($1::text::uuid, $2, $1::text::uuid, 't', now())";
-    let notified = todo
-        .database()
-        .client()
-        .execute(notify, &[&notification, &todo.user()]);
+    let due = todo.created_with(json!({"title": "t", "due_date": "2100-01-01T09:00:00Z"}));
+    let notify = "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at, due_date)
+        VALUES ($1::text::uuid, $2, $3::text::uuid, 't', now(), '2100-01-01T09:00:00Z')";
+    let parameters: [&(dyn postgres::types::ToSql + Sync); 3] =
+        [&notification, &todo.user(), &text(&due, "id")];
+    let notified = todo.database().client().execute(notify, &parameters);
     assert_eq!(notified.ok(), Some(1));
     let encoded_user = todo
         .tasks_path()

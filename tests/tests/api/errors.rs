@@ -60,6 +60,10 @@ fn other_methods_are_not_allowed_and_the_allowed_are_named() {
             format!("/api/{}/notifications/x/read", todo.user()),
             vec!["POST"],
         ),
+        (
+            format!("/api/{}/notifications/x/snooze", todo.user()),
+            vec!["POST"],
+        ),
         (format!("/api/{}/analytics", todo.user()), vec!["GET"]),
         ("/openapi.json".to_owned(), vec!["GET"]),
         ("/asyncapi.json".to_owned(), vec!["GET"]),
