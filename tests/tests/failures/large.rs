@@ -24,7 +24,8 @@ const TRIGGERED: Duration = Duration::from_secs(10);
 
 /// Each lane's only event, in the form of one that the service made.
 const FILL: &str = "SELECT count(append_event(
-    jsonb_build_object('event_id', gen_random_uuid()), 'lane-' || n, gen_random_uuid(), type, topic, data
+    jsonb_build_object('event_id', gen_random_uuid()), 'lane-' || n, task_id, type, topic,
+    data || jsonb_build_object('user_id', 'lane-' || n)
 )) FROM generate_series(1, $2::text::integer) AS n, events WHERE user_id = $1 AND sequence = 1";
 
 const STATE: &str = "SELECT jsonb_build_object(
