@@ -16,10 +16,10 @@ mod retention;
 use std::fmt::Display;
 use std::time::{Duration, Instant};
 
-use platform::app_token;
 use platform::configuration::ConfigurationError;
 use platform::database::Database;
-use platform::http::{Request, Response};
+use platform::handler::Accepted;
+use platform::http::Response;
 use platform::log::{self, Level};
 use platform::problem::Problem;
 use platform::reminders::Reminders;
@@ -42,17 +42,16 @@ const PUBLISHING: Duration = Duration::from_millis(1000);
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
-    let _lines = log::collect();
-    let start = Instant::now();
-    let request = Request::new(incoming);
-    if let Err(problem) = app_token::authorize(&request) {
-        refuse(&problem, out).await;
+    let Some(accepted) = Accepted::new(COMPONENT, incoming, out).await else {
         return;
-    }
-    match request.path() {
-        "/api/events/dead-letters" => dead_letters::record(request, out, start).await,
+    };
+    let start = accepted.start;
+    match accepted.request.path() {
+        "/api/events/dead-letters" => {
+            dead_letters::record(accepted.request, accepted.out, start).await;
+        }
         "/internal/relay" => {
-            Response::new(200).send(out).await;
+            Response::new(200).send(accepted.out).await;
             let done = match relay(start).await {
                 Ok(done) => done,
                 Err(error) => {
@@ -67,15 +66,11 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
                 log::line(Level::Info, COMPONENT, "relay", fields);
             }
         }
-        _ => refuse(&Problem::not_found("There is no such route."), out).await,
+        _ => {
+            let problem = Problem::not_found("There is no such route.");
+            accepted.refuse(&problem).await;
+        }
     }
-}
-
-async fn refuse(problem: &Problem, out: ResponseOutparam) {
-    let fields =
-        json!({"status": problem.status(), "outcome": "refused", "error": problem.cause()});
-    problem.response().send(out).await;
-    log::line(Level::Warn, COMPONENT, "request", fields);
 }
 
 /// One run; tells what it did, if it did anything.

@@ -1,39 +1,24 @@
 //! `POST /api/events/reminders`: task events schedule, move and cancel reminders; a triggered reminder becomes a
 //! notification. `POST /job/reminder-{task_id}`: a reminder's alarm rings.
 
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::event::{EventType, ReceivedEvent};
 use domain::reminder::{WantedReminders, wanted_reminders};
 use domain::timestamp::Timestamp;
 use domain::user_id::UserId;
-use platform::app_token;
 use platform::call::Call;
 use platform::configuration;
 use platform::database::Database;
-use platform::delivery::{self, Delivery};
+use platform::delivery::Delivery;
+use platform::handler::{Accepted, Context, FollowUp};
 use platform::http::Request;
-use platform::log::{self, Level};
-use platform::outbox::{Emitted, Outbox, Publishing};
 use platform::problem::Problem;
-use platform::publisher::publish;
-use platform::reminders::{Alarm, Reminders};
-use platform::sidecar::Sidecar;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::json;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 use uuid::Uuid;
-
-/// The component's name in logs.
-const COMPONENT: &str = "reminder-handler";
-
-/// What is to be done after the sidecar has its answer.
-#[derive(Default)]
-struct Rest {
-    publishing: Option<Publishing>,
-    alarm: Option<Alarm>,
-}
 
 /// What the sidecar delivers.
 enum Route {
@@ -43,40 +28,14 @@ enum Route {
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
-    let _lines = log::collect();
-    let start = Instant::now();
-    let request = Request::new(incoming);
-    let route = match app_token::authorize(&request).and_then(|()| route(&request)) {
-        Ok(route) => route,
-        Err(problem) => {
-            let fields =
-                json!({"status": problem.status(), "outcome": "refused", "error": problem.cause()});
-            problem.response().send(out).await;
-            log::line(Level::Warn, COMPONENT, "request", fields);
-            return;
-        }
+    let Some(accepted) = Accepted::new("reminder-handler", incoming, out).await else {
+        return;
     };
-    let traceparent = request.traceparent();
-    let mut fields = json!({"traceparent": traceparent});
-    let handled = match route {
-        Route::Job(task) => ring(task, traceparent.as_deref(), &mut fields),
-        Route::Event => match delivery::body(request).await {
-            Ok(body) => handle_event(&body, traceparent.as_deref(), &mut fields),
-            Err(delivery) => Err(delivery),
-        },
-    };
-    let (delivery, rest) = match handled {
-        Ok(rest) => (Delivery::Done, rest),
-        Err(delivery) => (delivery, Rest::default()),
-    };
-    delivery.send(out, COMPONENT, fields, start).await;
-    // At the same time: neither may wait for a scheduler or a broker that hangs.
-    let alarm = async {
-        if let Some(alarm) = rest.alarm {
-            set(&alarm).await;
-        }
-    };
-    futures::future::join(alarm, publish(COMPONENT, rest.publishing)).await;
+    match route(&accepted.request) {
+        Ok(Route::Event) => accepted.event(handle_event).await,
+        Ok(Route::Job(task)) => accepted.job(|context| ring(task, context)).await,
+        Err(problem) => accepted.refuse(&problem).await,
+    }
 }
 
 fn route(request: &Request) -> Result<Route, Problem> {
@@ -95,63 +54,21 @@ fn route(request: &Request) -> Result<Route, Problem> {
     }
 }
 
-/// Sets an alarm clock. The row tells the sweep what is still to be set, so failures are left to it.
-async fn set(alarm: &Alarm) {
-    if alarm.wanted == alarm.set || !alarm.may_call {
-        return;
-    }
-    if let (Ok(database), Ok(sidecar)) = (
-        Database::from_configuration(),
-        Sidecar::from_configuration(),
-    ) {
-        Reminders {
-            database: &database,
-            sidecar: &sidecar,
-            component: COMPONENT,
-        }
-        .set(alarm)
-        .await;
-    }
+/// Lets the row decide what an alarm that rang means.
+fn ring(task: Uuid, context: &mut Context) -> Result<FollowUp, Delivery> {
+    context.fields["task_id"] = json!(task);
+    context.change(Call::of("ring_reminder").uuid("task_id", task), None)
 }
 
-fn ring(task: Uuid, traceparent: Option<&str>, fields: &mut Value) -> Result<Rest, Delivery> {
-    fields["task_id"] = json!(task);
-    let (database, sidecar) = (
-        Database::from_configuration()?,
-        Sidecar::from_configuration()?,
-    );
-    let reminders = Reminders {
-        database: &database,
-        sidecar: &sidecar,
-        component: COMPONENT,
-    };
-    let outbox = Outbox::new(sidecar.name()).traced(traceparent);
-    let rung = reminders.ring(task, &outbox)?;
-    fields["triggered"] = json!(rung.emitted.is_some());
-    Ok(Rest {
-        publishing: rung.emitted.and_then(|emitted| outbox.publishing(emitted)),
-        alarm: rung.alarm,
-    })
-}
-
-fn handle_event(
-    body: &[u8],
-    traceparent: Option<&str>,
-    fields: &mut Value,
-) -> Result<Rest, Delivery> {
-    let event = ReceivedEvent::parse(body)?;
-    event.describe(fields);
+fn handle_event(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp, Delivery> {
     if event.event_type == EventType::ReminderTriggered.as_str() {
-        fields["notified"] = json!(notify(event.id, event.data()?)?);
-        return Ok(Rest::default());
+        context.fields["notified"] = json!(notify(event.id, event.data()?)?);
+        return Ok(FollowUp::default());
     }
-    match wanted_reminders(
-        &event,
-        now(),
-        configuration::number("reminder_lead_seconds")?,
-    )? {
-        Some(wanted) => apply(&event, &wanted, traceparent),
-        None => Ok(Rest::default()),
+    let lead = configuration::number("reminder_lead_seconds")?;
+    match wanted_reminders(event, now(), lead)? {
+        Some(wanted) => apply(event, &wanted, context),
+        None => Ok(FollowUp::default()),
     }
 }
 
@@ -171,18 +88,8 @@ fn now() -> Timestamp {
 fn apply(
     event: &ReceivedEvent,
     wanted: &WantedReminders,
-    traceparent: Option<&str>,
-) -> Result<Rest, Delivery> {
-    #[derive(Default, Deserialize)]
-    #[serde(default)]
-    struct Applied {
-        emitted: Option<Emitted>,
-        alarm: Option<Alarm>,
-    }
-    let sidecar = configuration::text("sidecar_name")?;
-    let outbox = Outbox::new(&sidecar)
-        .traced(traceparent)
-        .caused_by(event.id);
+    context: &mut Context,
+) -> Result<FollowUp, Delivery> {
     let (moments, reason) = match &wanted.moments {
         Ok(moments) => (moments.as_slice(), None),
         Err(reason) => (&[][..], Some(reason.as_str())),
@@ -195,15 +102,8 @@ fn apply(
         .instants("moments", moments)
         .instant("happened_at", Some(event.time))
         .instant("due_date", wanted.due_date)
-        .optional_text("reason", reason)
-        .json("outbox", outbox.json());
-    let applied: Applied = Database::from_configuration()?.call_patiently(call)?;
-    Ok(Rest {
-        publishing: applied
-            .emitted
-            .and_then(|emitted| outbox.publishing(emitted)),
-        alarm: applied.alarm,
-    })
+        .optional_text("reason", reason);
+    context.change(call, Some(event.id))
 }
 
 /// The data of `reminder.triggered`.

@@ -14,6 +14,7 @@ pub mod database;
 pub mod delivery;
 pub mod event_stream;
 pub mod functions;
+pub mod handler;
 pub mod http;
 pub mod issuer;
 pub mod log;

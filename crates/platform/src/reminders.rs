@@ -29,6 +29,24 @@ pub struct Alarm {
     pub may_call: bool,
 }
 
+/// Sets an alarm clock, if it is not as wanted. What fails is left to the sweep, to which the row says what is to be set.
+pub async fn set_after_the_answer(component: &'static str, alarm: Option<Alarm>) {
+    let Some(alarm) = alarm.filter(|alarm| alarm.wanted != alarm.set && alarm.may_call) else {
+        return;
+    };
+    if let (Ok(database), Ok(sidecar)) = (
+        Database::from_configuration(),
+        Sidecar::from_configuration(),
+    ) {
+        let reminders = Reminders {
+            database: &database,
+            sidecar: &sidecar,
+            component,
+        };
+        reminders.call(&alarm, false).await;
+    }
+}
+
 /// Reminders of one deployment.
 pub struct Reminders<'a> {
     /// Where the rows are.
@@ -61,13 +79,6 @@ impl Reminders<'_> {
             .uuid("task_id", task)
             .json("outbox", outbox.json());
         self.database.call(call)
-    }
-
-    /// Sets the alarm clock as wanted, if it is not and the breaker is closed. What fails here is left to the sweep.
-    pub async fn set(&self, alarm: &Alarm) {
-        if alarm.wanted != alarm.set && alarm.may_call {
-            self.call(alarm, false).await;
-        }
     }
 
     /// Sets the alarm clock as wanted; whether the scheduler can be reached. `probe`: the breaker is open, and this call

@@ -91,7 +91,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             problems: &["PreconditionFailed"],
             ..described(
                 "Delete a task",
-                (204, json!({"description": "It is gone."})),
+                (204, json!({"description": "The task is deleted."})),
             )
         },
         Operation::CompleteTask => Described {
@@ -187,7 +187,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
         },
         Operation::RevokeCalendar => described(
             "End the address of the calendar",
-            (204, json!({"description": "There is none now."})),
+            (204, json!({"description": "The address has ended."})),
         ),
         Operation::ReadCalendar => Described {
             details: Some(
@@ -224,23 +224,35 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             ..described("Follow changes", (200, changes()))
         },
         Operation::Description => described(
-            "This document",
-            (200, json_answer("It.", &json!({"type": "object"}), &[])),
+            "The description of the REST API (OpenAPI)",
+            (
+                200,
+                json_answer("The OpenAPI document.", &json!({"type": "object"}), &[]),
+            ),
         ),
         Operation::EventsDescription => described(
             "The description of the events (AsyncAPI)",
-            (200, json_answer("It.", &json!({"type": "object"}), &[])),
+            (
+                200,
+                json_answer("The AsyncAPI document.", &json!({"type": "object"}), &[]),
+            ),
         ),
         Operation::DataSchema => described("The JSON Schema of an event's data", (200, schema())),
         Operation::Liveness => described(
             "The service runs",
-            (200, json_answer("It does.", &reference("Status"), &[])),
+            (
+                200,
+                json_answer("The service runs.", &reference("Status"), &[]),
+            ),
         ),
         Operation::Readiness => Described {
             problems: &["Unavailable"],
             ..described(
                 "The database answers",
-                (200, json_answer("It does.", &reference("Status"), &[])),
+                (
+                    200,
+                    json_answer("The database answers.", &reference("Status"), &[]),
+                ),
             )
         },
         Operation::Subscriptions | Operation::DeliveryReadiness => return None,
@@ -480,7 +492,7 @@ fn header(name: &str) -> Value {
 /// A JSON Schema.
 fn schema() -> Value {
     json!({
-        "description": "Its `$id` is the attribute.",
+        "description": "The schema, whose `$id` is the attribute.",
         "content": {"application/schema+json": {"schema": {"type": "object"}}},
         "headers": {"Cache-Control": {
             "description": "For how long the schema may be kept; then it may have further fields.",
