@@ -4,6 +4,7 @@
 mod batch;
 mod breakers;
 mod changes;
+mod downs;
 mod functions;
 mod hammer;
 mod lanes;

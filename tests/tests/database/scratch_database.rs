@@ -8,7 +8,7 @@ use e2e::shared_stack;
 use postgres::{Client, NoTls};
 use xtask::workspace;
 
-/// A database with all migrations; dropped with this.
+/// A database that is dropped with this.
 pub struct ScratchDatabase {
     name: String,
     url: String,
@@ -17,6 +17,16 @@ pub struct ScratchDatabase {
 impl ScratchDatabase {
     /// Creates one.
     pub fn create() -> Self {
+        let database = Self::empty();
+        let mut client = database.connect();
+        for migration in files("migrations", ".up.sql") {
+            execute(&mut client, &read(&migration));
+        }
+        database
+    }
+
+    /// Creates one without any migration.
+    pub fn empty() -> Self {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("scratch_{}_{number}", std::process::id());
@@ -26,12 +36,7 @@ impl ScratchDatabase {
             panic!("no database in the server's address");
         };
         let url = format!("{base}/{name}?sslmode=disable");
-        let database = Self { name, url };
-        let mut client = database.connect();
-        for migration in migrations() {
-            execute(&mut client, &read(&migration));
-        }
-        database
+        Self { name, url }
     }
 
     /// A connection.
@@ -89,8 +94,4 @@ pub fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     files.sort();
     assert!(!files.is_empty(), "nothing in {folder}");
     files
-}
-
-fn migrations() -> Vec<PathBuf> {
-    files("migrations", ".up.sql")
 }
