@@ -110,7 +110,7 @@ func selectors(t *testing.T) map[string][]*parser.VectorSelector {
 }
 
 // Metrics by the program that has them. Those of the database's gauges and of Dapr are compared with the running
-// service by the end-to-end tests (tests/tests/api/monitoring.rs).
+// service by the end-to-end tests (tests/api/monitoring.rs).
 var known = map[string][]string{
 	"CloudNativePG 1.30, docs/src/monitoring.md": {
 		"cnpg_collector_pg_wal_archive_status",

@@ -17,7 +17,7 @@ type testCase struct {
 	Delivered    bool
 }
 
-// The cases come from tests/tests/database/rules.rs, which asks the database what it believes of the same events.
+// The cases come from tests/database/rules.rs, which asks the database what it believes of the same events.
 func TestRules(t *testing.T) {
 	file := os.Getenv("TODO_EVENTS_RULES")
 	if file == "" {

@@ -8,10 +8,10 @@ use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Row, Transaction};
 use spin_sdk::pg4::ParameterValue;
 
-#[path = "../../../components/task-api/src/statements.rs"]
+#[path = "../../components/task-api/src/statements.rs"]
 pub mod task_api;
 
-#[path = "../../../components/task-api/src/notification_statements.rs"]
+#[path = "../../components/task-api/src/notification_statements.rs"]
 pub mod notifications;
 
 /// NULL of any type.
