@@ -29,6 +29,7 @@ const TASK: [&str; 22] = [
     "wall_clock_due",
     "skipped_at",
     "recurrence",
+    "reminders",
     "version",
     "created_at",
     "updated_at",
