@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 /// Members of the REST representation, with `id` named `task_id`.
-const TASK: [&str; 22] = [
+const TASK: [&str; 23] = [
     "task_id",
     "user_id",
     "title",
