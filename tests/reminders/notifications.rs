@@ -96,6 +96,7 @@ fn they_have_this_form() {
             "read",
             "read_at",
             "remind_at",
+            "snoozed_until",
             "task_id",
             "task_title",
             "user_id"

@@ -39,7 +39,7 @@ fn notified_at(todo: &Todo, task: &Value, count: usize) -> Vec<String> {
 fn each_becomes_a_notification_when_its_moment_comes() {
     let stack = brisk();
     let todo = Todo::someone_on(stack.endpoints());
-    let (first, second) = (in_seconds(3), in_seconds(7));
+    let (first, second) = (in_seconds(10), in_seconds(14));
     let due_date = after(&second, 60);
     let reminders = json!([{"before": "PT1M"}, {"at": first}]);
     let task = with_reminders(&todo, &due_date, &reminders);
@@ -178,7 +178,7 @@ fn what_has_come_is_not_repeated_when_another_is_added() {
 fn one_that_was_just_coming_due_is_not_taken_back_by_a_change_of_the_others() {
     let stack = brisk();
     let todo = Todo::someone_on(stack.endpoints());
-    let (first, due_date) = (in_seconds(4), in_days(1));
+    let (first, due_date) = (in_seconds(12), in_days(1));
     let task = with_reminders(
         &todo,
         &due_date,
@@ -187,7 +187,7 @@ fn one_that_was_just_coming_due_is_not_taken_back_by_a_change_of_the_others() {
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     // Until the sweep comes, 5 s later.
     lose_alarm(&todo, &task);
-    until("its moment", Limit::SOON, || {
+    until("its moment", RING, || {
         if in_seconds(0) > first {
             Ok(())
         } else {

@@ -24,7 +24,7 @@ fn snooze(todo: &Todo, notification: &str, body: &Value) -> Answer {
 /// A task that its user was reminded of, and the id of the notification. Due later, so that its reminder is not the lead's.
 fn reminded(todo: &Todo) -> (Value, String) {
     let task = todo.created_with(json!({
-        "title": "Water the plants", "due_date": in_days(3), "reminders": [{"at": in_seconds(2)}],
+        "title": "Water the plants", "due_date": in_days(3), "reminders": [{"at": in_seconds(5)}],
     }));
     let notification = notified(todo, &task, SWEEP);
     quiet(todo, Limit::DELIVERY);
@@ -46,7 +46,7 @@ fn notified_at(todo: &Todo, task: &Value, moment: &str) -> Value {
 fn it_comes_again_after_the_time() {
     let stack = brisk();
     let todo = Todo::someone_on(stack.endpoints());
-    let task = due(&todo, &in_seconds(LEAD + 2));
+    let task = due(&todo, &in_seconds(LEAD + 12));
     let first = notified(&todo, &task, RING);
     assert_eq!(first["snoozed_until"], Value::Null);
     // Beyond the due date, too.
