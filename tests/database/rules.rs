@@ -29,6 +29,7 @@ fn events() -> Vec<Value> {
         "completed",
         "completed_at",
         "skipped_at",
+        "reminders",
         "title",
         "anchor_day",
     ];

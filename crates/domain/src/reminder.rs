@@ -9,9 +9,6 @@ use crate::task::InvalidValue;
 use crate::timestamp::Timestamp;
 use crate::user_id::UserId;
 
-/// How early a job may fire and still count as due, in seconds.
-pub const EARLY_SECONDS: i64 = 5;
-
 /// One reminder of a task, in JSON `{"before": "PT30M"}` or `{"at": "2026-01-31T08:30:00Z"}`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

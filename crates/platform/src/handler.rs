@@ -101,20 +101,13 @@ impl Accepted {
         handle: impl FnOnce(&ReceivedEvent, &mut Context) -> Result<FollowUp, Delivery>,
     ) {
         let context = Context::of(&self.request);
-        match delivery::body(self.request).await {
-            Ok(body) => {
-                let handle = |context: &mut Context| {
-                    let event = ReceivedEvent::parse(&body)?;
-                    event.describe(&mut context.fields);
-                    handle(&event, context)
-                };
-                finish(self.component, self.out, self.start, context, handle).await;
-            }
-            Err(delivery) => {
-                let handle = |_: &mut Context| Err(delivery);
-                finish(self.component, self.out, self.start, context, handle).await;
-            }
-        }
+        let body = delivery::body(self.request).await;
+        let handle = |context: &mut Context| {
+            let event = ReceivedEvent::parse(&body?)?;
+            event.describe(&mut context.fields);
+            handle(&event, context)
+        };
+        finish(self.component, self.out, self.start, context, handle).await;
         drop(self.lines);
     }
 

@@ -6,6 +6,7 @@
 
 mod asyncapi;
 mod operations;
+mod parameters;
 mod problems;
 mod schemas;
 
@@ -69,7 +70,7 @@ fn document() -> Value {
 /// A path and its operations, or none where all of them are the sidecar's.
 fn path(route: &Route) -> Option<(String, Value)> {
     let mut path = Map::new();
-    let variables: Vec<Value> = route.variables().map(operations::path_parameter).collect();
+    let variables: Vec<Value> = route.variables().map(parameters::path_parameter).collect();
     if !variables.is_empty() {
         path.insert("parameters".to_owned(), json!(variables));
     }
