@@ -86,8 +86,12 @@ fn tell(endpoints: &Endpoints, report: Report) -> Result<()> {
         took.as_secs_f64() * 1000.0
     ));
 
-    let tasks = [id, text(&next, "id")?];
-    for event in topics.wait_for_events(&tasks, 3)? {
+    let wanted = [
+        (id, "task.created"),
+        (id, "task.completed"),
+        (text(&next, "id")?, "task.created"),
+    ];
+    for event in topics.wait_for_events(&wanted)? {
         report.say(format!("  {event}"));
     }
     report.say("");
@@ -204,33 +208,41 @@ impl Topics {
         })
     }
 
-    /// The events of these tasks in the order they were published, at least `count` of them, each
-    /// as a line of text.
-    pub fn wait_for_events(&self, tasks: &[&str], count: usize) -> Result<Vec<String>> {
+    /// Waits for these events, each a task and a type. Returns every event of these tasks so far, in
+    /// the order they were published, each as a line of text.
+    pub fn wait_for_events(&self, wanted: &[(&str, &str)]) -> Result<Vec<String>> {
         let began = Instant::now();
         loop {
-            let mut events = Vec::new();
+            let mut arrived = Vec::new();
+            let mut lines = Vec::new();
             for (topic, from) in &self.from {
                 for record in kafka::read_from(&self.broker, topic, from)? {
                     let event = record.json()?;
-                    let subject = event.get("subject").and_then(Value::as_str);
-                    if subject.is_some_and(|subject| tasks.contains(&subject)) {
-                        events.push((
+                    let Some(subject) = event.get("subject").and_then(Value::as_str) else {
+                        continue;
+                    };
+                    if wanted.iter().any(|(task, _)| *task == subject) {
+                        lines.push((
                             text(&event, "sequence")?.to_owned(),
                             describe(topic, &record, &event)?,
                         ));
+                        arrived.push((subject.to_owned(), text(&event, "type")?.to_owned()));
                     }
                 }
             }
-            if events.len() >= count {
-                events.sort();
-                return Ok(events.into_iter().map(|(_, line)| line).collect());
-            }
+            let missing = wanted.iter().find(|(task, kind)| {
+                !arrived
+                    .iter()
+                    .any(|(subject, of)| subject == task && of == kind)
+            });
+            let Some((task, kind)) = missing else {
+                lines.sort();
+                return Ok(lines.into_iter().map(|(_, line)| line).collect());
+            };
             interrupt::check()?;
             if began.elapsed() > EVENTS_LIMIT {
                 bail!(
-                    "only {} of {count} events within {} s",
-                    events.len(),
+                    "no {kind} of task {task} on Kafka within {} s; there is {lines:?}",
                     EVENTS_LIMIT.as_secs()
                 );
             }

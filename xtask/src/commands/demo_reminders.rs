@@ -64,7 +64,7 @@ fn tell(api: &Api, topics: &Topics, report: Report) -> Result<()> {
         text(&task, "due_date")?
     ));
 
-    let scheduled = topics.wait_for_events(&[id], 2)?;
+    let scheduled = topics.wait_for_events(&[(id, "task.created"), (id, "reminder.scheduled")])?;
     report.step("its reminder is scheduled:");
     for event in &scheduled {
         report.say(format!("             {event}"));
@@ -87,7 +87,7 @@ fn tell(api: &Api, topics: &Topics, report: Report) -> Result<()> {
         "\n  wanted at {remind_at}\n  created   {created_at}: {} ms later\n\nThe events as they passed on Kafka:\n",
         late.num_milliseconds()
     ));
-    for event in topics.wait_for_events(&[id], 3)? {
+    for event in topics.wait_for_events(&[(id, "reminder.triggered")])? {
         report.say(format!("  {event}"));
     }
     report.say("");
