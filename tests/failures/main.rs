@@ -6,6 +6,7 @@ mod app_killed;
 mod asleep;
 mod blocked_lane;
 mod database_outage;
+mod flat;
 mod follower;
 mod gauges;
 mod hanging;
