@@ -7,10 +7,11 @@ use domain::user_id::UserId;
 use domain::violation::Violation;
 use e2e::database::Database;
 use e2e::shared_stack;
+use platform::lists;
 use serde_json::{Value, json};
 use spin_sdk::pg4::ParameterValue;
 
-use crate::statements::{Scratch, notifications, task_api};
+use crate::scratch::Scratch;
 
 /// Some thousand rows of a few users. What no index serves has to be scanned and sorted all the same; where few rows
 /// match, sorting them would be as good.
@@ -131,7 +132,7 @@ fn each_order_of_tasks_has_its_index() {
             ] {
                 let cursor_parameter = cursor.iter().map(|cursor| format!("&cursor={cursor}"));
                 let query = format!("{first}{filter}{}", cursor_parameter.collect::<String>());
-                let list = task_api::list(&user(), &valid(TaskQuery::parse(&query)));
+                let list = lists::tasks::statement(&user(), &valid(TaskQuery::parse(&query)));
                 assert_served_by(index, cursor.is_some(), &mut scratch, list);
             }
         }
@@ -155,13 +156,13 @@ fn notifications_are_read_newest_first_from_an_index() {
             index,
             false,
             &mut scratch,
-            notifications::list(&user(), &first),
+            lists::notifications::statement(&user(), &first),
         );
         assert_served_by(
             index,
             true,
             &mut scratch,
-            notifications::list(&user(), &further),
+            lists::notifications::statement(&user(), &further),
         );
     }
 }

@@ -29,7 +29,7 @@ mod reading;
 mod recurring;
 mod rotation;
 mod rules;
+mod scratch;
 mod sidecar_apis;
 mod sidecar_routes;
-mod statements;
 mod unharmed;

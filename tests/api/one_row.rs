@@ -8,12 +8,13 @@ use e2e::database::Database;
 use e2e::shared_stack;
 use e2e::todo::{Todo, text};
 use platform::call::Call;
+use platform::lists;
 use platform::outbox::Outbox;
 use serde_json::json;
 use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
 
-use crate::statements::{Scratch, notifications, task_api};
+use crate::scratch::Scratch;
 
 /// Each with parameters that fit nothing, and with some that fit a task.
 #[test]
@@ -152,13 +153,13 @@ fn each_statement_returns_one_row_on_any_state() {
             "status=completed&priority=low&tags=x&q=x&due_before=2030-01-01T00:00:00Z",
         ] {
             if let (Some(owner), Ok(query)) = (&owner, TaskQuery::parse(query)) {
-                let (statement, parameters) = task_api::list(owner, &query);
+                let (statement, parameters) = lists::tasks::statement(owner, &query);
                 one_row("list", &statement, parameters);
             }
         }
         for query in ["", "unread=true&limit=1"] {
             if let (Some(owner), Ok(query)) = (&owner, NotificationQuery::parse(query)) {
-                let (statement, parameters) = notifications::list(owner, &query);
+                let (statement, parameters) = lists::notifications::statement(owner, &query);
                 one_row("list of notifications", &statement, parameters);
             }
         }

@@ -6,10 +6,8 @@ mod calendar;
 mod description;
 mod health;
 mod link;
-mod notification_statements;
 mod notifications;
 mod route;
-mod statements;
 mod subscriptions;
 mod tasks;
 

@@ -9,6 +9,7 @@ use platform::call::Call;
 use platform::configuration;
 use platform::database::Database;
 use platform::http::{Request, Response};
+use platform::lists;
 use platform::outbox::{Emitted, Outbox};
 use platform::problem::Problem;
 use serde::Deserialize;
@@ -17,7 +18,6 @@ use uuid::Uuid;
 
 use crate::Answer;
 use crate::link::next_link;
-use crate::notification_statements as statements;
 use crate::tasks::json_body;
 
 /// The header that tells how many notifications of the user are unread.
@@ -32,7 +32,7 @@ pub(crate) fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> 
         last: Option<Position>,
     }
     let query = NotificationQuery::parse(request.query())?;
-    let (statement, parameters) = statements::list(user, &query);
+    let (statement, parameters) = lists::notifications::statement(user, &query);
     let page: Page = Database::from_configuration()?.query(&statement, &parameters)?;
     let response = Response::json(200, page.notifications.get())
         .with_header(UNREAD_COUNT, page.unread.to_string());

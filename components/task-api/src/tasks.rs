@@ -14,6 +14,7 @@ use platform::call::Call;
 use platform::configuration;
 use platform::database::Database;
 use platform::http::{BODY_LIMIT, Request, Response};
+use platform::lists;
 use platform::outbox::{Emitted, Outbox, Publishing};
 use platform::problem::Problem;
 use serde::Deserialize;
@@ -24,7 +25,6 @@ use uuid::Uuid;
 
 use crate::Answer;
 use crate::link::next_link;
-use crate::statements;
 
 fn no_such_task() -> Problem {
     Problem::not_found("There is no such task.")
@@ -151,7 +151,7 @@ pub(crate) fn list(request: &Request, user: &UserId) -> Result<Answer, Problem> 
         last: Option<Position>,
     }
     let query = TaskQuery::parse(request.query())?;
-    let (statement, parameters) = statements::list(user, &query);
+    let (statement, parameters) = lists::tasks::statement(user, &query);
     let page: Page = Database::from_configuration()?.query(&statement, &parameters)?;
     let response = Response::json(200, page.tasks.get());
     Ok(match page.last {

@@ -295,7 +295,7 @@ mod tests {
             .map(|(function, _)| function.as_str())
             .collect();
         let functions = functions();
-        for file in files("components", "statements.rs") {
+        for file in files("crates/platform/src/lists", ".rs") {
             let text = fs::read_to_string(file).unwrap();
             let names = functions.keys().map(String::as_str);
             called.extend(names.filter(|name| text.contains(&format!("{name}("))));

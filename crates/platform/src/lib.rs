@@ -1,7 +1,7 @@
 //! What the components share: PostgreSQL, the Dapr sidecar, authentication, HTTP messages, logging.
 //!
 //! Adapters only. Rules of the service live in `domain`; statements that change something are functions of the database
-//! (`migrations/functions`, [`call`]), and those that only read live with their component.
+//! (`migrations/functions`, [`call`]), those that read lists stand in [`lists`], and others that only read with their component.
 
 pub mod app_token;
 pub mod authorization;
@@ -17,6 +17,7 @@ pub mod functions;
 pub mod handler;
 pub mod http;
 pub mod issuer;
+pub mod lists;
 pub mod log;
 mod outbound;
 pub mod outbox;

@@ -1,12 +1,13 @@
-//! The statement that reads notifications.
+//! The statement that lists notifications.
 
 use domain::notification_list::{MOST_UNREAD, NotificationQuery};
 use domain::user_id::UserId;
-use platform::database::{number, optional_text, text};
 use spin_sdk::pg4::ParameterValue;
 
+use crate::database::{number, optional_text, text};
+
 /// Lists notifications, newest first, and counts the unread ones, up to [`MOST_UNREAD`]: the statement and its parameters.
-pub(crate) fn list(user: &UserId, query: &NotificationQuery) -> (String, Vec<ParameterValue>) {
+pub fn statement(user: &UserId, query: &NotificationQuery) -> (String, Vec<ParameterValue>) {
     let mut parameters = vec![text(user.as_str()), number(i64::from(query.limit))];
     let mut conditions = String::new();
     if query.unread {

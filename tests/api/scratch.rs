@@ -1,4 +1,4 @@
-//! The components' statements, run natively on the service's own database.
+//! Runs the components' statements natively on the service's own database, in a transaction that is rolled back.
 
 use std::error::Error;
 
@@ -7,12 +7,6 @@ use postgres::types::private::BytesMut;
 use postgres::types::{FromSql, IsNull, ToSql, Type, to_sql_checked};
 use postgres::{Row, Transaction};
 use spin_sdk::pg4::ParameterValue;
-
-#[path = "../../components/task-api/src/statements.rs"]
-pub mod task_api;
-
-#[path = "../../components/task-api/src/notification_statements.rs"]
-pub mod notifications;
 
 /// NULL of any type.
 #[derive(Debug)]
@@ -56,7 +50,7 @@ fn native(parameter: ParameterValue) -> Box<dyn ToSql + Sync> {
     }
 }
 
-/// A transaction that is taken back in the end.
+/// A transaction that is rolled back when this is dropped.
 pub struct Scratch<'a> {
     transaction: Transaction<'a>,
 }

@@ -1,13 +1,13 @@
-//! The statements of this component whose shape varies with the request. All others are functions of the database
-//! (`migrations/functions`).
+//! The statement that lists tasks.
 
 use domain::task_list::{SortKey, Status, TaskQuery};
 use domain::user_id::UserId;
-use platform::database::{number, optional_text, text};
 use spin_sdk::pg4::ParameterValue;
 
+use crate::database::{number, optional_text, text};
+
 /// Lists tasks: the statement and its parameters. Only fixed text and parameter numbers go into the statement.
-pub(crate) fn list(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValue>) {
+pub fn statement(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValue>) {
     // The expressions are those of the indexes; a task without a due date sorts last in either direction.
     let (key, key_text, key_type) = match (query.sort.key, query.sort.descending) {
         (SortKey::CreatedAt, _) => ("created_at", "rfc3339((task).created_at)", "timestamptz"),
