@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use e2e::answer::Answer;
 use e2e::logs;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::tokens::{seconds_from_now, signed};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -55,7 +55,7 @@ fn without_a_token_nothing_is_shown_or_changed() {
             Some(basic.as_str()),
             Some(bare.as_str()),
         ] {
-            for answer in everywhere(&todo, text(&task, "id"), authorization) {
+            for answer in everywhere(&todo, string_member(&task, "id"), authorization) {
                 assert_eq!(answer.header("www-authenticate"), Some("Bearer"));
                 answer.problem(401, "unauthenticated");
             }
@@ -147,7 +147,11 @@ fn a_worthless_token_opens_nothing_and_is_not_logged() {
     let mut traces = Vec::new();
     unchanged(&todo, || {
         for (what, token) in &tokens {
-            for answer in everywhere(&todo, text(&task, "id"), Some(&format!("Bearer {token}"))) {
+            for answer in everywhere(
+                &todo,
+                string_member(&task, "id"),
+                Some(&format!("Bearer {token}")),
+            ) {
                 assert_eq!(answer.status, 401, "{what}: {answer:?}");
                 traces.push(answer.trace.clone());
                 answer.problem(401, "unauthenticated");
@@ -173,7 +177,7 @@ fn a_valid_token_is_good_for_its_own_user_only() {
     let theirs = other.created("theirs");
     let authorization = format!("Bearer {}", todo.token());
     unchanged(&other, || {
-        for answer in everywhere(&other, text(&theirs, "id"), Some(&authorization)) {
+        for answer in everywhere(&other, string_member(&theirs, "id"), Some(&authorization)) {
             answer.problem(403, "forbidden");
         }
     });
@@ -229,7 +233,7 @@ fn every_way_to_name_the_user_in_a_token_works() {
 fn headers_that_a_client_forges_name_nobody() {
     let (todo, other) = (Todo::someone(), Todo::someone());
     let theirs = other.created("theirs");
-    let id = text(&theirs, "id");
+    let id = string_member(&theirs, "id");
     unchanged(&other, || {
         for name in [
             "spin-path-match-user_id",

@@ -5,7 +5,7 @@ use std::thread;
 use e2e::answer::Answer;
 use e2e::flow::successor;
 use e2e::lanes::change;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -32,11 +32,13 @@ fn statuses(results: &[Value]) -> Vec<&Value> {
 fn problem(result: &Value) -> (String, Vec<&str>) {
     let problem = &result["problem"];
     assert_eq!(problem["status"], result["status"], "{result}");
-    let kind = text(problem, "type").trim_start_matches("urn:todo-events:problem:");
+    let kind = string_member(problem, "type").trim_start_matches("urn:todo-events:problem:");
     let errors = problem["errors"].as_array().into_iter().flatten();
     (
         kind.to_owned(),
-        errors.map(|error| text(error, "pointer")).collect(),
+        errors
+            .map(|error| string_member(error, "pointer"))
+            .collect(),
     )
 }
 
@@ -80,7 +82,7 @@ fn a_task_that_recurs_is_skipped_and_another_is_not() {
 fn each_operation_has_its_result_in_order() {
     let todo = Todo::someone();
     let (first, second) = (todo.created("first"), todo.created("second"));
-    let id = text(&first, "id");
+    let id = string_member(&first, "id");
     let results = results(
         &todo,
         &[
@@ -104,17 +106,18 @@ fn each_operation_has_its_result_in_order() {
     assert_eq!(results[3]["task"]["completed"], true);
     for result in [&results[0], &results[4]] {
         assert_eq!(
-            todo.get(text(&result["task"], "id")).task(200),
+            todo.get(string_member(&result["task"], "id")).task(200),
             result["task"]
         );
     }
-    todo.get(text(&second, "id")).problem(404, "not-found");
+    todo.get(string_member(&second, "id"))
+        .problem(404, "not-found");
 
     // Each change has its event, and no other has one.
     let published = todo.published_events();
     let told: Vec<(&str, &Value)> = published
         .iter()
-        .map(|event| (text(event, "type"), &event["data"]["title"]))
+        .map(|event| (string_member(event, "type"), &event["data"]["title"]))
         .collect();
     let expected = [
         ("task.created", "first"),
@@ -133,7 +136,7 @@ fn each_operation_has_its_result_in_order() {
     );
     let numbers: Vec<&str> = published
         .iter()
-        .map(|event| text(event, "sequence"))
+        .map(|event| string_member(event, "sequence"))
         .collect();
     let expected: Vec<String> = (1..=7).map(|number| format!("{number:020}")).collect();
     assert_eq!(numbers, expected);
@@ -144,7 +147,7 @@ fn an_operation_that_is_refused_changes_nothing_and_stops_no_other() {
     let todo = Todo::someone();
     let task = todo.created("t");
     let strangers = Todo::someone().created("another's");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let refused = [
         json!({"op": "update", "task_id": id, "patch": {"title": "", "completed": true}}),
         json!({"op": "update", "task_id": id, "patch": {"title": "u"}, "version": 7}),
@@ -204,7 +207,7 @@ fn an_operation_that_is_refused_changes_nothing_and_stops_no_other() {
     assert_eq!(results[6]["status"], 201);
     assert_eq!(results[13]["task"]["completed"], true);
     assert_eq!(todo.listed("").len(), 2);
-    assert_eq!(todo.get(text(&strangers, "id")).status, 404);
+    assert_eq!(todo.get(string_member(&strangers, "id")).status, 404);
 }
 
 #[test]
@@ -365,7 +368,7 @@ fn batches_in_opposite_orders_all_succeed() {
     });
     assert_eq!(todo.listed("q=shared").len(), 5);
     for task in &tasks {
-        assert_eq!(todo.get(text(task, "id")).task(200)["version"], 7);
+        assert_eq!(todo.get(string_member(task, "id")).task(200)["version"], 7);
     }
     let events = todo.published_events();
     assert_eq!(events.len(), 20 + 6 * 20 + 5);

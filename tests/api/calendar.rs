@@ -2,7 +2,7 @@
 
 use e2e::answer::Answer;
 use e2e::logs;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use icalendar::{Calendar, CalendarComponent, Component, Event};
 use serde_json::{Value, json};
 
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 fn subscribed(todo: &Todo) -> String {
     let target = todo.tasks_path().replace("/tasks", "/calendar");
     let made = todo.call("POST", target).send().expect(201).json();
-    text(&made, "path").to_owned()
+    string_member(&made, "path").to_owned()
 }
 
 /// Reads a calendar as a program does: without a token.
@@ -69,9 +69,10 @@ fn a_program_that_knows_the_path_reads_the_tasks_that_are_due() {
     due(&todo, "long ago", -32);
     due(&todo, "a while ago", -29);
     let done = due(&todo, "done", 2);
-    todo.complete(text(&done, "id")).task(200);
+    todo.complete(string_member(&done, "id")).task(200);
     let skipped = json!({"title": "skipped", "due_date": in_days(&todo, 2), "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}});
-    todo.skip(text(&todo.created_with(skipped), "id")).task(200);
+    todo.skip(string_member(&todo.created_with(skipped), "id"))
+        .task(200);
 
     let answer = read(&todo, &subscribed(&todo), None);
     assert_eq!(
@@ -84,8 +85,8 @@ fn a_program_that_knows_the_path_reads_the_tasks_that_are_due() {
         "the soonest first"
     );
     let events = events(&answer);
-    assert_eq!(events[2].get_uid(), Some(text(&later, "id")));
-    assert_eq!(events[3].get_uid(), Some(text(&task, "id")));
+    assert_eq!(events[2].get_uid(), Some(string_member(&later, "id")));
+    assert_eq!(events[3].get_uid(), Some(string_member(&task, "id")));
     assert_eq!(events[3].get_description(), Some("Line one\nline two"));
     let body = String::from_utf8_lossy(&answer.body).into_owned();
     for line in [
@@ -96,7 +97,7 @@ fn a_program_that_knows_the_path_reads_the_tasks_that_are_due() {
     ] {
         assert!(body.contains(&format!("\r\n{line}\r\n")), "{line}: {body}");
     }
-    let changed = text(&task, "updated_at").replace(['-', ':'], "");
+    let changed = string_member(&task, "updated_at").replace(['-', ':'], "");
     let (second, _) = changed.split_once('.').unwrap_or_default();
     for property in ["DTSTAMP", "LAST-MODIFIED"] {
         assert!(
@@ -115,7 +116,7 @@ fn the_tag_changes_exactly_when_the_calendar_does() {
     let tag_of = |answer: &Answer| answer.header("etag").unwrap_or_default().to_owned();
     let mut last = read(&todo, &path, None).expect(200);
     // Whether each of these changes what is shown.
-    let (id, hidden) = (text(&shown, "id"), text(&hidden, "id"));
+    let (id, hidden) = (string_member(&shown, "id"), string_member(&hidden, "id"));
     let changes: [(&str, bool, &dyn Fn()); 9] = [
         ("nothing", false, &|| {}),
         ("a patch of nothing", false, &|| {

@@ -11,7 +11,7 @@ use e2e::lanes;
 use e2e::logs;
 use e2e::replica::Replica;
 use e2e::shared_stack;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 
@@ -35,12 +35,12 @@ fn busy() -> (Todo, Vec<Value>) {
     let task = todo.created_with(json!({
         "title": "two\nlines, \"quoted\" and Ωμέγα", "description": "data: x\n\nid: 7", "due_date": "2100-01-01T00:00:00Z",
     }));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     todo.patch(id, json!({"priority": "high"})).task(200);
     todo.complete(id).task(200);
     todo.reopen(id).task(200);
     let other = todo.created("other");
-    todo.delete(text(&other, "id")).expect(204);
+    todo.delete(string_member(&other, "id")).expect(204);
     let events = quiet(&todo, Limit::DELIVERY);
     assert!(events.len() > 6, "no event of a reminder: {events:#?}");
     (todo, events)
@@ -71,7 +71,7 @@ fn pages_have_every_event_in_order_as_it_was_published() {
     let published = todo.published_events();
     let same: Vec<&Value> = stored
         .iter()
-        .filter(|event| text(event, "type").starts_with("task."))
+        .filter(|event| string_member(event, "type").starts_with("task."))
         .collect();
     assert_eq!(same.len(), published.len());
     for (event, published) in same.into_iter().zip(&published) {
@@ -296,7 +296,7 @@ fn whoever_reads_while_others_write_misses_nothing() {
         listed.extend(answer.json().as_array().cloned().unwrap_or_default());
         target = next_page(&answer);
     }
-    listed.sort_by_key(|task| text(task, "id").to_owned());
+    listed.sort_by_key(|task| string_member(task, "id").to_owned());
     for follower in [paged, streamed] {
         assert_eq!(follower.last(), (WRITERS * EACH) as i64, "{follower:?}");
         assert_eq!(follower.tasks(), listed.iter().collect::<Vec<_>>());
@@ -418,10 +418,13 @@ fn a_stream_tells_what_there_is_and_what_comes() {
     );
     let mut newest = ChangeStream::open(&todo, "after=latest", None);
     assert_eq!(newest.beginning(), number);
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     for stream in [&mut stream, &mut newest] {
         let (next, event) = stream.event();
-        assert_eq!((next, text(&event, "type")), (number + 1, "task.completed"));
+        assert_eq!(
+            (next, string_member(&event, "type")),
+            (number + 1, "task.completed")
+        );
     }
 }
 

@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
@@ -16,7 +16,7 @@ fn absent_null_and_value_are_three_things() {
         "due_date": "2030-01-31T09:00:00Z", "timezone": "Europe/Berlin", "is_recurring": true,
         "recurring_interval": "monthly",
     }));
-    let id = text(&before, "id");
+    let id = string_member(&before, "id");
     let after = todo
         .patch(
             id,
@@ -30,7 +30,7 @@ fn absent_null_and_value_are_three_things() {
     expected["version"] = json!(2);
     expected["updated_at"] = after["updated_at"].clone();
     assert_eq!(after, expected);
-    assert!(text(&after, "updated_at") > text(&before, "updated_at"));
+    assert!(string_member(&after, "updated_at") > string_member(&before, "updated_at"));
     assert_eq!(todo.get(id).task(200), after);
 
     // Fields with a default go back to it.
@@ -79,7 +79,7 @@ fn no_change_is_no_event_and_no_version() {
     let task = todo.created_with(json!({
         "title": "t", "tags": ["a"], "due_date": "2030-01-31T09:00:00+01:00", "description": "d",
     }));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     unchanged(&todo, || {
         for patch in [
             json!({}),
@@ -97,7 +97,7 @@ fn no_change_is_no_event_and_no_version() {
 fn the_anchor_day_follows_the_due_date_and_the_zone() {
     let todo = Todo::someone();
     let task = todo.created_with(json!({"title": "t", "due_date": "2030-01-31T23:30:00Z"}));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     assert_eq!(task["anchor_day"], 31);
     let patched = |patch: Value| todo.patch(id, patch).task(200)["anchor_day"].clone();
     assert_eq!(patched(json!({"timezone": "Europe/Berlin"})), 1);
@@ -116,7 +116,7 @@ fn the_anchor_day_follows_the_due_date_and_the_zone() {
 fn if_match_guards_against_lost_updates() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let patch = |tag: &str, title: &str| {
         let call = todo.call("PATCH", todo.task_path(id));
         call.header("if-match", tag)
@@ -158,7 +158,7 @@ fn if_match_guards_against_lost_updates() {
 fn of_two_writers_with_one_version_one_wins() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let statuses: Vec<u16> = thread::scope(|scope| {
         let writers: Vec<_> = (0..4)
             .map(|n| {
@@ -196,7 +196,7 @@ fn read_only_unknown_and_invalid_fields_are_named() {
     let todo = Todo::someone();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let read_only = [
         "id",
         "user_id",
@@ -244,10 +244,10 @@ fn nobody_elses_task_is_changed() {
     let other = Todo::someone();
     let theirs = other.created("theirs");
     unchanged(&other, || {
-        todo.patch(text(&theirs, "id"), json!({"title": "mine"}))
+        todo.patch(string_member(&theirs, "id"), json!({"title": "mine"}))
             .problem(404, "not-found");
         todo.patch(
-            text(&theirs, "id"),
+            string_member(&theirs, "id"),
             json!({"due_date": "2030-01-01T00:00:00Z"}),
         )
         .problem(404, "not-found");

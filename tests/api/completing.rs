@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
@@ -23,7 +23,7 @@ pub const NEVER: [&str; 7] = [
 fn completing_is_idempotent() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let completed = todo.complete(id).task(200);
     assert_eq!(completed["completed"], true);
     assert_eq!(completed["completed_at"], completed["updated_at"]);
@@ -41,7 +41,7 @@ fn completing_is_idempotent() {
 fn completed_many_times_at_once_it_emits_once() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     thread::scope(|scope| {
         for _ in 0..6 {
             scope.spawn(|| assert_eq!(todo.complete(id).task(200)["version"], 2));
@@ -57,7 +57,7 @@ fn completed_many_times_at_once_it_emits_once() {
 fn reopening_undoes_it_and_is_idempotent_too() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     unchanged(&todo, || {
         assert_eq!(todo.reopen(id).task(200), task);
     });
@@ -93,7 +93,7 @@ fn reopening_undoes_it_and_is_idempotent_too() {
 fn if_match_guards_completing_and_reopening() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let post = |what: &str, tags: &str| {
         let call = todo.call("POST", format!("{}/{what}", todo.task_path(id)));
         call.header("if-match", tags).send()
@@ -135,7 +135,7 @@ fn if_match_guards_completing_and_reopening() {
 fn a_body_is_not_needed_and_not_read() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let target = format!("{}/complete", todo.task_path(text(&task, "id")));
+    let target = format!("{}/complete", todo.task_path(string_member(&task, "id")));
     todo.call("POST", target).body("not JSON").send().task(200);
 }
 
@@ -146,7 +146,7 @@ fn what_is_not_there_cannot_be_completed_or_reopened() {
     let theirs = other.created("theirs");
     unchanged(&other, || {
         for id in [
-            text(&theirs, "id"),
+            string_member(&theirs, "id"),
             "00000000-0000-7000-8000-000000000000",
             "x",
         ] {

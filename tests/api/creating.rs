@@ -1,7 +1,7 @@
 //! `POST /api/{user_id}/tasks`.
 
 use e2e::lanes::change;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
@@ -14,12 +14,12 @@ fn a_title_is_enough() {
     assert_eq!(answer.header("etag"), Some("\"1\""));
     let task = answer.task(201);
 
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     assert_eq!(location, Some(todo.task_path(id)));
     assert_eq!(id.len(), 36, "a UUID in its usual form, version 7: {id}");
     assert_eq!(id.as_bytes()[14], b'7', "{id}");
     assert_eq!(task["created_at"], task["updated_at"]);
-    let created_at = text(&task, "created_at");
+    let created_at = string_member(&task, "created_at");
     assert_eq!(
         task,
         json!({
@@ -52,7 +52,7 @@ fn every_field_is_kept() {
     for (field, value) in expected.as_object().into_iter().flatten() {
         assert_eq!(task[field], *value, "{field}");
     }
-    assert_eq!(todo.get(text(&task, "id")).task(200), task);
+    assert_eq!(todo.get(string_member(&task, "id")).task(200), task);
 }
 
 #[test]
@@ -223,6 +223,6 @@ fn a_user_with_as_many_tasks_as_allowed_is_told_so() {
         todo.create(json!({"title": "one more"}))
             .problem(409, "too-many-tasks");
     });
-    todo.delete(text(&last, "id")).expect(204);
+    todo.delete(string_member(&last, "id")).expect(204);
     todo.create(json!({"title": "in its place"})).task(201);
 }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::json;
 
 use crate::completing::NEVER;
@@ -14,7 +14,7 @@ fn a_deleted_task_is_gone() {
     let todo = Todo::someone();
     let task = todo.created("t");
     let kept = todo.created("kept");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let answer = todo.delete(id).expect(204);
     assert!(answer.body.is_empty(), "{answer:?}");
     assert_eq!(answer.header("content-length"), None);
@@ -36,7 +36,7 @@ fn a_deleted_task_is_gone() {
 fn deleted_many_times_at_once_it_emits_once() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let mut statuses: Vec<u16> = thread::scope(|scope| {
         let deleters: Vec<_> = (0..4)
             .map(|_| scope.spawn(|| todo.delete(id).status))
@@ -58,7 +58,7 @@ fn deleted_many_times_at_once_it_emits_once() {
 fn if_match_guards_against_deleting_what_one_has_not_seen() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let delete = |tags: &str| {
         let call = todo.call("DELETE", todo.task_path(id));
         call.header("if-match", tags).send()
@@ -78,7 +78,7 @@ fn if_match_guards_against_deleting_what_one_has_not_seen() {
         delete(tags).problem(404, "not-found");
     }
     let other = todo.created("any version");
-    let call = todo.call("DELETE", todo.task_path(text(&other, "id")));
+    let call = todo.call("DELETE", todo.task_path(string_member(&other, "id")));
     call.header("if-match", "*").send().expect(204);
 }
 
@@ -87,7 +87,7 @@ fn a_deletion_and_an_edit_of_one_version_do_not_both_win() {
     let todo = Todo::someone();
     for _ in 0..5 {
         let task = todo.created("t");
-        let id = text(&task, "id");
+        let id = string_member(&task, "id");
         let guarded = |method: &str| {
             let call = todo.call(method, todo.task_path(id));
             call.header("if-match", "\"1\"")
@@ -119,7 +119,8 @@ fn nobody_elses_task_is_deleted() {
     let other = Todo::someone();
     let theirs = other.created("theirs");
     unchanged(&other, || {
-        todo.delete(text(&theirs, "id")).problem(404, "not-found");
+        todo.delete(string_member(&theirs, "id"))
+            .problem(404, "not-found");
         todo.delete("x").problem(404, "not-found");
     });
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use domain::event::EventType;
 use e2e::answer::Answer;
 use e2e::description::{OPENAPI, check, described_answers, operation_id};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -76,7 +76,7 @@ fn every_answer_described_is_given() {
     let notify = "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at, due_date)
         VALUES ($1::text::uuid, $2, $3::text::uuid, 't', now(), '2100-01-01T09:00:00Z')";
     let parameters: [&(dyn postgres::types::ToSql + Sync); 3] =
-        [&notification, &todo.user(), &text(&due, "id")];
+        [&notification, &todo.user(), &string_member(&due, "id")];
     let notified = todo.database().client().execute(notify, &parameters);
     assert_eq!(notified.ok(), Some(1));
     let encoded_user = todo
@@ -86,7 +86,7 @@ fn every_answer_described_is_given() {
         .unwrap_or_default()
         .to_owned();
     let mut given = BTreeSet::new();
-    for (method, target, body) in operations(&todo, text(&task, "id"), &notification) {
+    for (method, target, body) in operations(&todo, string_member(&task, "id"), &notification) {
         let send = |target: &str, body: &str, token: Option<&str>, version: &str| {
             let call = todo.call(method, target).authorization(token);
             let call = call.header("if-match", version);
@@ -100,7 +100,7 @@ fn every_answer_described_is_given() {
         let elsewhere = |user: &str| target.replace(&encoded_user, user);
         let unknown = Uuid::now_v7().to_string();
         let of_nothing = target
-            .replace(text(&task, "id"), &unknown)
+            .replace(string_member(&task, "id"), &unknown)
             .replace("schema:task.created", "schema:task.mislaid")
             .replace(&notification, &unknown);
         let mut answers = vec![
@@ -140,8 +140,8 @@ fn every_answer_described_is_given() {
     let calendar = todo.tasks_path().replace("/tasks", "/calendar");
     let path = todo.call("POST", calendar).send().expect(201).json();
     for (target, known) in [
-        (text(&path, "path"), "\"another\""),
-        (text(&path, "path"), "*"),
+        (string_member(&path, "path"), "\"another\""),
+        (string_member(&path, "path"), "*"),
         ("/calendar/unknown.ics", "*"),
     ] {
         let call = todo.call("GET", target).authorization(None);

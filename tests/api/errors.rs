@@ -1,6 +1,6 @@
 //! The format of errors, and paths and methods that no route has.
 
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::json;
 
 use crate::unharmed::unchanged;
@@ -45,7 +45,7 @@ fn unrouted_paths_are_not_found() {
 fn other_methods_are_not_allowed_and_the_allowed_are_named() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let task = todo.task_path(text(&task, "id"));
+    let task = todo.task_path(string_member(&task, "id"));
     let allowed = [
         (todo.tasks_path(), vec!["GET", "POST"]),
         (task.clone(), vec!["GET", "PATCH", "DELETE"]),
@@ -98,7 +98,7 @@ fn other_methods_are_not_allowed_and_the_allowed_are_named() {
 fn each_kind_of_error_keeps_its_form() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let stale = todo
         .call("PATCH", todo.task_path(id))
         .header("if-match", "\"7\"");

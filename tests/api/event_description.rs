@@ -9,7 +9,7 @@ use domain::event::EventType;
 use e2e::asyncapi::{ASYNCAPI, DESCRIPTION, check, schemas, validator};
 use e2e::events::records_of;
 use e2e::flow::quiet;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Map, Value, json};
 use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
@@ -39,7 +39,7 @@ fn events(todo: &Todo) -> Vec<(&'static str, Record)> {
     let task = todo.created_with(json!({
         "title": "Water the plants", "due_date": far, "is_recurring": true, "recurring_interval": "weekly",
     }));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     // A task that is gone when its event is handled gets no reminder.
     quiet(todo, Limit::DELIVERY);
     todo.patch(id, json!({"title": "Water all plants"}))
@@ -49,7 +49,7 @@ fn events(todo: &Todo) -> Vec<(&'static str, Record)> {
     let other = todo.created_with(json!({
         "title": "Water the lawn", "is_recurring": true, "recurring_interval": "daily",
     }));
-    todo.skip(text(&other, "id")).task(200);
+    todo.skip(string_member(&other, "id")).task(200);
     quiet(todo, Limit::DELIVERY);
     [TASKS_TOPIC, REMINDERS_TOPIC]
         .into_iter()
@@ -147,7 +147,7 @@ fn it_says_who_receives_what() {
     let subscriptions = call.send().expect(200).json();
     let mut expected = BTreeMap::new();
     for subscription in subscriptions.as_array().into_iter().flatten() {
-        let group = match text(subscription, "pubsubname") {
+        let group = match string_member(subscription, "pubsubname") {
             "kafka-pubsub" => "recurrence",
             "kafka-pubsub-reminders" => "reminder",
             other => panic!("{other}"),
@@ -156,9 +156,14 @@ fn it_says_who_receives_what() {
             .as_array()
             .into_iter()
             .flatten();
-        let rules: BTreeSet<String> = rules.map(|rule| text(rule, "match").to_owned()).collect();
+        let rules: BTreeSet<String> = rules
+            .map(|rule| string_member(rule, "match").to_owned())
+            .collect();
         expected.insert(
-            (text(subscription, "topic").to_owned(), group.to_owned()),
+            (
+                string_member(subscription, "topic").to_owned(),
+                group.to_owned(),
+            ),
             rules,
         );
     }
@@ -167,10 +172,10 @@ fn it_says_who_receives_what() {
         if operation["action"] != "receive" {
             continue;
         }
-        let channel = text(&operation["channel"], "$ref");
+        let channel = string_member(&operation["channel"], "$ref");
         let topic = channel.trim_start_matches("#/channels/").to_owned();
         let group = &operation["bindings"]["kafka"]["groupId"]["enum"][0];
-        let rules = text(operation, "description").lines();
+        let rules = string_member(operation, "description").lines();
         let rules: BTreeSet<String> = rules
             .filter_map(|line| line.strip_prefix("- `")?.strip_suffix('`'))
             .map(str::to_owned)
@@ -196,7 +201,7 @@ fn a_subscriber_finds_the_schema_of_what_it_received_and_the_data_fits() {
     let mut seen = BTreeSet::new();
     for (_, record) in events(&todo) {
         let event = record.json().unwrap_or_default();
-        let name = text(&event, "dataschema");
+        let name = string_member(&event, "dataschema");
         let call = todo.call("GET", format!("/schemas/{name}"));
         let answer = call.authorization(None).send().expect(200);
         assert_eq!(
@@ -216,7 +221,7 @@ fn a_subscriber_finds_the_schema_of_what_it_received_and_the_data_fits() {
         let mut broken = event["data"].clone();
         broken["user_id"].take();
         assert!(!fits(&broken), "{broken:#}");
-        seen.insert(text(&event, "type").to_owned());
+        seen.insert(string_member(&event, "type").to_owned());
     }
     let all_but_triggered = EventType::ALL.map(EventType::as_str);
     let all_but_triggered = all_but_triggered

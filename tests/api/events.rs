@@ -1,7 +1,7 @@
 //! What a change puts on the topic of task events. Consumers depend on each member.
 
 use e2e::events::{first_appearances, records_of};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use xtask::endpoints::TASKS_TOPIC;
@@ -13,7 +13,7 @@ fn lifetime(todo: &Todo) -> String {
         // Past, so that no reminder takes numbers in between.
         "due_date": "2020-01-31T09:00:00+01:00", "timezone": "Europe/Berlin",
     }));
-    let id = text(&task, "id").to_owned();
+    let id = string_member(&task, "id").to_owned();
     todo.patch(&id, json!({"title": "Pay the rent", "tags": null}))
         .task(200);
     todo.complete(&id).task(200);
@@ -32,7 +32,7 @@ fn each_event_keeps_its_form() {
         assert_eq!(event["data"]["task_id"], id.as_str());
         assert_eq!(event["data"]["user_id"], todo.user());
         assert_eq!(event["data"]["timestamp"], event["time"]);
-        assert_eq!(text(event, "id").as_bytes()[14], b'7');
+        assert_eq!(string_member(event, "id").as_bytes()[14], b'7');
     }
     for event in &mut events {
         assert_eq!(event["source"], format!("/todo/users/{}", todo.user()));
@@ -85,9 +85,15 @@ fn a_users_events_are_numbered_and_share_a_partition() {
     }
     let events = first_appearances(&records);
     let expected: Vec<String> = (1..=12).map(|n| format!("{n:020}")).collect();
-    let sequences: Vec<&str> = events.iter().map(|event| text(event, "sequence")).collect();
+    let sequences: Vec<&str> = events
+        .iter()
+        .map(|event| string_member(event, "sequence"))
+        .collect();
     assert_eq!(sequences, expected);
-    let mut times: Vec<&str> = events.iter().map(|event| text(event, "time")).collect();
+    let mut times: Vec<&str> = events
+        .iter()
+        .map(|event| string_member(event, "time"))
+        .collect();
     assert!(times.is_sorted(), "{times:?}");
     times.dedup();
     assert_eq!(times.len(), 12);

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::json;
 
 use crate::unharmed::unchanged;
@@ -25,7 +25,7 @@ fn the_same_request_gets_the_first_answer() {
     unchanged(&todo, again);
 
     // Also once the task is another one, or none.
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     todo.patch(id, json!({"title": "changed"})).task(200);
     todo.complete(id).task(200);
     unchanged(&todo, again);

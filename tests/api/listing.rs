@@ -3,13 +3,16 @@
 use std::cmp::Reverse;
 
 use e2e::answer::Answer;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
 
 fn titles(tasks: &[Value]) -> Vec<&str> {
-    tasks.iter().map(|task| text(task, "title")).collect()
+    tasks
+        .iter()
+        .map(|task| string_member(task, "title"))
+        .collect()
 }
 
 /// The path and query in `Link: …; rel="next"`.
@@ -43,7 +46,7 @@ fn each_filter_selects_what_it_says() {
     );
     let done =
         todo.created_with(json!({"title": "d", "priority": "high", "description": "back\\slash"}));
-    todo.complete(text(&done, "id")).task(200);
+    todo.complete(string_member(&done, "id")).task(200);
     for (query, expected) in [
         ("", "abcd"),
         ("status=all", "abcd"),
@@ -102,9 +105,9 @@ fn many(todo: &Todo) -> Vec<Value> {
 
 /// Sorts tasks as `sort_by` should: by key, then id, both in one direction; without a due date last.
 pub fn sorted(mut tasks: Vec<Value>, sort_by: &str) -> Vec<Value> {
-    let id = |task: &Value| text(task, "id").to_owned();
+    let id = |task: &Value| string_member(task, "id").to_owned();
     let due = |task: &Value| task["due_date"].as_str().map(str::to_owned);
-    let created = |task: &Value| text(task, "created_at").to_owned();
+    let created = |task: &Value| string_member(task, "created_at").to_owned();
     let rank = |task: &Value| {
         ["low", "medium", "high"]
             .iter()

@@ -3,7 +3,7 @@
 use e2e::logs::{line_of, lines_of};
 use e2e::replica::Replica;
 use e2e::shared_stack;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,7 +16,7 @@ fn each_request_has_a_line() {
     let trace = created.trace.clone();
     let task = created.task(201);
     let line = line_of(todo.stack(), "task-api", &trace);
-    assert!(text(&line, "timestamp").ends_with('Z'));
+    assert!(string_member(&line, "timestamp").ends_with('Z'));
     assert!(line["duration_ms"].is_u64(), "{line}");
     for (field, value) in [
         ("level", json!("debug")),
@@ -30,7 +30,7 @@ fn each_request_has_a_line() {
         assert_eq!(line[field], value, "{field}: {line}");
     }
 
-    let refused = todo.patch(text(&task, "id"), json!({"title": ""}));
+    let refused = todo.patch(string_member(&task, "id"), json!({"title": ""}));
     let line = line_of(todo.stack(), "task-api", &refused.trace);
     assert_eq!(line["status"], 422, "{line}");
     assert_eq!(line["outcome"], "refused", "{line}");
@@ -75,14 +75,14 @@ fn each_event_has_a_line_where_it_is_handled() {
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2030-01-01T00:00:00Z",
     }));
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     let completed = todo.published_events().remove(1);
     let line_of = |component: &str, message: &str| -> Value {
         until(
             &format!("{component} logs the event"),
             Limit::DELIVERY,
             || {
-                let lines = lines_of(todo.stack(), component, text(&completed, "id"));
+                let lines = lines_of(todo.stack(), component, string_member(&completed, "id"));
                 let line = lines
                     .iter()
                     .find(|line| line["message"] == message)
@@ -112,7 +112,7 @@ fn nothing_private_is_logged() {
     let marker = format!("private-{}", &todo.user()[5..]);
     let body = json!({"title": marker, "description": marker, "tags": [marker], "due_date": "2030-01-01T00:00:00Z"});
     let task = todo.create_once(&marker, body).task(201);
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     todo.patch(id, json!({"title": format!("{marker} again")}))
         .task(200);
     todo.listed(&format!("q={marker}&tags={marker}"));
@@ -123,7 +123,11 @@ fn nothing_private_is_logged() {
         "reminder-handler logs the last event",
         Limit::DELIVERY,
         || {
-            let lines = lines_of(todo.stack(), "reminder-handler", text(&deleted, "id"));
+            let lines = lines_of(
+                todo.stack(),
+                "reminder-handler",
+                string_member(&deleted, "id"),
+            );
             lines.first().cloned().ok_or("not yet")
         },
     );

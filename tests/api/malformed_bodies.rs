@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use e2e::logs;
 use e2e::raw_http::Connection;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -64,7 +64,7 @@ fn what_is_not_json_is_refused() {
         for body in &bodies {
             for (method, target) in [
                 ("POST", todo.tasks_path()),
-                ("PATCH", todo.task_path(text(&task, "id"))),
+                ("PATCH", todo.task_path(string_member(&task, "id"))),
             ] {
                 let call = todo
                     .call(method, target)
@@ -124,7 +124,7 @@ fn refused_values_are_not_logged() {
                 body[field] = value.clone();
                 for answer in [
                     todo.create(body),
-                    todo.patch(text(&task, "id"), json!({field: value})),
+                    todo.patch(string_member(&task, "id"), json!({field: value})),
                 ] {
                     traces.push(answer.trace.clone());
                     assert!(
@@ -173,10 +173,13 @@ fn nul_is_refused_everywhere() {
                 body["title"] = json!("t");
             }
             assert_eq!(todo.create(body).violations(), [place]);
-            assert_eq!(todo.patch(text(&task, "id"), patch).violations(), [place]);
+            assert_eq!(
+                todo.patch(string_member(&task, "id"), patch).violations(),
+                [place]
+            );
         }
         let call = todo
-            .call("PATCH", todo.task_path(text(&task, "id")))
+            .call("PATCH", todo.task_path(string_member(&task, "id")))
             .header("if-match", "\"1\"");
         assert_eq!(
             call.json(&json!({"title": "\0"})).send().violations(),
@@ -198,7 +201,7 @@ fn a_body_of_64_kib_is_read_and_a_longer_one_is_not() {
     let post = |body: Vec<u8>| todo.call("POST", todo.tasks_path()).body(body).send();
     let task = post(padded(LIMIT)).task(201);
     let patch = |body: Vec<u8>| {
-        todo.call("PATCH", todo.task_path(text(&task, "id")))
+        todo.call("PATCH", todo.task_path(string_member(&task, "id")))
             .body(body)
             .send()
     };
@@ -344,7 +347,7 @@ fn text_that_looks_like_sql_or_markup_is_kept_as_it_is() {
         assert_eq!(task["title"], sql);
         assert_eq!(task["description"], sql);
         assert_eq!(task["tags"], json!([sql.replace(',', ";")]));
-        assert_eq!(todo.get(text(&task, "id")).task(200), task);
+        assert_eq!(todo.get(string_member(&task, "id")).task(200), task);
         let query: String =
             percent_encoding::utf8_percent_encode(sql, percent_encoding::NON_ALPHANUMERIC)
                 .to_string();
@@ -360,7 +363,7 @@ fn text_that_looks_like_sql_or_markup_is_kept_as_it_is() {
             "{sql:?}"
         );
         todo.patch(
-            text(&task, "id"),
+            string_member(&task, "id"),
             json!({"description": format!("{sql}{sql}")}),
         )
         .task(200);
@@ -371,7 +374,7 @@ fn text_that_looks_like_sql_or_markup_is_kept_as_it_is() {
     let titles: Vec<&str> = published
         .iter()
         .filter(|event| event["type"] == "task.created")
-        .map(|event| text(&event["data"], "title"))
+        .map(|event| string_member(&event["data"], "title"))
         .collect();
     assert_eq!(titles, texts);
 }

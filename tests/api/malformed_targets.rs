@@ -2,7 +2,7 @@
 
 use e2e::answer::Answer;
 use e2e::raw_http::Connection;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::json;
 
 use crate::unharmed::unchanged;
@@ -33,7 +33,7 @@ const NO_TEXT: [&str; 7] = [
 fn a_path_that_is_no_text_is_refused() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     unchanged(&todo, || {
         for bytes in NO_TEXT {
             for target in [
@@ -57,7 +57,7 @@ fn a_path_that_is_no_text_is_refused() {
 fn raw_bytes_in_the_target_are_refused() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let path = todo.task_path(text(&task, "id"));
+    let path = todo.task_path(string_member(&task, "id"));
     unchanged(&todo, || {
         for bytes in [
             &b"\xff"[..],
@@ -125,7 +125,7 @@ fn a_query_that_is_no_text_is_refused() {
 fn half_an_escape_is_no_route_to_anything() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     unchanged(&todo, || {
         for id in [
             format!("{id}%"),
@@ -175,7 +175,7 @@ fn a_request_longer_than_any_is_refused() {
 fn header_fields_beyond_ascii_are_refused_or_ignored() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let request = |method: &str, target: &str, lines: &[&[u8]]| {
         let head = [
             format!("{method} {target} HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 15\r\n").as_bytes(),

@@ -6,7 +6,7 @@ use domain::task_list::TaskQuery;
 use domain::user_id::UserId;
 use e2e::database::Database;
 use e2e::shared_stack;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use platform::call::Call;
 use platform::lists;
 use platform::outbox::Outbox;
@@ -32,7 +32,7 @@ fn each_statement_returns_one_row_on_any_state() {
         );
     };
     for (user, id) in [
-        (todo.user(), text(&task, "id")),
+        (todo.user(), string_member(&task, "id")),
         (todo.user(), &strangers.to_string()),
         ("nobody", &strangers.to_string()),
     ] {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 
 use crate::listing::{next_page, sorted};
@@ -31,7 +31,7 @@ fn disturb(todo: &Todo, seed: usize, stop: &AtomicBool) {
         match (choice % 4, mine.is_empty()) {
             (0, _) | (_, true) => {
                 let created = todo.created_with(task(choice, "passing"));
-                mine.push(text(&created, "id").to_owned());
+                mine.push(string_member(&created, "id").to_owned());
             }
             (1, _) => {
                 todo.delete(&mine.swap_remove(choice % mine.len()))
@@ -68,7 +68,7 @@ fn what_stays_is_seen_exactly_once() {
     for n in 0..STEADY {
         // Passing tasks in between, so that the steady ones are not neighbours.
         let created = todo.created_with(task(n, "steady"));
-        steady.insert(text(&created, "id").to_owned(), created);
+        steady.insert(string_member(&created, "id").to_owned(), created);
         todo.created_with(task(n + 1, "never touched"));
     }
     let stop = AtomicBool::new(false);
@@ -91,7 +91,7 @@ fn what_stays_is_seen_exactly_once() {
                 let seen = walk(&todo, sort_by, limit);
                 let kept: Vec<Value> = seen
                     .into_iter()
-                    .filter(|task| steady.contains_key(text(task, "id")))
+                    .filter(|task| steady.contains_key(string_member(task, "id")))
                     .collect();
                 let expected = sorted(steady.values().cloned().collect(), sort_by);
                 assert_eq!(kept, expected, "{sort_by}, {limit} a page");

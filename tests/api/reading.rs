@@ -1,6 +1,6 @@
 //! `GET /api/{user_id}/tasks/{task_id}`.
 
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::json;
 
 #[test]
@@ -8,7 +8,7 @@ fn a_task_is_read_as_it_was_created() {
     let todo = Todo::someone();
     let created =
         todo.created_with(json!({"title": "Call Ada", "tags": ["phone"], "priority": "low"}));
-    let answer = todo.get(text(&created, "id"));
+    let answer = todo.get(string_member(&created, "id"));
     assert_eq!(answer.header("etag"), Some("\"1\""));
     assert_eq!(answer.task(200), created);
 }
@@ -20,14 +20,14 @@ fn what_is_not_there_is_not_found() {
     let theirs = other.created("theirs");
     let mine = todo.created("mine");
     let deleted = todo.created("deleted");
-    todo.delete(text(&deleted, "id")).expect(204);
+    todo.delete(string_member(&deleted, "id")).expect(204);
 
-    let id = text(&mine, "id");
+    let id = string_member(&mine, "id");
     let compact = id.replace('-', "");
     for id in [
         "00000000-0000-7000-8000-000000000000",
-        text(&theirs, "id"),
-        text(&deleted, "id"),
+        string_member(&theirs, "id"),
+        string_member(&deleted, "id"),
         "1",
         "x",
         compact.as_str(),
@@ -49,5 +49,9 @@ fn what_is_not_there_is_not_found() {
 fn an_id_is_found_in_any_case() {
     let todo = Todo::someone();
     let task = todo.created("t");
-    assert_eq!(todo.get(&text(&task, "id").to_uppercase()).task(200), task);
+    assert_eq!(
+        todo.get(&string_member(&task, "id").to_uppercase())
+            .task(200),
+        task
+    );
 }

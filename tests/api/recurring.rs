@@ -4,7 +4,7 @@ use std::thread;
 
 use e2e::events::types;
 use e2e::flow::{quiet, series, successor};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
@@ -44,7 +44,7 @@ fn an_interval_is_the_simple_form_of_a_rule() {
 #[test]
 fn a_patch_changes_it_member_by_member() {
     let todo = Todo::someone();
-    let id = text(&todo.created("t"), "id").to_owned();
+    let id = string_member(&todo.created("t"), "id").to_owned();
     for (patch, expected) in [
         (
             json!({"is_recurring": true, "recurring_interval": "daily"}),
@@ -104,7 +104,7 @@ fn what_makes_no_sense_is_refused() {
     let refused = |task: &Value, patch: Value, pointer: &str| {
         unchanged(&todo, || {
             let problem = todo
-                .patch(text(task, "id"), patch.clone())
+                .patch(string_member(task, "id"), patch.clone())
                 .expect(422)
                 .json();
             assert_eq!(
@@ -155,7 +155,7 @@ fn what_makes_no_sense_is_refused() {
 fn skipping_brings_the_next_instance() {
     let todo = Todo::someone();
     let task = daily(&todo);
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let skipped = todo.skip(id).task(200);
     assert_eq!(skipped["completed"], false);
     assert_eq!(skipped["skipped_at"], skipped["updated_at"]);
@@ -190,7 +190,7 @@ fn skipping_brings_the_next_instance() {
 fn whatever_becomes_of_a_skipped_task_it_has_one_successor() {
     let todo = Todo::someone();
     let task = daily(&todo);
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     thread::scope(|scope| {
         for _ in 0..4 {
             scope.spawn(|| assert_eq!(todo.skip(id).task(200)["version"], 2));
@@ -205,7 +205,7 @@ fn whatever_becomes_of_a_skipped_task_it_has_one_successor() {
         (&json!(true), &Value::Null)
     );
     quiet(&todo, Limit::DELIVERY);
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
 }
 
 #[test]
@@ -213,9 +213,9 @@ fn the_last_of_a_series_is_skipped_without_a_next() {
     let todo = Todo::someone();
     let task =
         todo.created_with(json!({"title": "t", "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}}));
-    todo.skip(text(&task, "id")).task(200);
+    todo.skip(string_member(&task, "id")).task(200);
     quiet(&todo, Limit::DELIVERY);
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 1);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 1);
 }
 
 #[test]
@@ -223,10 +223,11 @@ fn only_an_open_task_that_recurs_can_be_skipped() {
     let todo = Todo::someone();
     let once = todo.created("t");
     let task = daily(&todo);
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     quiet(&todo, Limit::DELIVERY);
     unchanged(&todo, || {
-        let problem = |task: &Value| todo.skip(text(task, "id")).expect(409).json()["type"].clone();
+        let problem =
+            |task: &Value| todo.skip(string_member(task, "id")).expect(409).json()["type"].clone();
         assert_eq!(problem(&once), "urn:todo-events:problem:not-recurring");
         assert_eq!(problem(&task), "urn:todo-events:problem:completed");
         todo.skip("018f0000-0000-7000-8000-000000000000")
@@ -238,7 +239,7 @@ fn only_an_open_task_that_recurs_can_be_skipped() {
 fn skipping_may_require_a_version() {
     let todo = Todo::someone();
     let task = daily(&todo);
-    let target = format!("{}/skip", todo.task_path(text(&task, "id")));
+    let target = format!("{}/skip", todo.task_path(string_member(&task, "id")));
     quiet(&todo, Limit::DELIVERY);
     unchanged(&todo, || {
         for tag in NEVER {

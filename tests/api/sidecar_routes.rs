@@ -5,7 +5,7 @@ use std::thread;
 use e2e::answer::Answer;
 use e2e::logs;
 use e2e::raw_http::Connection;
-use e2e::todo::{Call, Todo, text};
+use e2e::todo::{Call, Todo, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ fn delivered(todo: &Todo, body: &Value) -> Answer {
 fn completion(todo: &Todo) -> Value {
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     let mut data = task.clone();
     data["task_id"] = json!(id);
     data["completed"] = json!(true);
@@ -55,7 +55,7 @@ fn completion(todo: &Todo) -> Value {
 
 fn is_claimed(todo: &Todo, event: &Value) -> bool {
     let claims = "SELECT count(*) FROM processed_events WHERE event_id = $1::text::uuid";
-    todo.database().json(claims, &[text(event, "id")]) != 0
+    todo.database().json(claims, &[string_member(event, "id")]) != 0
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn attack(text: &str) -> (usize, usize) {
 }
 
 /// With a pause after each operation.
-fn text() -> String {
+fn slowed_batch() -> String {
     let text = read(&workspace::root().join("migrations/functions/batch.sql"));
     let end = "        answers := array_append(answers, answer::text);";
     replaced(
@@ -288,7 +288,7 @@ fn text() -> String {
 
 #[test]
 fn batches_in_opposite_orders_do_not_wait_for_each_other() {
-    let (done, deadlocks) = attack(&text());
+    let (done, deadlocks) = attack(&slowed_batch());
     assert!(done > 100, "only {done}");
     assert_eq!(deadlocks, 0, "in {done}");
 }
@@ -296,7 +296,11 @@ fn batches_in_opposite_orders_do_not_wait_for_each_other() {
 #[test]
 fn without_locking_tasks_first_they_do() {
     let first = "    PERFORM FROM tasks AS task\n    WHERE ";
-    let (done, deadlocks) = attack(&replaced(&text(), first, &format!("{first}false AND ")));
+    let (done, deadlocks) = attack(&replaced(
+        &slowed_batch(),
+        first,
+        &format!("{first}false AND "),
+    ));
     assert!(deadlocks > 0, "none in {done}");
 }
 
@@ -304,6 +308,6 @@ fn without_locking_tasks_first_they_do() {
 fn without_claiming_keys_first_they_do() {
     let claim = "FROM wanted ORDER BY wanted.key";
     let without = claim.replace(" ORDER", " WHERE false ORDER");
-    let (done, deadlocks) = attack(&replaced(&text(), claim, &without));
+    let (done, deadlocks) = attack(&replaced(&slowed_batch(), claim, &without));
     assert!(deadlocks > 0, "none in {done}");
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use e2e::database::Database;
 use e2e::shared_stack;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
 use xtask::{process, workspace};
@@ -123,7 +123,7 @@ fn the_rules_deliver_what_the_database_believes() {
         let believed = believed(stream, &events);
         assert_eq!(believed.len(), events.len());
         for (event, claimed) in events.iter().zip(believed) {
-            let event_type = text(event, "type");
+            let event_type = string_member(event, "type");
             let of_topic = event_type.starts_with(if topic == TASKS_TOPIC {
                 "task."
             } else {

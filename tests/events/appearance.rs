@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use e2e::events::types;
 use e2e::flow::{ordered, quiet};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -42,7 +42,7 @@ fn the_four_task_events_have_the_promised_form() {
     let task = todo.created_with(json!({
         "title": "Water the plants", "due_date": "2020-02-01T09:00:00+01:00", "timezone": "Europe/Berlin",
     }));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     todo.patch(id, json!({"priority": "high"})).task(200);
     todo.complete(id).task(200);
     todo.delete(id).expect(204);
@@ -60,9 +60,9 @@ fn the_four_task_events_have_the_promised_form() {
     let mut ids = BTreeSet::new();
     for (index, event) in events.iter().enumerate() {
         let event_type = expected[index];
-        let event_id = Uuid::parse_str(text(event, "id"));
+        let event_id = Uuid::parse_str(string_member(event, "id"));
         assert_eq!(event_id.map(|id| id.get_version_num()), Ok(7), "{event}");
-        assert!(ids.insert(text(event, "id")), "{event}");
+        assert!(ids.insert(string_member(event, "id")), "{event}");
         for (attribute, value) in [
             ("specversion", json!("1.0")),
             ("source", json!(format!("/todo/users/{}", todo.user()))),
@@ -118,7 +118,7 @@ fn the_trace_of_a_request_reaches_the_handlers_and_what_they_emit() {
     let todo = Todo::someone();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
-    let trace = todo.complete(text(&task, "id")).expect(200).trace;
+    let trace = todo.complete(string_member(&task, "id")).expect(200).trace;
     quiet(&todo, Limit::DELIVERY);
     let events: Vec<Value> = ordered(&todo)
         .iter()
@@ -139,7 +139,7 @@ fn the_trace_of_a_request_reaches_the_handlers_and_what_they_emit() {
 fn a_change_that_changes_nothing_emits_nothing() {
     let todo = Todo::someone();
     let task = todo.created_with(json!({"title": "t", "tags": ["a"]}));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     todo.patch(id, json!({})).task(200);
     todo.patch(
         id,

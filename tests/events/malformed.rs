@@ -1,7 +1,7 @@
 //! Events that can never be handled.
 
 use e2e::flow::{deliver, publish, quiet, successor};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -42,7 +42,10 @@ fn the_handler_of_reminders_drops_them_and_changes_nothing() {
         let answer = deliver(&todo, "/api/events/reminders", &event).expect(200);
         assert_eq!(answer.json(), json!({"status": "DROP"}), "{event}");
         let claims = "SELECT count(*) FROM processed_events WHERE event_id::text = $1";
-        assert_eq!(todo.database().json(claims, &[text(&event, "id")]), 0);
+        assert_eq!(
+            todo.database().json(claims, &[string_member(&event, "id")]),
+            0
+        );
     }
     assert_eq!(quiet(&todo, Limit::DELIVERY), before);
     assert_eq!(todo.rows(), rows);
@@ -59,12 +62,12 @@ fn one_in_the_topic_goes_to_the_dead_letters_and_holds_up_nobody() {
     event["data"]["occurrence"] = json!("first");
     publish(&todo, TASKS_TOPIC, &event);
 
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     successor(&todo, &task);
     let letters = until("a dead letter", Limit::DELIVERY, || {
         let letters = todo.database().json(
             "SELECT coalesce(jsonb_agg(to_jsonb(letter)), '[]') FROM dead_letters AS letter WHERE event_id = $1",
-            &[text(&event, "id")],
+            &[string_member(&event, "id")],
         );
         match letters.as_array().map(Vec::len) {
             Some(0) | None => Err("none"),

@@ -2,7 +2,7 @@
 
 use domain::timestamp::Timestamp;
 use e2e::flow::{quiet, series, successor};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ fn since(instant: &str, task: &Value, member: &str) -> i64 {
         Ok(instant) => instant.unix_micros(),
         Err(error) => panic!("{instant}: {error}"),
     };
-    micros(text(task, member)) - micros(instant)
+    micros(string_member(task, member)) - micros(instant)
 }
 
 fn by_rule(todo: &Todo, due_date: &str, recurrence: Value) -> Value {
@@ -32,7 +32,7 @@ fn recurring(todo: &Todo, interval: &str, due_date: &str, timezone: &str) -> Val
 
 /// Completes a task and gives the instance that follows.
 fn next(todo: &Todo, task: &Value) -> Value {
-    todo.complete(text(task, "id")).task(200);
+    todo.complete(string_member(task, "id")).task(200);
     successor(todo, task)
 }
 
@@ -55,12 +55,12 @@ fn it_is_what_the_completed_one_was() {
     let weekday_and_time = "2020-01-08T02:15:00.000000Z";
     let weeks = since(weekday_and_time, &next, "due_date") / WEEK;
     assert_eq!(since(weekday_and_time, &next, "due_date"), weeks * WEEK);
-    let ended = todo.get(text(&task, "id")).task(200);
-    let wait = since(text(&ended, "completed_at"), &next, "due_date");
+    let ended = todo.get(string_member(&task, "id")).task(200);
+    let wait = since(string_member(&ended, "completed_at"), &next, "due_date");
     assert!((1..=WEEK).contains(&wait), "{wait}");
     expected["due_date"] = next["due_date"].clone();
     assert_eq!(next, expected);
-    let original = todo.get(text(&task, "id")).task(200);
+    let original = todo.get(string_member(&task, "id")).task(200);
     assert_eq!(original["completed"], true);
 }
 
@@ -69,9 +69,9 @@ fn it_is_what_the_completed_one_was() {
 fn a_series_ends_with_the_calendar() {
     let todo = Todo::someone();
     let task = recurring(&todo, "daily", "9998-12-31T12:00:00Z", "UTC");
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     quiet(&todo, Limit::DELIVERY);
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 1);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 1);
     let dead = "SELECT count(*) FROM dead_letters WHERE user_id = $1";
     assert_eq!(todo.database().json(dead, &[todo.user()]), json!(0));
 }
@@ -81,7 +81,7 @@ fn a_series_ends_with_the_calendar() {
 fn a_task_renamed_after_its_completion_passes_its_old_name_on() {
     let todo = Todo::someone();
     let task = recurring(&todo, "daily", "2020-01-01T08:00:00Z", "UTC");
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     todo.complete(id).task(200);
     todo.patch(id, json!({"title": "renamed"})).task(200);
     assert_eq!(successor(&todo, &task)["title"], "t");
@@ -122,7 +122,7 @@ fn a_monthly_one_keeps_aiming_at_the_day_it_began_with() {
         assert_eq!(task["anchor_day"], 31);
     }
     quiet(&todo, Limit::DELIVERY);
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 4);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 4);
 }
 
 #[test]
@@ -130,9 +130,9 @@ fn without_a_due_date_the_completion_counts() {
     let todo = Todo::someone();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "weekly"}));
-    let completed = todo.complete(text(&task, "id")).task(200);
+    let completed = todo.complete(string_member(&task, "id")).task(200);
     let next = successor(&todo, &task);
-    let completed_at = text(&completed, "completed_at");
+    let completed_at = string_member(&completed, "completed_at");
     assert_eq!(since(completed_at, &next, "due_date"), WEEK);
     assert!(next["anchor_day"].is_i64(), "{next}");
 }
@@ -143,7 +143,7 @@ fn what_is_overdue_is_followed_by_what_is_not_unless_missed_dates_are_kept() {
     let daily = |missed: &str| json!({"rule": "FREQ=DAILY", "missed": missed});
     let overdue = by_rule(&todo, "2020-01-01T08:00:00Z", daily("skip"));
     let next_one = next(&todo, &overdue);
-    let completed_at = todo.get(text(&overdue, "id")).task(200)["completed_at"].clone();
+    let completed_at = todo.get(string_member(&overdue, "id")).task(200)["completed_at"].clone();
     let wait = since(
         completed_at.as_str().unwrap_or_default(),
         &next_one,
@@ -182,7 +182,7 @@ fn from_the_completion_its_day_counts() {
     let recurrence = json!({"rule": "FREQ=DAILY;INTERVAL=3", "from": "completion"});
     let task = by_rule(&todo, "2040-01-02T08:00:00Z", recurrence);
     let next_one = next(&todo, &task);
-    let completed_at = todo.get(text(&task, "id")).task(200)["completed_at"].clone();
+    let completed_at = todo.get(string_member(&task, "id")).task(200)["completed_at"].clone();
     let wait = since(
         completed_at.as_str().unwrap_or_default(),
         &next_one,
@@ -203,7 +203,7 @@ fn a_time_that_clocks_skipped_comes_back_the_day_after() {
     // 02:30 does not exist on 25 March 2040.
     assert_eq!(task["due_date"], "2040-03-25T01:30:00.000000Z");
     assert_eq!(task["wall_clock_due"], "2040-03-25T02:30:00.000000");
-    let id = text(&task, "id").to_owned();
+    let id = string_member(&task, "id").to_owned();
     let renamed = todo.patch(&id, json!({"title": "renamed"})).task(200);
     assert_eq!(renamed["wall_clock_due"], task["wall_clock_due"]);
     task = next(&todo, &task);
@@ -226,11 +226,11 @@ fn count_and_until_end_a_series() {
         json!({"rule": "FREQ=DAILY;UNTIL=20400102"}),
     );
     for task in [&last, &until] {
-        todo.complete(text(task, "id")).task(200);
+        todo.complete(string_member(task, "id")).task(200);
     }
     quiet(&todo, Limit::DELIVERY);
-    assert_eq!(series(&todo, text(&two, "series_id")).len(), 2);
-    assert_eq!(series(&todo, text(&until, "series_id")).len(), 1);
+    assert_eq!(series(&todo, string_member(&two, "series_id")).len(), 2);
+    assert_eq!(series(&todo, string_member(&until, "series_id")).len(), 1);
     let dead = "SELECT count(*) FROM dead_letters WHERE user_id = $1";
     assert_eq!(todo.database().json(dead, &[todo.user()]), json!(0));
 }
@@ -244,9 +244,9 @@ fn a_task_of_an_earlier_version_keeps_missed_dates() {
     let changed = todo
         .database()
         .client()
-        .execute(earlier, &[&text(&task, "id")]);
+        .execute(earlier, &[&string_member(&task, "id")]);
     assert!(matches!(changed, Ok(1)), "{changed:?}");
-    let shown = todo.get(text(&task, "id")).task(200);
+    let shown = todo.get(string_member(&task, "id")).task(200);
     assert_eq!(
         shown["recurrence"],
         json!({"rule": "FREQ=WEEKLY", "from": "schedule", "missed": "keep"})

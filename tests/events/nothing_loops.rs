@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use domain::timestamp::Timestamp;
 use e2e::events::types;
 use e2e::flow::{ordered, quiet, successor};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
@@ -24,7 +24,7 @@ fn in_days(days: u64) -> String {
 /// The types of the events that are about a task, in order.
 fn about<'a>(events: &'a [Value], task: &Value) -> Vec<&'a str> {
     let about = events.iter().filter(|event| event["subject"] == task["id"]);
-    about.map(|event| text(event, "type")).collect()
+    about.map(|event| string_member(event, "type")).collect()
 }
 
 #[test]
@@ -34,7 +34,7 @@ fn a_generated_task_is_announced_and_gets_its_reminder_like_any_other() {
         "title": "t", "is_recurring": true, "recurring_interval": "weekly", "due_date": in_days(3),
     }));
     quiet(&todo, Limit::DELIVERY);
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     let next = successor(&todo, &task);
     let events = quiet(&todo, Limit::DELIVERY);
     assert_eq!(
@@ -80,7 +80,7 @@ fn a_generated_task_is_announced_and_gets_its_reminder_like_any_other() {
 fn a_task_that_does_not_recur_is_followed_by_nothing() {
     let todo = Todo::someone();
     let task = todo.created_with(json!({"title": "t", "due_date": "2020-01-01T00:00:00Z"}));
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     let events = quiet(&todo, Limit::DELIVERY);
     assert_eq!(types(&events), ["task.created", "task.completed"]);
     assert_eq!(todo.listed("").len(), 1);

@@ -4,7 +4,7 @@ use std::thread;
 
 use e2e::events::types;
 use e2e::flow::{deliver, quiet, series, successor};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -37,7 +37,7 @@ fn completion(todo: &Todo) -> Value {
 fn delivered_twice_it_makes_one() {
     let todo = Todo::someone();
     let task = daily(&todo);
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     successor(&todo, &task);
     let before = quiet(&todo, Limit::DELIVERY);
     redeliver(&todo, &completion(&todo));
@@ -46,7 +46,7 @@ fn delivered_twice_it_makes_one() {
         types(&before),
         ["task.created", "task.completed", "task.created"]
     );
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
 }
 
 #[test]
@@ -54,7 +54,7 @@ fn delivered_many_times_at_once_it_makes_one() {
     let todo = Todo::someone();
     for _ in 0..3 {
         let task = daily(&todo);
-        todo.complete(text(&task, "id")).task(200);
+        todo.complete(string_member(&task, "id")).task(200);
         // Beside what the sidecar is delivering now.
         let event = completion(&todo);
         assert_eq!(event["subject"], task["id"]);
@@ -64,7 +64,7 @@ fn delivered_many_times_at_once_it_makes_one() {
             }
         });
         quiet(&todo, Limit::DELIVERY);
-        assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+        assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
     }
     assert_eq!(quiet(&todo, Limit::DELIVERY).len(), 9);
 }
@@ -73,7 +73,7 @@ fn delivered_many_times_at_once_it_makes_one() {
 fn reopened_and_completed_again_it_makes_no_second_one() {
     let todo = Todo::someone();
     let task = daily(&todo);
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     todo.complete(id).task(200);
     let next = successor(&todo, &task);
     let first = completion(&todo);
@@ -96,7 +96,7 @@ fn reopened_and_completed_again_it_makes_no_second_one() {
             "task.completed"
         ]
     );
-    let series = series(&todo, text(&task, "series_id"));
+    let series = series(&todo, string_member(&task, "series_id"));
     assert_eq!(series.len(), 2, "{series:?}");
     assert_eq!(series[1]["id"], next["id"]);
 }
@@ -105,12 +105,12 @@ fn reopened_and_completed_again_it_makes_no_second_one() {
 fn what_was_deleted_does_not_come_back() {
     let todo = Todo::someone();
     let task = daily(&todo);
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     todo.complete(id).task(200);
     let next = successor(&todo, &task);
     let event = completion(&todo);
 
-    todo.delete(text(&next, "id")).expect(204);
+    todo.delete(string_member(&next, "id")).expect(204);
     redeliver(&todo, &event);
     // Told anew, as by an operator's replay under another id.
     let mut retold = event.clone();
@@ -119,7 +119,7 @@ fn what_was_deleted_does_not_come_back() {
     todo.reopen(id).task(200);
     todo.complete(id).task(200);
     quiet(&todo, Limit::DELIVERY);
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 1);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 1);
 
     todo.delete(id).expect(204);
     for _ in 0..2 {
@@ -141,7 +141,7 @@ fn a_task_deleted_before_its_completion_was_heard_of_has_no_successor() {
     event["type"] = json!("task.completed");
     event["data"]["completed"] = json!(true);
     event["data"]["completed_at"] = event["time"].clone();
-    todo.delete(text(&task, "id")).expect(204);
+    todo.delete(string_member(&task, "id")).expect(204);
     redeliver(&todo, &event);
     redeliver(&todo, &event);
     let events = quiet(&todo, Limit::DELIVERY);

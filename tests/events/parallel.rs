@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::flow::{ordered, quiet};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::json;
 
@@ -16,7 +16,7 @@ const CHANGES: usize = 25;
 fn work(todo: &Todo) {
     for round in 0..CHANGES / 5 {
         let task = todo.created(&format!("{round}"));
-        let id = text(&task, "id");
+        let id = string_member(&task, "id");
         todo.patch(id, json!({"priority": "high"})).task(200);
         todo.complete(id).task(200);
         todo.reopen(id).task(200);

@@ -2,7 +2,7 @@
 
 use e2e::events::types;
 use e2e::flow::{ordered, quiet, series};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::json;
 
@@ -15,7 +15,7 @@ fn the_event_it_left_arrives_and_before_what_the_user_does_next() {
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
     }));
-    let id = text(&task, "id");
+    let id = string_member(&task, "id");
     quiet(&todo, Limit::DELIVERY);
 
     // The publish hangs when the app dies.
@@ -48,7 +48,7 @@ fn the_event_it_left_arrives_and_before_what_the_user_does_next() {
         ]
     );
     assert_eq!(events.len(), 5, "{events:#?}");
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
 }
 
 /// Without a sidecar that might still have got the request.

@@ -4,7 +4,7 @@ use e2e::events::records_of;
 use e2e::flow::{ordered, quiet, series, successor};
 use e2e::lanes;
 use e2e::logs::lines_of;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::dead_letters;
@@ -85,7 +85,7 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
 
     // A completion that the sidecar refuses, and another event behind it.
     lanes::take(&todo);
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     todo.created("behind it");
     let stored = todo.stored_events();
     lanes::make_unreadable(&todo, 2);
@@ -95,9 +95,9 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     let Some(event) = &seen.event else {
         panic!("{seen:?}");
     };
-    assert_eq!(event.id, text(&stored[1], "id"));
+    assert_eq!(event.id, string_member(&stored[1], "id"));
     assert_eq!(event.event_type, "task.completed");
-    assert_eq!(event.time, text(&stored[1], "time"));
+    assert_eq!(event.time, string_member(&stored[1], "time"));
     assert!(event.bytes > 20_000, "{event:?}");
     let listed = operator::list(&deployment, 10).unwrap_or_default();
     assert_eq!(
@@ -140,10 +140,10 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     };
     assert_eq!(titles(), (2, 2));
     assert_eq!(todo.stored_events().len(), 3);
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 1);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 1);
 
     // What was skipped is no published event, so it is not replayed with the others.
-    let replayed = replay(&deployment, todo.user(), text(&stored[0], "time"));
+    let replayed = replay(&deployment, todo.user(), string_member(&stored[0], "time"));
     assert!(
         matches!(&replayed, Ok(replayed) if replayed.count == 2),
         "{replayed:?}"
@@ -157,7 +157,10 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     };
     assert_eq!(letter.status, "open");
     assert_eq!((letter.partition, letter.offset), (-1, 2));
-    assert_eq!(letter.event_id.as_deref(), Some(text(&stored[1], "id")));
+    assert_eq!(
+        letter.event_id.as_deref(),
+        Some(string_member(&stored[1], "id"))
+    );
     assert_eq!(letter.user_id.as_deref(), Some(todo.user()));
     if let Err(error) = dead_letters::replay(&deployment, &id, None) {
         panic!("{error:#}");

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use e2e::flow::{dead_letters, ordered, quiet, series};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
@@ -34,7 +34,7 @@ fn events_wait_until_it_is_back_and_none_becomes_a_dead_letter() {
     // Completions on their way when it goes.
     thread::scope(|scope| {
         for (todo, task) in users.iter().zip(&tasks) {
-            scope.spawn(|| todo.complete(text(task, "id")).task(200));
+            scope.spawn(|| todo.complete(string_member(task, "id")).task(200));
         }
     });
     done(stack.postgres().and_then(|postgres| postgres.kill()));
@@ -48,7 +48,7 @@ fn events_wait_until_it_is_back_and_none_becomes_a_dead_letter() {
     for (todo, task) in users.iter().zip(&tasks) {
         quiet(todo, Limit::RECOVERY);
         ordered(todo);
-        assert_eq!(series(todo, text(task, "series_id")).len(), 2);
+        assert_eq!(series(todo, string_member(task, "series_id")).len(), 2);
     }
     assert_eq!(dead_letters(stack.endpoints()), json!([]));
 }

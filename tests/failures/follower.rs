@@ -8,7 +8,7 @@ use std::time::Duration;
 use e2e::answer::Answer;
 use e2e::changes::Follower;
 use e2e::flow::{dead_letters, quiet};
-use e2e::todo::{Call, Todo, text};
+use e2e::todo::{Call, Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::stack::Stack;
@@ -54,7 +54,7 @@ fn work(todo: &Todo, begun: &AtomicUsize, over: &AtomicBool) {
             call.header("idempotency-key", &key).json(&body)
         };
         let task = stubborn(create).task(201);
-        let path = todo.task_path(text(&task, "id"));
+        let path = todo.task_path(string_member(&task, "id"));
         match number % 4 {
             1 => drop(stubborn(|| todo.call("POST", format!("{path}/complete"))).task(200)),
             2 => drop(
@@ -205,6 +205,6 @@ fn all_tasks(todo: &Todo) -> Vec<Value> {
             .and_then(|link| link.strip_prefix('<'));
         target = link.and_then(|link| Some(link.split_once('>')?.0.to_owned()));
     }
-    tasks.sort_by_key(|task| text(task, "id").to_owned());
+    tasks.sort_by_key(|task| string_member(task, "id").to_owned());
     tasks
 }

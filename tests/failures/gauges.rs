@@ -8,7 +8,7 @@ use e2e::flow::publish;
 use e2e::gauges::{self, Gauges};
 use e2e::lanes;
 use e2e::shared_stack;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
 use uuid::Uuid;
@@ -127,7 +127,7 @@ fn scheduled(todo: &Todo, seconds: i64) {
     let task = todo.created_with(json!({"title": "t", "due_date": due_date}));
     let status = "SELECT status FROM reminders WHERE task_id::text = $1";
     until("a reminder", Limit::DELIVERY, || {
-        let status = database.json(status, &[text(&task, "id")]);
+        let status = database.json(status, &[string_member(&task, "id")]);
         if status == "scheduled" {
             Ok(())
         } else {

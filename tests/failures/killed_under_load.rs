@@ -7,7 +7,7 @@ use std::time::Duration;
 use e2e::answer::Answer;
 use e2e::events::types;
 use e2e::flow::{dead_letters, ordered, quiet, series};
-use e2e::todo::{Call, Todo, text};
+use e2e::todo::{Call, Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
 use xtask::stack::Stack;
@@ -113,7 +113,7 @@ fn work(todo: &Todo, begun: &AtomicUsize, back: &AtomicBool) {
         };
         let task = stubborn(create).task(201);
         if recurs {
-            let target = format!("{}/complete", todo.task_path(text(&task, "id")));
+            let target = format!("{}/complete", todo.task_path(string_member(&task, "id")));
             stubborn(|| todo.call("POST", target.as_str())).task(200);
         }
         thread::sleep(PACE);
@@ -154,7 +154,7 @@ fn under_load(stack: &Stack, kill: impl FnOnce(), start: impl FnOnce()) {
             .iter()
             .map(|task| {
                 (
-                    text(task, "title"),
+                    string_member(task, "title"),
                     task["occurrence"].as_i64().unwrap_or_default(),
                 )
             })
@@ -171,7 +171,7 @@ fn under_load(stack: &Stack, kill: impl FnOnce(), start: impl FnOnce()) {
         expected.sort_unstable();
         assert_eq!(titles, expected);
         for task in tasks.iter().filter(|task| task["is_recurring"] == true) {
-            assert_eq!(series(todo, text(task, "series_id")).len(), 2);
+            assert_eq!(series(todo, string_member(task, "series_id")).len(), 2);
         }
         let types = types(&events);
         let count = |event_type: &str| types.iter().filter(|found| **found == event_type).count();

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use e2e::events::records_of;
 use e2e::flow::{dead_letters, quiet, series};
 use e2e::logs::lines_of;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -69,11 +69,11 @@ fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
         .query_one(PUBLISHED, &[&RECORDS.to_string()]);
     assert!(published.is_ok(), "{published:?}");
     let began = Instant::now();
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     let asleep = || lines_of(stack.endpoints(), "event-relay", "deliveries asleep");
     // Not `successor`, whose limit is shorter.
     let mut paused = 0;
-    while series(&todo, text(&task, "series_id")).len() < 2 {
+    while series(&todo, string_member(&task, "series_id")).len() < 2 {
         let probe = todo.call("GET", "/readyz/deliveries").authorization(None);
         if probe.send().status != 200 {
             paused += 1;

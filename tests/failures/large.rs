@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use e2e::database::Database;
 use e2e::flow::{dead_letters, quiet};
 use e2e::lanes;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::TASKS_TOPIC;
@@ -68,7 +68,7 @@ fn a_hundred_thousand_lanes_are_drained_by_two_replicas_and_reminders_do_not_wai
     let (mut triggered, mut drained) = (None, None);
     let mut steps = Vec::new();
     while began.elapsed() < 3 * DRAINED && (triggered.is_none() || drained.is_none()) {
-        state = database.json(STATE, &[text(&task, "id")]);
+        state = database.json(STATE, &[string_member(&task, "id")]);
         if state["reminder"] == "triggered" {
             triggered.get_or_insert(began.elapsed());
         }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use e2e::database::Database;
 use e2e::flow::{dead_letters, ordered, publish, quiet, series};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
 use uuid::Uuid;
@@ -37,7 +37,7 @@ fn creates_get_503_and_no_delivery_becomes_a_dead_letter() {
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
     }));
-    todo.complete(text(&task, "id")).task(200);
+    todo.complete(string_member(&task, "id")).task(200);
     quiet(&todo, Limit::DELIVERY);
     let completed = todo.published_events().remove(1);
 
@@ -80,6 +80,6 @@ fn creates_get_503_and_no_delivery_becomes_a_dead_letter() {
     });
     quiet(&todo, Limit::RECOVERY);
     ordered(&todo);
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
     assert_eq!(dead_letters(stack.endpoints()), json!([]));
 }

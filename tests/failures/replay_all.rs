@@ -2,7 +2,7 @@
 
 use e2e::events::records_of;
 use e2e::flow::{ordered, quiet, series};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use xtask::deployment::Deployment;
@@ -29,7 +29,7 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
             let task = todo.created_with(json!({
                 "title": format!("{round}"), "is_recurring": true, "recurring_interval": "daily",
             }));
-            todo.complete(text(&task, "id")).task(200);
+            todo.complete(string_member(&task, "id")).task(200);
         }
     }
     // A create, a completion and the next instance of each.
@@ -41,7 +41,7 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
         let records = records_of(stack.endpoints(), TASKS_TOPIC, todo.user());
         let events = records.iter().filter_map(|record| record.json().ok());
         events
-            .map(|event| text(&event, "sequence").to_owned())
+            .map(|event| string_member(&event, "sequence").to_owned())
             .collect()
     };
     let published: Vec<Vec<String>> = users.iter().map(numbers).collect();
@@ -50,7 +50,10 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
         "{published:?}"
     );
 
-    let (first, last) = (text(&events[0][0], "time"), text(&events[2][11], "time"));
+    let (first, last) = (
+        string_member(&events[0][0], "time"),
+        string_member(&events[2][11], "time"),
+    );
     assert_eq!(replayed(&stack, first), 36);
     for (todo, once) in users.iter().zip(&published) {
         assert_eq!(numbers(todo), [once.as_slice(), once].concat());
@@ -60,7 +63,7 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
     let late = events
         .iter()
         .flatten()
-        .filter(|event| text(event, "time") >= last);
+        .filter(|event| string_member(event, "time") >= last);
     assert_eq!(replayed(&stack, last), late.count());
     assert_eq!(replayed(&stack, "2100-01-01T00:00:00Z"), 0);
     for (todo, before) in users.iter().zip(&events) {
@@ -69,7 +72,10 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
             .iter()
             .filter(|event| event["type"] == "task.completed")
         {
-            assert_eq!(series(todo, text(&event["data"], "series_id")).len(), 2);
+            assert_eq!(
+                series(todo, string_member(&event["data"], "series_id")).len(),
+                2
+            );
         }
     }
 }

@@ -1,7 +1,7 @@
 //! A database that was restored to the past: what is emitted then has numbers that nobody has seen.
 
 use e2e::flow::quiet;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::deployment::Deployment;
@@ -30,7 +30,7 @@ fn handlers_go_on_with_what_comes_after_it() {
         Err(error) => panic!("{error:#}"),
     }
     todo.patch(
-        text(&task, "id"),
+        string_member(&task, "id"),
         json!({"due_date": "2100-02-01T00:00:00Z"}),
     )
     .task(200);
@@ -41,7 +41,11 @@ fn handlers_go_on_with_what_comes_after_it() {
         }
     });
     let numbers = |events: &[Value]| -> Vec<String> {
-        let number = |event: &Value| text(event, "sequence").trim_start_matches('0').to_owned();
+        let number = |event: &Value| {
+            string_member(event, "sequence")
+                .trim_start_matches('0')
+                .to_owned()
+        };
         events.iter().map(number).collect()
     };
     // Created, scheduled; changed, scheduled.

@@ -7,7 +7,7 @@ use e2e::database::Database;
 use e2e::events::types;
 use e2e::flow::{dead_letters, ordered, quiet, series};
 use e2e::logs::lines_of;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::Endpoints;
@@ -99,12 +99,13 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
     for (todo, (kept, deleted)) in users.iter().zip(&tasks) {
         for round in 0..4 {
             let created = prompt(|| todo.create(json!({"title": format!("{round}")}))).task(201);
-            prompt(|| todo.patch(text(&created, "id"), json!({"priority": "low"}))).task(200);
+            prompt(|| todo.patch(string_member(&created, "id"), json!({"priority": "low"})))
+                .task(200);
         }
         for task in [kept, deleted] {
-            prompt(|| todo.complete(text(task, "id"))).task(200);
+            prompt(|| todo.complete(string_member(task, "id"))).task(200);
         }
-        prompt(|| todo.delete(text(deleted, "id"))).expect(204);
+        prompt(|| todo.delete(string_member(deleted, "id"))).expect(204);
         // A newcomer's lane is new.
         prompt(|| Todo::someone_on(endpoints).create(json!({"title": "t"}))).task(201);
     }
@@ -127,8 +128,8 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
         expected.push("task.created");
         assert_eq!(types(&events), expected);
         ordered(todo);
-        assert_eq!(series(todo, text(kept, "series_id")).len(), 2);
-        assert!(series(todo, text(deleted, "series_id")).is_empty());
+        assert_eq!(series(todo, string_member(kept, "series_id")).len(), 2);
+        assert!(series(todo, string_member(deleted, "series_id")).is_empty());
     }
     assert_eq!(database.json(state, &[])["open"], 0);
     assert_eq!(dead_letters(endpoints), json!([]));

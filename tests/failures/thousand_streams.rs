@@ -12,7 +12,7 @@ use domain::timestamp::Timestamp;
 use e2e::changes::{ChangeStream, Said};
 use e2e::load;
 use e2e::replica::Replica;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::Endpoints;
@@ -50,7 +50,7 @@ struct Seen {
 
 /// How long ago an event was appended, by the clock of this machine.
 fn age(event: &Value) -> Duration {
-    let appended = Timestamp::parse(text(event, "time")).map(Timestamp::unix_micros);
+    let appended = Timestamp::parse(string_member(event, "time")).map(Timestamp::unix_micros);
     let appended = Duration::from_micros(appended.unwrap_or_default().unsigned_abs());
     let now = SystemTime::now().duration_since(UNIX_EPOCH);
     now.unwrap_or_default().saturating_sub(appended)

@@ -4,7 +4,7 @@ use e2e::events::records_of;
 use e2e::flow::{quiet, successor};
 use e2e::logs::lines_of;
 use e2e::spans::Spans;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::TASKS_TOPIC;
@@ -26,7 +26,7 @@ fn assert_one_trace(todo: &Todo, spans: &Spans, task: &Value, trace: &str) {
     quiet(todo, Limit::RECOVERY);
     let stored = todo.database().json(
         "SELECT traceparent FROM events WHERE task_id::text = $1 AND type = 'task.completed'",
-        &[text(task, "id")],
+        &[string_member(task, "id")],
     );
     let traceparent = stored.as_str().unwrap_or_default();
     assert_eq!(traceparent.split('-').nth(1), Some(trace), "{stored}");
@@ -59,7 +59,7 @@ fn assert_one_trace(todo: &Todo, spans: &Spans, task: &Value, trace: &str) {
         }
     });
     for component in ["recurrence-handler", "reminder-handler"] {
-        let mut lines = lines_of(todo.stack(), component, text(&completed, "id"));
+        let mut lines = lines_of(todo.stack(), component, string_member(&completed, "id"));
         lines.retain(|line| line["message"] == "delivery");
         assert!(!lines.is_empty(), "{component}");
         for line in lines {
@@ -75,12 +75,15 @@ fn it_goes_from_the_request_through_kafka_to_the_handlers() {
     let stack = OwnStack::with(|options| options.spans(spans.address()));
     let todo = Todo::someone_on(stack.endpoints());
     let (at_once, later) = (daily(&todo), daily(&todo));
-    let trace = todo.complete(text(&at_once, "id")).expect(200).trace;
+    let trace = todo
+        .complete(string_member(&at_once, "id"))
+        .expect(200)
+        .trace;
     assert_one_trace(&todo, &spans, &at_once, &trace);
 
     // Published by the relay, some time after the request and the instance that answered it are gone.
     done(stack.daprd().kill());
-    let trace = todo.complete(text(&later, "id")).expect(200).trace;
+    let trace = todo.complete(string_member(&later, "id")).expect(200).trace;
     until("the request's instance gave up", Limit::SOON, || {
         let lines = lines_of(stack.endpoints(), "task-api", todo.user());
         let left = lines

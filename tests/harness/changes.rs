@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::description;
-use crate::todo::{Todo, text};
+use crate::todo::{Todo, string_member};
 
 /// For how long a stream may say nothing: heartbeats come every 5 s, and a database that is away can hold one up.
 const SILENCE: Duration = Duration::from_secs(30);
@@ -28,7 +28,7 @@ pub fn page(todo: &Todo, query: &str) -> Answer {
 
 /// The number of an event.
 pub fn number_of(event: &Value) -> i64 {
-    match text(event, "sequence").parse() {
+    match string_member(event, "sequence").parse() {
         Ok(number) => number,
         Err(error) => panic!("{error}: {event}"),
     }
@@ -277,7 +277,7 @@ impl Follower {
                 return false;
             };
             for task in answer.json().as_array().into_iter().flatten() {
-                tasks.insert(text(task, "id").to_owned(), task.clone());
+                tasks.insert(string_member(task, "id").to_owned(), task.clone());
             }
             let link = answer
                 .header("link")
@@ -349,8 +349,8 @@ impl Follower {
         assert_eq!(number, number_of(event));
         self.last = number;
         self.seen.push(number);
-        let id = text(event, "subject");
-        match text(event, "type") {
+        let id = string_member(event, "subject");
+        match string_member(event, "type") {
             "task.deleted" => {
                 self.tasks.remove(id);
             }

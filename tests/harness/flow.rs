@@ -11,7 +11,7 @@ use crate::answer::Answer;
 use crate::asyncapi;
 use crate::database::Database;
 use crate::events::{records, records_of};
-use crate::todo::{Todo, text};
+use crate::todo::{Todo, string_member};
 use crate::wait::{Limit, until};
 
 /// Waits until nothing more follows from what a user did: every event is at the broker, and each handler has dealt with
@@ -220,7 +220,7 @@ fn sequence_of(record: &Record) -> u64 {
 /// The instance that follows a task in its series; waits for it.
 pub fn successor(todo: &Todo, task: &Value) -> Value {
     until("the next instance", Limit::DELIVERY, || {
-        let series = series(todo, text(task, "series_id"));
+        let series = series(todo, string_member(task, "series_id"));
         let next = task["occurrence"].as_i64().map(|number| number + 1);
         let found = series
             .iter()

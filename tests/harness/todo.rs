@@ -303,7 +303,7 @@ impl Call<'_> {
 }
 
 /// A string member of a task or event.
-pub fn text<'a>(value: &'a Value, member: &str) -> &'a str {
+pub fn string_member<'a>(value: &'a Value, member: &str) -> &'a str {
     match value[member].as_str() {
         Some(text) => text,
         None => panic!("no text {member} in {value}"),

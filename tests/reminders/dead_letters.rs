@@ -7,7 +7,7 @@ use e2e::database::Database;
 use e2e::events::records_of;
 use e2e::flow::{publish, quiet};
 use e2e::logs;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -60,14 +60,14 @@ fn kept_as(todo: &Todo, body: &str) -> Value {
 
 /// The lines that alert to a dead letter.
 fn alerts(todo: &Todo, letter: &Value) -> Vec<Value> {
-    let mut lines = logs::lines_of(todo.stack(), "event-relay", text(letter, "id"));
+    let mut lines = logs::lines_of(todo.stack(), "event-relay", string_member(letter, "id"));
     lines.retain(|line| line["level"] == "error");
     lines
 }
 
 /// The bytes of a dead letter.
 fn payload(letter: &Value) -> Vec<u8> {
-    let base64 = text(letter, "payload").replace('\n', "");
+    let base64 = string_member(letter, "payload").replace('\n', "");
     STANDARD.decode(base64).unwrap_or_default()
 }
 
@@ -116,7 +116,7 @@ fn what_a_handler_drops_is_kept_once_with_its_position_and_alerts_once() {
     event["id"] = json!(Uuid::now_v7());
     event["data"]["due_date"] = json!("soon");
     publish(&todo, TASKS_TOPIC, &event);
-    let (partition, offset) = position(&todo, text(&event, "id"));
+    let (partition, offset) = position(&todo, string_member(&event, "id"));
     let kept = letter(&todo, TASKS_TOPIC, partition, offset, 1);
     assert_eq!(kept["status"], "open");
     assert_eq!(kept["event_id"], event["id"]);
@@ -135,7 +135,11 @@ fn what_a_handler_drops_is_kept_once_with_its_position_and_alerts_once() {
     assert_eq!(line["partition"], partition);
     assert_eq!(line["offset"], offset);
     // Unretried: the handler saw it once.
-    let lines = logs::lines_of(todo.stack(), "reminder-handler", text(&event, "id"));
+    let lines = logs::lines_of(
+        todo.stack(),
+        "reminder-handler",
+        string_member(&event, "id"),
+    );
     assert_eq!(lines.len(), 1, "{lines:#?}");
     assert_eq!(lines[0]["outcome"], "dropped");
 
@@ -157,7 +161,7 @@ fn delivered_again_it_is_counted_and_alerts_no_more() {
     }
     let kept = letter(&todo, &topic, 0, 7, 3);
     until("the lines of all", Limit::SOON, || {
-        let lines = logs::lines_of(todo.stack(), "event-relay", text(&kept, "id"));
+        let lines = logs::lines_of(todo.stack(), "event-relay", string_member(&kept, "id"));
         let delivered = lines.iter().filter(|line| line["message"] == "delivery");
         match delivered.count() {
             3 => Ok(()),
@@ -196,7 +200,7 @@ fn another_record_at_a_used_position_is_another_dead_letter() {
 fn resolve(todo: &Todo, letter: &Value) {
     let discarded = todo.database().client().execute(
         "UPDATE dead_letters SET status = 'discarded', resolved_at = now() WHERE id::text = $1",
-        &[&text(letter, "id")],
+        &[&string_member(letter, "id")],
     );
     assert_eq!(discarded.ok(), Some(1));
 }
@@ -249,7 +253,7 @@ fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": in_days(3),
     }));
     let events = quiet(&todo, Limit::DELIVERY);
-    let (partition, _) = position(&todo, text(&events[0], "id"));
+    let (partition, _) = position(&todo, string_member(&events[0], "id"));
     let body = b"no json \0\xff";
     let offset = append(&todo, partition, b"somebody", body);
     // Both groups give it up.
@@ -269,7 +273,7 @@ fn keys_and_headers_that_no_http_header_can_be_hold_up_nobody() {
     let todo = Todo::someone_on(stack.endpoints());
     todo.created("t");
     let event = quiet(&todo, Limit::DELIVERY).remove(0);
-    let (partition, _) = position(&todo, text(&event, "id"));
+    let (partition, _) = position(&todo, string_member(&event, "id"));
     let mut told = Vec::new();
     for (key, header) in [
         (&b"a@b|c"[..], ("name", &b"value"[..])),
@@ -330,15 +334,19 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
     let task = due(&todo, &in_seconds(crate::support::LEAD + 10_000));
     todo.settle(Limit::DELIVERY);
     let event = todo.stored_events().remove(0);
-    let (partition, offset) = position(&todo, text(&event, "id"));
+    let (partition, offset) = position(&todo, string_member(&event, "id"));
     let kept = letter(&todo, TASKS_TOPIC, partition, offset, 1);
 
-    let mut tries = logs::lines_of(todo.stack(), "reminder-handler", text(&event, "id"));
+    let mut tries = logs::lines_of(
+        todo.stack(),
+        "reminder-handler",
+        string_member(&event, "id"),
+    );
     tries.retain(|line| line["outcome"] == "retried");
     assert_eq!(tries.len(), 4, "{tries:#?}");
     let times: Vec<i64> = tries
         .iter()
-        .map(|line| micros(text(line, "timestamp")))
+        .map(|line| micros(string_member(line, "timestamp")))
         .collect();
     // About 0.5, 0.75 and 1.1 s, each up to half more or less.
     for (pair, wait) in times.windows(2).zip([500_000, 750_000, 1_125_000]) {
@@ -354,7 +362,7 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
     assert!(repaired.is_ok(), "{repaired:?}");
 
     let deployment = Deployment::of(todo.stack());
-    let letter_id = text(&kept, "id");
+    let letter_id = string_member(&kept, "id");
     let listed = dead_letters::list(&deployment, false, 1_000);
     assert!(
         listed.is_ok_and(|listed| listed.iter().any(|listed| listed.id == letter_id)),
@@ -386,7 +394,7 @@ fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_lett
     let offset = append(&todo, 0, todo.user().as_bytes(), body.as_bytes());
     let kept = letter(&todo, TASKS_TOPIC, 0, offset, 2);
     let deployment = Deployment::of(todo.stack());
-    if let Err(error) = dead_letters::replay(&deployment, text(&kept, "id"), None) {
+    if let Err(error) = dead_letters::replay(&deployment, string_member(&kept, "id"), None) {
         panic!("{error:#}");
     }
     let records = records_of(todo.stack(), TASKS_TOPIC, todo.user());
@@ -400,11 +408,11 @@ fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_lett
     let second = letter(&todo, TASKS_TOPIC, again.partition, again.offset, 2);
     assert_eq!(second["status"], "open");
 
-    match dead_letters::discard(&deployment, text(&second, "id")) {
+    match dead_letters::discard(&deployment, string_member(&second, "id")) {
         Ok(letter) => assert_eq!(letter.status, "discarded"),
         Err(error) => panic!("{error:#}"),
     }
-    assert!(dead_letters::replay(&deployment, text(&second, "id"), None).is_err());
+    assert!(dead_letters::replay(&deployment, string_member(&second, "id"), None).is_err());
     assert_eq!(
         records_of(todo.stack(), TASKS_TOPIC, todo.user()).len(),
         2,
@@ -427,15 +435,18 @@ fn one_from_an_unknown_topic_is_replayed_only_to_a_topic_that_is_named() {
     );
     assert_eq!(letter["topic"], "unknown");
     let deployment = Deployment::of(todo.stack());
-    let status =
-        || dead_letters::find(&deployment, text(&letter, "id")).map(|letter| letter.status);
-    match dead_letters::replay(&deployment, text(&letter, "id"), None) {
+    let status = || {
+        dead_letters::find(&deployment, string_member(&letter, "id")).map(|letter| letter.status)
+    };
+    match dead_letters::replay(&deployment, string_member(&letter, "id"), None) {
         Ok(letter) => panic!("{letter:?}"),
         Err(error) => assert!(error.to_string().contains("--topic"), "{error:#}"),
     }
     assert_eq!(status().ok().as_deref(), Some("open"));
     // Where it is no event, its handler gives it up once more.
-    if let Err(error) = dead_letters::replay(&deployment, text(&letter, "id"), Some(TASKS_TOPIC)) {
+    if let Err(error) =
+        dead_letters::replay(&deployment, string_member(&letter, "id"), Some(TASKS_TOPIC))
+    {
         panic!("{error:#}");
     }
     assert_eq!(status().ok().as_deref(), Some("replayed"));

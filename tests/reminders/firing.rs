@@ -4,7 +4,7 @@ use std::thread;
 
 use e2e::events::types;
 use e2e::flow::{deliver, ordered, publish, quiet};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -60,12 +60,12 @@ fn it_becomes_one_notification() {
     assert_eq!(scheduled["due_date"], due_date.as_str());
     let came = &events[2];
     // The alarm rang: the sweep would have come 5 s later.
-    let late = micros(text(came, "time")) - micros(&remind_at);
+    let late = micros(string_member(came, "time")) - micros(&remind_at);
     assert!(late < 5_000_000, "{late} µs late");
     assert_eq!(came["data"]["task_title"], "Water the plants");
     assert_eq!(came["data"]["due_date"], due_date.as_str());
     assert_eq!(came["data"]["remind_at"], remind_at.as_str());
-    assert!(text(came, "time") >= remind_at.as_str(), "{came}");
+    assert!(string_member(came, "time") >= remind_at.as_str(), "{came}");
     ordered(&todo);
 
     let settled = settled(&todo, &task, "triggered", Limit::SOON);

@@ -2,7 +2,7 @@
 
 use e2e::answer::Answer;
 use e2e::flow::deliver;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -25,7 +25,7 @@ fn notification(todo: &Todo, title: &str) -> String {
         .into_iter()
         .find(|notification| notification["task_id"] == task.to_string());
     match found {
-        Some(notification) => text(&notification, "id").to_owned(),
+        Some(notification) => string_member(&notification, "id").to_owned(),
         None => panic!("no notification of {task}"),
     }
 }
@@ -43,7 +43,7 @@ fn ids(answer: &Answer) -> Vec<String> {
     let list = answer.json();
     let list = list.as_array().map(Vec::as_slice).unwrap_or_default();
     list.iter()
-        .map(|notification| text(notification, "id").to_owned())
+        .map(|notification| string_member(notification, "id").to_owned())
         .collect()
 }
 

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::flow::{dead_letters, ordered, quiet};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use xtask::endpoints::DEAD_LETTERS_TOPIC;
@@ -125,7 +125,7 @@ fn twenty_seconds_without_it_lose_nothing_and_give_nothing_up() {
                 json!({"tasks": 2, "reminders": ["cancelled", "scheduled"]}),
                 json!({"tasks": 2, "reminders": ["scheduled", null]}),
             ];
-            let followed = &followed[text(task, "series_id")];
+            let followed = &followed[string_member(task, "series_id")];
             assert!(
                 *followed == cancelled || *followed == none,
                 "{task}: {followed}"

@@ -3,7 +3,7 @@
 use e2e::events::{first_appearances, records_of};
 use e2e::flow::{ordered, quiet, series, successor};
 use e2e::logs;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::deployment::Deployment;
@@ -35,7 +35,7 @@ fn replayed(todo: &Todo, since: &str) -> Replayed {
 
 /// How often a component was delivered an event.
 fn deliveries(todo: &Todo, component: &str, event: &Value) -> usize {
-    let mut lines = logs::lines_of(todo.stack(), component, text(event, "id"));
+    let mut lines = logs::lines_of(todo.stack(), component, string_member(event, "id"));
     lines.retain(|line| line["message"] == "delivery");
     lines.len()
 }
@@ -90,7 +90,7 @@ fn they_come_again_in_order_and_change_nothing() {
             .map(|event| deliveries(&todo, "reminder-handler", event))
             .collect();
         let handled = |event: &Value| {
-            let event_type = text(event, "type");
+            let event_type = string_member(event, "type");
             // Each update here touches the due date or the completion.
             event_type.starts_with("task.") || event_type == "reminder.triggered"
         };
@@ -115,7 +115,7 @@ fn only_those_since_the_moment_and_only_what_was_published() {
         todo.created(title);
     }
     let events = quiet(&todo, Limit::DELIVERY);
-    let since = text(&events[1], "time");
+    let since = string_member(&events[1], "time");
     assert_eq!(replayed(&todo, since), Replayed { count: 2, last: 3 });
     assert_eq!(replayed(&todo, &in_days(1)), Replayed::default());
     assert_eq!(records_of(todo.stack(), TASKS_TOPIC, todo.user()).len(), 5);
@@ -175,7 +175,7 @@ fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
     change("DELETE FROM tasks WHERE user_id = $1 AND occurrence = 2");
     let found = missing();
     assert_eq!(found.len(), 1, "{found:?}");
-    assert_eq!(found[0].id, text(&events[1], "id"));
+    assert_eq!(found[0].id, string_member(&events[1], "id"));
     assert_eq!(found[0].number, 2);
     assert_eq!(found[0].handler, "recurrence");
     assert_eq!(found[0].event_type, "task.completed");
@@ -187,5 +187,5 @@ fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
     successor(&todo, &task);
     quiet(&todo, Limit::DELIVERY);
     assert_eq!(missing(), []);
-    assert_eq!(series(&todo, text(&task, "series_id")).len(), 2);
+    assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
 }

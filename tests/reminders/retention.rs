@@ -3,7 +3,7 @@
 use e2e::database::Database;
 use e2e::flow::quiet;
 use e2e::logs;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -153,7 +153,10 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
     });
     relay_ran(&other);
     let left = todo.stored_events();
-    let numbers: Vec<&str> = left.iter().map(|event| text(event, "sequence")).collect();
+    let numbers: Vec<&str> = left
+        .iter()
+        .map(|event| string_member(event, "sequence"))
+        .collect();
     assert_eq!(numbers, [format!("{:020}", 2), format!("{:020}", 3)]);
     // Then it goes to the broker like any other.
     let freed = todo.database().client().execute(

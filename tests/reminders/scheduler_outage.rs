@@ -5,7 +5,7 @@ use std::time::Instant;
 use e2e::events::types;
 use e2e::flow::{ordered, quiet};
 use e2e::logs;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::Value;
 
@@ -53,8 +53,8 @@ fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
 
     for task in &tasks {
         let notification = notified(&todo, task, SWEEP);
-        let late =
-            micros(text(&notification, "created_at")) - micros(text(&notification, "remind_at"));
+        let late = micros(string_member(&notification, "created_at"))
+            - micros(string_member(&notification, "remind_at"));
         assert!(late < 60_000_000, "{notification}");
     }
     let events = quiet(&todo, Limit::DELIVERY);
@@ -103,6 +103,7 @@ fn delivery_paused_past_the_moment_it_comes_at_once() {
         ["task.created", "reminder.scheduled", "reminder.triggered"]
     );
     // By its alarm or by the sweep, whichever is first; the sweep alone comes every 5 s.
-    let waited = micros(text(&events[2], "time")) - micros(text(&events[1], "time"));
+    let waited =
+        micros(string_member(&events[2], "time")) - micros(string_member(&events[1], "time"));
     assert!(waited < 10_000_000, "{events:#?}");
 }

@@ -2,7 +2,7 @@
 
 use e2e::events::types;
 use e2e::flow::{deliver, publish, quiet, successor};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -117,7 +117,7 @@ fn a_generated_task_gets_its_own() {
     let row = settled(&todo, &next, "scheduled", Limit::DELIVERY);
     assert_eq!(
         row["remind_at"],
-        after(text(&next, "due_date"), -DAY).as_str()
+        after(string_member(&next, "due_date"), -DAY).as_str()
     );
     assert!(alarm(&todo, &task).is_none());
 }

@@ -2,7 +2,7 @@
 
 use e2e::events::types;
 use e2e::flow::{deliver, quiet};
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -24,7 +24,7 @@ fn notified_at(todo: &Todo, task: &Value, count: usize) -> Vec<String> {
     until("notifications", RING, || {
         let mut moments: Vec<String> = notifications_of(todo, task)
             .iter()
-            .map(|notification| text(notification, "remind_at").to_owned())
+            .map(|notification| string_member(notification, "remind_at").to_owned())
             .collect();
         moments.sort_unstable();
         if moments.len() == count {
@@ -65,7 +65,7 @@ fn each_becomes_a_notification_when_its_moment_comes() {
         assert_eq!(event["data"]["remind_at"], moment.as_str());
         assert_eq!(event["data"]["due_date"], due_date.as_str());
         // The alarm rang, the second too: the sweep would have come 5 s later.
-        let late = micros(text(event, "time")) - micros(moment);
+        let late = micros(string_member(event, "time")) - micros(moment);
         assert!((0..5_000_000).contains(&late), "{late} µs late");
     }
     settled(&todo, &task, "triggered", Limit::SOON);

@@ -5,7 +5,7 @@ use std::thread;
 use e2e::answer::Answer;
 use e2e::events::types;
 use e2e::flow::quiet;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ fn it_comes_again_after_the_time() {
     let snoozed = snooze(&todo, id(&first), &json!({"for": "PT8S"}))
         .expect(200)
         .json();
-    let moment = text(&snoozed, "snoozed_until").to_owned();
+    let moment = string_member(&snoozed, "snoozed_until").to_owned();
     assert_eq!(snoozed["read"], true);
     assert_eq!(snoozed["remind_at"], first["remind_at"]);
     let again = notified_at(&todo, &task, &moment);
@@ -148,7 +148,7 @@ fn a_new_due_date_or_the_end_of_the_task_cancels_it() {
     let events = quiet(&todo, Limit::DELIVERY);
     let problem = |notification: &str| {
         let answer = snooze(&todo, notification, &json!({"for": "PT1H"})).expect(409);
-        text(&answer.json(), "type").replace("urn:todo-events:problem:", "")
+        string_member(&answer.json(), "type").replace("urn:todo-events:problem:", "")
     };
     assert_eq!(problem(&first), "due-date-changed");
     assert_eq!(problem(&second), "not-open");
@@ -236,7 +236,7 @@ fn an_old_one_comes_again_too() {
     let snoozed = snooze(&todo, &notification, &json!({"for": "PT2S"}))
         .expect(200)
         .json();
-    let again = notified_at(&todo, &task, text(&snoozed, "snoozed_until"));
+    let again = notified_at(&todo, &task, string_member(&snoozed, "snoozed_until"));
     assert_ne!(again["id"], notification);
     // A change of the task is newer than the row that was made anew.
     todo.patch(id(&task), json!({"reminders": [{"before": "PT1H"}]}))
@@ -244,6 +244,6 @@ fn an_old_one_comes_again_too() {
     let reminder = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     assert_eq!(
         reminder["remind_at"],
-        after(text(&task, "due_date"), -3600).as_str()
+        after(string_member(&task, "due_date"), -3600).as_str()
     );
 }

@@ -8,7 +8,7 @@ use e2e::answer::Answer;
 use e2e::asyncapi::CheckedStack;
 use e2e::database::Database;
 use e2e::shared_stack;
-use e2e::todo::{Todo, text};
+use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::stack::StackOptions;
@@ -97,7 +97,7 @@ pub fn due(todo: &Todo, due_date: &str) -> Value {
 
 /// The id of a task.
 pub fn id(task: &Value) -> &str {
-    text(task, "id")
+    string_member(task, "id")
 }
 
 /// The row of a task's reminder, instants in RFC 3339; null where there is none.

@@ -76,7 +76,7 @@ impl Stream {
     /// 410 when what follows the number is not there, 429 and 503 when there is no place.
     pub(crate) fn open(user: &UserId, query: ChangesQuery) -> Result<Self, Problem> {
         let id = Uuid::now_v7();
-        let seconds = configuration::number("stream_seconds")?;
+        let seconds = configuration::whole_number("stream_seconds")?;
         // Those that began together are not to end together.
         let share = 192 + u32::from(id.as_bytes()[15]) / 4;
         let lifetime = Duration::from_secs(seconds.unsigned_abs()) * share / 256;
@@ -85,10 +85,16 @@ impl Stream {
         let call = Call::of("open_stream")
             .uuid("stream_id", id)
             .text("user_id", user.as_str())
-            .text("host", configuration::text("sidecar_name")?)
+            .text("host", configuration::variable("sidecar_name")?)
             .integer("seconds", held)
-            .integer("most_of_user", configuration::number("streams_of_user")?)
-            .integer("most_of_host", configuration::number("streams_of_host")?)
+            .integer(
+                "most_of_user",
+                configuration::whole_number("streams_of_user")?,
+            )
+            .integer(
+                "most_of_host",
+                configuration::whole_number("streams_of_host")?,
+            )
             .optional_bigint("after", after)
             .boolean("latest", latest)
             .integer("most", query.limit);

@@ -30,7 +30,7 @@ struct Periods {
 
 impl Periods {
     fn from_configuration() -> Result<Self, ConfigurationError> {
-        let period = |name: &str| configuration::number(&format!("retention_{name}_seconds"));
+        let period = |name: &str| configuration::whole_number(&format!("retention_{name}_seconds"));
         Ok(Self {
             topics: period("topics")?,
             idempotency_keys: period("idempotency_keys")?,

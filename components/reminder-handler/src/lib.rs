@@ -65,7 +65,7 @@ fn handle_event(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp
         context.fields["notified"] = json!(notify(event.id, event.data()?)?);
         return Ok(FollowUp::default());
     }
-    let lead = configuration::number("reminder_lead_seconds")?;
+    let lead = configuration::whole_number("reminder_lead_seconds")?;
     match wanted_reminders(event, now(), lead)? {
         Some(wanted) => apply(event, &wanted, context),
         None => Ok(FollowUp::default()),

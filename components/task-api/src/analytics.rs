@@ -4,8 +4,9 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use domain::date_range::DateRange;
 use domain::user_id::UserId;
-use platform::database::{Database, text};
+use platform::database::Database;
 use platform::http::{Request, Response};
+use platform::parameter::param;
 use platform::problem::Problem;
 use serde_json::value::RawValue;
 
@@ -41,7 +42,7 @@ FROM totals";
 /// Answers a request of `user`.
 pub(crate) fn answer(request: &Request, user: &UserId) -> Result<Answer, Problem> {
     let range = DateRange::parse(request.query(), today())?;
-    let parameters = [text(user.as_str()), text(range.from()), text(range.to())];
+    let parameters = [param(user.as_str()), param(range.from()), param(range.to())];
     let counts: Box<RawValue> = Database::from_configuration()?.query(READ, &parameters)?;
     Ok(Response::json(200, counts.get()).into())
 }

@@ -37,7 +37,7 @@ pub(crate) async fn change(request: Request, user: &UserId) -> Result<Answer, Pr
     let trace = request.traceparent();
     let operations = parse_batch(json_body(request).await?)?;
     let valid: Vec<&Operation> = operations.iter().flatten().collect();
-    let sidecar = configuration::text("sidecar_name")?;
+    let sidecar = configuration::variable("sidecar_name")?;
     let outbox = Outbox::new(&sidecar).traced(trace.as_deref());
     let batch = if valid.is_empty() {
         Batch {

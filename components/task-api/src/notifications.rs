@@ -115,7 +115,7 @@ pub(crate) async fn snooze(
         Snooze::For(length) => (Some(i64::from(length.seconds())), None),
         Snooze::Until(instant) => (None, Some(*instant)),
     };
-    let sidecar = configuration::text("sidecar_name")?;
+    let sidecar = configuration::variable("sidecar_name")?;
     let outbox = Outbox::new(&sidecar).traced(trace.as_deref());
     let call = Call::of("snooze_notification")
         .text("user_id", user.as_str())

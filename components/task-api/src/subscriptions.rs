@@ -85,8 +85,8 @@ pub(crate) fn answer() -> Result<Answer, Problem> {
 }
 
 fn describe(subscription: &Subscription) -> Result<Value, Problem> {
-    let pubsub = configuration::text(subscription.pubsub)?;
-    let topic = configuration::text(subscription.topic)?;
+    let pubsub = configuration::variable(subscription.pubsub)?;
+    let topic = configuration::variable(subscription.topic)?;
     let Some(rules) = subscription.rules else {
         // Raw: a record that is not even JSON must be recorded too, and must not block the topic.
         return Ok(json!({
@@ -105,7 +105,7 @@ fn describe(subscription: &Subscription) -> Result<Value, Problem> {
     Ok(json!({
         "pubsubname": pubsub,
         "topic": topic,
-        "deadLetterTopic": configuration::text("dead_letter_topic")?,
+        "deadLetterTopic": configuration::variable("dead_letter_topic")?,
         "routes": {"rules": rules, "default": IGNORED},
     }))
 }

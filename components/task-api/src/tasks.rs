@@ -91,7 +91,7 @@ pub(crate) enum Outcome {
 /// Calls a function that may emit an event; `call` has its own arguments.
 fn run(traceparent: Option<&str>, call: Call) -> Result<(Changed, Option<Publishing>), Problem> {
     let database = Database::from_configuration()?;
-    let sidecar = configuration::text("sidecar_name")?;
+    let sidecar = configuration::variable("sidecar_name")?;
     let outbox = Outbox::new(&sidecar).traced(traceparent);
     let mut changed: Changed = database.call(call.json("outbox", outbox.json()))?;
     let emitted = changed.take_emitted()?;

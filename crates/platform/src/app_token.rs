@@ -18,10 +18,10 @@ const HEADER: &str = "dapr-api-token";
 /// 401 for any other caller, 405 for another method.
 pub fn authorize(request: &Request) -> Result<(), Problem> {
     let sent = request.header(HEADER);
-    if !is_valid(sent.as_deref(), &configuration::text("app_api_token")?)
+    if !is_valid(sent.as_deref(), &configuration::variable("app_api_token")?)
         && !is_valid(
             sent.as_deref(),
-            &configuration::text("app_api_token_previous")?,
+            &configuration::variable("app_api_token_previous")?,
         )
     {
         return Err(Problem::not_the_sidecar());

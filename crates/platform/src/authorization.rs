@@ -18,10 +18,10 @@ use domain::user_id::UserId;
 pub async fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
     let authorization = request.header("authorization");
     let authorization = authorization.as_deref();
-    let key = configuration::text("jwt_secret")?;
+    let key = configuration::variable("jwt_secret")?;
     let mut client = authenticate(authorization, key.as_bytes());
     if client == Err(Unauthenticated::Invalid) {
-        let previous = configuration::text("jwt_secret_previous")?;
+        let previous = configuration::variable("jwt_secret_previous")?;
         // One that is too short vouches for nobody. Whoever sends a bad token must not make that a fault of the service.
         if previous.len() >= SHORTEST_KEY {
             client = authenticate(authorization, previous.as_bytes());

@@ -21,7 +21,7 @@ impl std::error::Error for ConfigurationError {}
 /// # Errors
 ///
 /// When the component has no such variable.
-pub fn text(name: &str) -> Result<String, ConfigurationError> {
+pub fn variable(name: &str) -> Result<String, ConfigurationError> {
     variables::get(name).map_err(|_| ConfigurationError(format!("the variable {name} is not set")))
 }
 
@@ -31,7 +31,7 @@ pub fn text(name: &str) -> Result<String, ConfigurationError> {
 ///
 /// When the component has no such variable or it is empty.
 pub fn required(name: &str) -> Result<String, ConfigurationError> {
-    match text(name)? {
+    match variable(name)? {
         value if value.is_empty() => {
             Err(ConfigurationError(format!("the variable {name} is empty")))
         }
@@ -44,8 +44,8 @@ pub fn required(name: &str) -> Result<String, ConfigurationError> {
 /// # Errors
 ///
 /// When the component has no such variable or it is not a number from 0.
-pub fn number(name: &str) -> Result<i64, ConfigurationError> {
-    text(name)?
+pub fn whole_number(name: &str) -> Result<i64, ConfigurationError> {
+    variable(name)?
         .parse()
         .ok()
         .filter(|number| *number >= 0)

@@ -81,7 +81,7 @@ impl Database {
     ///
     /// When a variable is not set.
     pub fn from_configuration() -> Result<Self, ConfigurationError> {
-        Self::named(&configuration::text("application_name")?)
+        Self::named(&configuration::variable("application_name")?)
     }
 
     /// The same over connections for health checks alone, which must not wait behind those of clients.
@@ -90,12 +90,12 @@ impl Database {
     ///
     /// When a variable is not set.
     pub fn for_probes() -> Result<Self, ConfigurationError> {
-        let name = configuration::text("application_name")?;
+        let name = configuration::variable("application_name")?;
         Self::named(&format!("{name}-probe"))
     }
 
     fn named(name: &str) -> Result<Self, ConfigurationError> {
-        let url = configuration::text("database_url")?;
+        let url = configuration::variable("database_url")?;
         Ok(Self {
             address: address(&url, name),
         })
@@ -300,23 +300,6 @@ fn classify_text(reason: &str) -> DatabaseError {
         code: code.to_owned(),
         message: message.to_owned(),
     }
-}
-
-/// A text parameter.
-pub fn text(value: impl Into<String>) -> ParameterValue {
-    ParameterValue::Str(value.into())
-}
-
-/// A text parameter or NULL.
-pub fn optional_text(value: Option<impl Into<String>>) -> ParameterValue {
-    value.map_or(ParameterValue::DbNull, |value| {
-        ParameterValue::Str(value.into())
-    })
-}
-
-/// A `bigint` parameter.
-pub fn number(value: i64) -> ParameterValue {
-    ParameterValue::Int64(value)
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@
 use serde_json::{Map, Value, json};
 use spin_sdk::pg4::ParameterValue;
 
-use crate::database::text;
+use crate::parameter::param;
 
 /// Every function that a component calls, with the names of the parameters that it is given.
 const CALLED: &[(&str, &[&str])] = &[
@@ -182,7 +182,7 @@ pub fn called() -> ParameterValue {
         .iter()
         .map(|(name, parameters)| ((*name).to_owned(), json!(parameters)))
         .collect();
-    text(Value::Object(called).to_string())
+    param(Value::Object(called).to_string())
 }
 
 #[cfg(test)]

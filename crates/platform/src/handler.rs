@@ -158,7 +158,7 @@ impl Context {
             emitted: Option<Emitted>,
             alarm: Option<Alarm>,
         }
-        let sidecar = configuration::text("sidecar_name")?;
+        let sidecar = configuration::variable("sidecar_name")?;
         let mut outbox = Outbox::new(&sidecar).traced(self.traceparent.as_deref());
         if let Some(event) = cause {
             outbox = outbox.caused_by(event);

@@ -49,7 +49,7 @@ impl Issuer {
     ///
     /// When one of them is not set.
     pub fn from_configuration() -> Result<Option<Self>, ConfigurationError> {
-        let path = configuration::text("jwks_path")?;
+        let path = configuration::variable("jwks_path")?;
         if path.is_empty() {
             return Ok(None);
         }
@@ -57,7 +57,7 @@ impl Issuer {
             issuer: configuration::required("jwt_issuer")?,
             audience: configuration::required("jwt_audience")?,
         };
-        let origin = configuration::text("jwks_origin")?;
+        let origin = configuration::variable("jwks_origin")?;
         Ok(Some(Self {
             origin,
             path,

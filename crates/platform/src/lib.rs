@@ -21,6 +21,7 @@ pub mod lists;
 pub mod log;
 mod outbound;
 pub mod outbox;
+pub mod parameter;
 pub mod problem;
 pub mod publisher;
 pub mod random;

@@ -56,7 +56,8 @@ fn write() {
 /// Whether lines at `debug` are wanted.
 fn is_verbose() -> bool {
     static VERBOSE: OnceLock<bool> = OnceLock::new();
-    *VERBOSE.get_or_init(|| configuration::text("log_level").is_ok_and(|level| level == "debug"))
+    *VERBOSE
+        .get_or_init(|| configuration::variable("log_level").is_ok_and(|level| level == "debug"))
 }
 
 /// Logs a line with `fields`, an object, to which the time, the level and the component are added.

@@ -78,7 +78,7 @@ impl Sidecar {
     ///
     /// When one of them is not set.
     pub fn from_configuration() -> Result<Self, ConfigurationError> {
-        let url = configuration::text("dapr_url")?;
+        let url = configuration::variable("dapr_url")?;
         let (scheme, authority) = match url.split_once("://") {
             Some(("https", authority)) => (Scheme::Https, authority),
             Some((_, authority)) => (Scheme::Http, authority),
@@ -87,11 +87,11 @@ impl Sidecar {
         Ok(Self {
             scheme,
             authority: authority.trim_end_matches('/').to_owned(),
-            token: configuration::text("dapr_api_token")?,
-            name: configuration::text("sidecar_name")?,
-            pubsub: configuration::text("pubsub_name")?,
-            tasks_topic: configuration::text("tasks_topic")?,
-            reminders_topic: configuration::text("reminders_topic")?,
+            token: configuration::variable("dapr_api_token")?,
+            name: configuration::variable("sidecar_name")?,
+            pubsub: configuration::variable("pubsub_name")?,
+            tasks_topic: configuration::variable("tasks_topic")?,
+            reminders_topic: configuration::variable("reminders_topic")?,
         })
     }
 

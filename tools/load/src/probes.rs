@@ -52,7 +52,7 @@ impl Api {
     }
 }
 
-fn text<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
+fn string_member<'a>(value: &'a Value, member: &str) -> Result<&'a str> {
     value
         .get(member)
         .and_then(Value::as_str)
@@ -77,7 +77,7 @@ pub(crate) fn next_instance(plan: &Plan) -> Result<Value> {
             r#"{{"title":"Every day","due_date":"{DUE}","is_recurring":true,"recurring_interval":"daily"}}"#
         );
         let first = api.call("POST", user, "", &body)?;
-        let first = text(&first, "id")?.to_owned();
+        let first = string_member(&first, "id")?.to_owned();
         thread::sleep(PAUSE);
         let sent = Instant::now();
         api.call("POST", user, &format!("/{first}/complete"), "")?;
@@ -89,7 +89,7 @@ pub(crate) fn next_instance(plan: &Plan) -> Result<Value> {
                 .find(|task| task.get("id").is_some_and(|id| *id != first.as_str()));
             if let Some(next) = next {
                 visible.answered(200, sent.elapsed());
-                if !text(next, "due_date")?.starts_with("2030-01-16T09:00:00") {
+                if !string_member(next, "due_date")?.starts_with("2030-01-16T09:00:00") {
                     bail!("a wrong next instance: {next}");
                 }
                 break;
@@ -125,7 +125,7 @@ pub(crate) fn event(plan: &Plan, kafka: &str, topic: &str) -> Result<Value> {
         let sent = Instant::now();
         let task = api.call("POST", user, "", &body)?;
         answered.answered(201, sent.elapsed());
-        let id = text(&task, "id")?;
+        let id = string_member(&task, "id")?;
         let came = loop {
             if let Some(came) = early.remove(id) {
                 break came;

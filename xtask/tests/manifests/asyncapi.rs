@@ -4,11 +4,11 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::layer::{Layer, text};
+use crate::layer::{Layer, file_text};
 use crate::settings::default;
 
 fn description() -> Value {
-    match serde_json::from_str(&text("components/task-api/asyncapi.json")) {
+    match serde_json::from_str(&file_text("components/task-api/asyncapi.json")) {
         Ok(description) => description,
         Err(error) => panic!("asyncapi.json: {error}"),
     }
@@ -27,12 +27,12 @@ fn its_topics_are_those_of_production() {
         assert_eq!(channel["address"], topic.name());
         assert_eq!(said["topic"], topic.name());
         for name in ["partitions", "replicas"] {
-            let deployed = topic.number(&format!("/spec/{name}"));
+            let deployed = topic.number_at(&format!("/spec/{name}"));
             assert_eq!(said[name], deployed, "{}: {name}", topic.place());
         }
         assert_eq!(
             said["topicConfiguration"]["retention.ms"],
-            topic.number("/spec/config/retention.ms"),
+            topic.number_at("/spec/config/retention.ms"),
             "{}",
             topic.place()
         );
@@ -51,7 +51,7 @@ fn its_groups_are_those_of_the_dapr_components() {
         .filter_map(|(_, operation)| operation["bindings"]["kafka"]["groupId"]["enum"][0].as_str())
         .collect();
     for file in ["kafka-pubsub", "kafka-pubsub-reminders"] {
-        let component = text(&format!("dapr/local/{file}.yaml"));
+        let component = file_text(&format!("dapr/local/{file}.yaml"));
         let group = component
             .split("name: consumerGroup")
             .nth(1)
@@ -74,7 +74,7 @@ fn its_brokers_are_where_everyone_looks_for_them() {
     let bootstrap = format!(
         "{}-kafka-bootstrap.{}.svc:{}",
         cluster.name(),
-        cluster.text("/metadata/namespace"),
+        cluster.text_at("/metadata/namespace"),
         listener["port"]
     );
     assert_eq!(host("kubernetes"), bootstrap.as_str());
@@ -82,5 +82,5 @@ fn its_brokers_are_where_everyone_looks_for_them() {
     assert_eq!(listener["tls"], true);
     let containers = host("containers");
     let advertised = format!("HOST://{}", containers.as_str().unwrap_or_default());
-    assert!(text("docker-compose.kafka.yml").contains(&advertised));
+    assert!(file_text("docker-compose.kafka.yml").contains(&advertised));
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::layer::{Layer, file, objects_of, scalar, text};
+use crate::layer::{Layer, file, file_text, objects_of, scalar};
 
 /// The pods with a sidecar: their annotations, and where they are.
 fn annotated(layer: &Layer) -> (String, BTreeMap<String, String>) {
@@ -32,9 +32,9 @@ fn annotations_are_the_flags_of_the_local_sidecar() {
         ("app-health-threshold", "--app-health-threshold"),
         ("block-shutdown-duration", "--dapr-block-shutdown-duration"),
     ];
-    let code = text("xtask/src/services.rs");
-    let by_hand = text("docs/quickstart.md");
-    let compose = text("docker-compose.kafka.yml");
+    let code = file_text("xtask/src/services.rs");
+    let by_hand = file_text("docs/quickstart.md");
+    let compose = file_text("docker-compose.kafka.yml");
     for layer in Layer::named("app") {
         let (place, annotations) = annotated(layer);
         for (annotation, flag) in same {
@@ -74,8 +74,8 @@ fn only_the_shims_app_is_without_a_sidecar() {
         if layer.name.starts_with("shim/") {
             assert!(annotations.is_none(), "{}", app.place());
             let service = layer.find("Service", "todo-events-sidecar");
-            let port = service.text("/spec/ports/0/port");
-            let namespace = service.text("/metadata/namespace");
+            let port = service.text_at("/spec/ports/0/port");
+            let namespace = service.text_at("/metadata/namespace");
             let expected = format!("http://{}.{namespace}.svc:{port}", service.name());
             assert_eq!(url, Some(expected), "{}", app.place());
             let (place, annotations) = annotated(layer);
@@ -181,7 +181,7 @@ fn the_app_outlives_its_sidecars_subscriptions() {
     assert!(pause >= 5, "{pause} s");
     for layer in Layer::named("app") {
         let app = layer.find("SpinApp", "todo-events");
-        let namespace = app.text("/metadata/namespace");
+        let namespace = app.text_at("/metadata/namespace");
         let place = app.place();
         // The Spin operator names Deployment and container after the app.
         assert_eq!(scalar(at("/metadata/name")), app.name(), "{place}");
@@ -201,6 +201,6 @@ fn the_app_outlives_its_sidecars_subscriptions() {
     for document in ["docs/quickstart.md", "k8s/README.md"] {
         let command =
             "kubectl apply --server-side --field-manager=todo-events -f k8s/app/pod-fields.yaml";
-        assert!(text(document).contains(command), "{document}");
+        assert!(file_text(document).contains(command), "{document}");
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 use xtask::endpoints::{DEAD_LETTERS_TOPIC, REMINDERS_TOPIC, TASKS_TOPIC};
 
-use crate::layer::{Layer, Object, scalar, text};
+use crate::layer::{Layer, Object, file_text, scalar};
 use crate::settings::default;
 use crate::settings::pools;
 
@@ -64,7 +64,7 @@ fn topics_are_those_of_the_components() {
         assert_eq!(declared, topics, "{}", layer.name);
         let exported = layer
             .find("Kafka", "todo-events")
-            .text("/spec/kafkaExporter/topicRegex");
+            .text_at("/spec/kafkaExporter/topicRegex");
         assert_eq!(
             alternatives(&exported),
             topics,
@@ -86,7 +86,7 @@ fn groups_are_those_of_the_dapr_components() {
         assert_eq!(groups, set(["recurrence", "reminder"]), "{}", app.name);
         let exported = kafka
             .find("Kafka", "todo-events")
-            .text("/spec/kafkaExporter/groupRegex");
+            .text_at("/spec/kafkaExporter/groupRegex");
         assert_eq!(
             alternatives(&exported),
             groups,
@@ -145,22 +145,24 @@ fn the_scaler_asks_about_all_groups_what_its_user_may_know() {
                     "{}",
                     user.place()
                 );
-                let partitions = kafka.find("KafkaTopic", topic).number("/spec/partitions");
-                let replicas = scaled.number("/spec/maxReplicaCount");
+                let partitions = kafka
+                    .find("KafkaTopic", topic)
+                    .number_at("/spec/partitions");
+                let replicas = scaled.number_at("/spec/maxReplicaCount");
                 assert!(
                     replicas <= partitions,
                     "{}: more than {topic} has partitions",
                     scaled.place()
                 );
             }
-            let target = scaled.text("/spec/scaleTargetRef/name");
+            let target = scaled.text_at("/spec/scaleTargetRef/name");
             // Its Deployment is named like it.
             app.find("SpinApp", &target);
             let pooler = app
                 .beside("postgres")
                 .find("Pooler", "todo-events-db-pooler");
-            let connections = pooler.number("/spec/pgbouncer/parameters/max_client_conn");
-            let most = 64 * pools() * scaled.number("/spec/maxReplicaCount");
+            let connections = pooler.number_at("/spec/pgbouncer/parameters/max_client_conn");
+            let most = 64 * pools() * scaled.number_at("/spec/maxReplicaCount");
             assert!(
                 most <= connections,
                 "{}: {most} connections of Spin",
@@ -189,7 +191,7 @@ fn retention_is_what_the_relay_counts_on() {
     for layer in Layer::named("kafka") {
         for topic in [TASKS_TOPIC, REMINDERS_TOPIC] {
             let topic = layer.find("KafkaTopic", topic);
-            let milliseconds = topic.number("/spec/config/retention.ms");
+            let milliseconds = topic.number_at("/spec/config/retention.ms");
             assert_eq!(
                 milliseconds,
                 1000 * seconds("retention_topics_seconds"),
@@ -199,7 +201,7 @@ fn retention_is_what_the_relay_counts_on() {
             assert_eq!(milliseconds, 1000 * 60 * 60 * 24 * 7);
         }
         let letters = layer.find("KafkaTopic", DEAD_LETTERS_TOPIC);
-        let milliseconds = letters.number("/spec/config/retention.ms");
+        let milliseconds = letters.number_at("/spec/config/retention.ms");
         assert_eq!(
             milliseconds,
             1000 * 60 * 60 * 24 * 30,
@@ -218,17 +220,17 @@ fn brokers_are_where_everyone_looks_for_them() {
         assert_eq!(listeners.len(), 1, "{}", kafka.place());
         let port = scalar(&listeners[0]["port"]);
         assert_eq!(listeners[0]["tls"], true);
-        let namespace = kafka.text("/metadata/namespace");
+        let namespace = kafka.text_at("/metadata/namespace");
         let address = format!("{}-kafka-bootstrap.{namespace}.svc:{port}", kafka.name());
         for access in app.kind("KafkaAccess") {
             assert_eq!(
-                access.text("/spec/kafka/name"),
+                access.text_at("/spec/kafka/name"),
                 kafka.name(),
                 "{}",
                 access.place()
             );
             assert_eq!(
-                access.text("/spec/kafka/namespace"),
+                access.text_at("/spec/kafka/namespace"),
                 namespace,
                 "{}",
                 access.place()
@@ -240,9 +242,9 @@ fn brokers_are_where_everyone_looks_for_them() {
                 access.place()
             );
             app.beside("kafka")
-                .find("KafkaUser", &access.text("/spec/user/name"));
+                .find("KafkaUser", &access.text_at("/spec/user/name"));
             assert_eq!(
-                access.text("/spec/user/namespace"),
+                access.text_at("/spec/user/namespace"),
                 namespace,
                 "{}",
                 access.place()
@@ -271,10 +273,10 @@ fn brokers_are_where_everyone_looks_for_them() {
 
 #[test]
 fn containers_get_the_same_topics() {
-    let compose = text("docker-compose.kafka.yml");
+    let compose = file_text("docker-compose.kafka.yml");
     for topic in Layer::get("prod/kafka").kind("KafkaTopic") {
-        let partitions = topic.text("/spec/partitions");
-        let retention = topic.text("/spec/config/retention.ms");
+        let partitions = topic.text_at("/spec/partitions");
+        let retention = topic.text_at("/spec/config/retention.ms");
         let command = format!("create {} {partitions} {retention}\n", topic.name());
         assert!(
             compose.contains(&command),
@@ -285,7 +287,7 @@ fn containers_get_the_same_topics() {
 
 #[test]
 fn lag_is_watched_for_both_groups() {
-    let alerts = text("k8s/monitoring/alerts.yaml");
+    let alerts = file_text("k8s/monitoring/alerts.yaml");
     assert!(
         alerts.contains("consumergroup=~\"recurrence|reminder\""),
         "k8s/monitoring/alerts.yaml"

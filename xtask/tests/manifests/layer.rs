@@ -64,7 +64,7 @@ pub fn file(path: &str) -> PathBuf {
 }
 
 /// The text of a file of the repository.
-pub fn text(path: &str) -> String {
+pub fn file_text(path: &str) -> String {
     match fs::read_to_string(file(path)) {
         Ok(text) => text,
         Err(error) => panic!("{path}: {error}"),
@@ -73,7 +73,7 @@ pub fn text(path: &str) -> String {
 
 /// The objects of a file of the repository.
 pub fn objects_of(path: &str) -> Vec<Value> {
-    objects(&text(path), path)
+    objects(&file_text(path), path)
 }
 
 fn objects(text: &str, place: &str) -> Vec<Value> {
@@ -171,7 +171,7 @@ pub struct Object<'a> {
 impl Object<'_> {
     /// `metadata.name`
     pub fn name(&self) -> String {
-        self.text("/metadata/name")
+        self.text_at("/metadata/name")
     }
 
     /// Where it is, for messages.
@@ -190,13 +190,13 @@ impl Object<'_> {
     }
 
     /// The text, number or boolean at a JSON pointer, as text.
-    pub fn text(&self, pointer: &str) -> String {
+    pub fn text_at(&self, pointer: &str) -> String {
         scalar(self.at(pointer))
     }
 
     /// The whole number at a JSON pointer.
-    pub fn number(&self, pointer: &str) -> u64 {
-        let text = self.text(pointer);
+    pub fn number_at(&self, pointer: &str) -> u64 {
+        let text = self.text_at(pointer);
         match text.parse() {
             Ok(number) => number,
             Err(_) => panic!("{}: {pointer} is {text}", self.place()),

@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::layer::{file, text};
+use crate::layer::{file, file_text};
 
 /// The first that has to keep the rules.
 const FIRST: &str = "0007";
@@ -15,7 +15,7 @@ fn migrations() -> Vec<(String, String)> {
     names
         .filter(|name| name.ends_with(".sql") && name.as_str() >= FIRST)
         .map(|name| {
-            let statements = text(&format!("migrations/{name}"));
+            let statements = file_text(&format!("migrations/{name}"));
             let statements = statements.lines().filter(|line| !line.starts_with("--"));
             let statements = statements.collect::<Vec<_>>().join("\n");
             (name, statements)

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
-use crate::layer::{Layer, Object, scalar, text};
+use crate::layer::{Layer, Object, file_text, scalar};
 
 /// The labels of every kind of pod there is in a namespace, as whoever makes them sets them.
 fn pods(app: &Layer, namespace: &str) -> Vec<Value> {
@@ -54,14 +54,14 @@ fn pods(app: &Layer, namespace: &str) -> Vec<Value> {
     }
     for each in postgres.kind("Pooler") {
         // pkg/specs/pgbouncer/deployments.go
-        let cluster = each.text("/spec/cluster/name");
+        let cluster = each.text_at("/spec/cluster/name");
         pods.push(json!({
             "cnpg.io/cluster": cluster, "cnpg.io/podRole": "pooler", "cnpg.io/poolerName": each.name(),
         }));
     }
     for each in app.beside("monitoring").kind("OpenTelemetryCollector") {
         // OpenTelemetry's operator: internal/manifests/manifestutils/labels.go
-        let instance = format!("{}.{}", each.text("/metadata/namespace"), each.name());
+        let instance = format!("{}.{}", each.text_at("/metadata/namespace"), each.name());
         pods.push(json!({
             "app.kubernetes.io/component": "opentelemetry-collector", "app.kubernetes.io/instance": instance,
         }));
@@ -111,11 +111,11 @@ const NAMESPACES: [&str; 7] = [
 
 fn check_peer(app: &Layer, policy: &Object, peer: &Value) {
     let place = policy.place();
-    let mut namespace = policy.text("/metadata/namespace");
+    let mut namespace = policy.text_at("/metadata/namespace");
     if let Some(labels) = peer.pointer("/namespaceSelector/matchLabels") {
         if labels.get("todo-events/gateway").is_some() {
             assert!(
-                text("k8s/README.md").contains("todo-events/gateway=true"),
+                file_text("k8s/README.md").contains("todo-events/gateway=true"),
                 "{place}: nobody labels the gateway"
             );
             return;
@@ -148,7 +148,7 @@ fn selectors_match_the_labels_that_the_operators_set() {
                 "PodDisruptionBudget" | "PodMonitor" => object.at("/spec/selector"),
                 _ => continue,
             };
-            let pods = pods(app, &object.text("/metadata/namespace"));
+            let pods = pods(app, &object.text_at("/metadata/namespace"));
             assert!(
                 pods.iter().any(|pod| selects(selector, pod)),
                 "{}: {selector} is none of {pods:#?}",
@@ -289,7 +289,7 @@ fn the_sidecar_and_the_app_may_call_what_they_must() {
         let namespace = "kubernetes.io/metadata.name";
         let place = &app.name;
         let kafka = app.beside("kafka").find("Kafka", "todo-events");
-        let listener = kafka.text("/spec/kafka/listeners/0/port");
+        let listener = kafka.text_at("/spec/kafka/listeners/0/port");
         assert_eq!(
             callable(app, &sidecar, namespace, "kafka"),
             set(&[&listener]),

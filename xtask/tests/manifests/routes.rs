@@ -100,16 +100,16 @@ fn spans_go_to_the_collector() {
             .beside("monitoring")
             .find("OpenTelemetryCollector", "otel");
         let address = |protocol: &str| {
-            let endpoint = collector.text(&format!(
+            let endpoint = collector.text_at(&format!(
                 "/spec/config/receivers/otlp/protocols/{protocol}/endpoint"
             ));
             let port = endpoint.rsplit(':').next().unwrap_or_default().to_owned();
-            let namespace = collector.text("/metadata/namespace");
+            let namespace = collector.text_at("/metadata/namespace");
             format!("{}-collector.{namespace}.svc:{port}", collector.name())
         };
         let executor = app.kind("SpinAppExecutor")[0];
         for signal in ["traces", "metrics"] {
-            let endpoint = executor.text(&format!(
+            let endpoint = executor.text_at(&format!(
                 "/spec/deploymentConfig/otel/exporter_otlp_{signal}_endpoint"
             ));
             assert_eq!(
@@ -121,10 +121,10 @@ fn spans_go_to_the_collector() {
         }
         let configuration = app.find("Configuration", "todo-events");
         assert_eq!(
-            configuration.text("/spec/tracing/otel/endpointAddress"),
+            configuration.text_at("/spec/tracing/otel/endpointAddress"),
             address("grpc")
         );
-        assert_eq!(configuration.text("/spec/tracing/otel/protocol"), "grpc");
+        assert_eq!(configuration.text_at("/spec/tracing/otel/protocol"), "grpc");
     }
 }
 

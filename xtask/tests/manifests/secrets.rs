@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::layer::{Layer, scalar, text};
+use crate::layer::{Layer, file_text, scalar};
 
 /// What Strimzi's Access Operator puts into a Secret for a user with a password, as far as it is of use here.
 const OF_KAFKA_ACCESS: [&str; 4] = [
@@ -22,7 +22,7 @@ const OF_CLOUDNATIVE_PG: [(&str, &[&str]); 2] = [
 
 /// Secrets and their keys made by `kubectl create secret generic` in k8s/README.md.
 fn made_by_hand() -> BTreeMap<String, BTreeSet<String>> {
-    let document = text("k8s/README.md").replace("\\\n", " ");
+    let document = file_text("k8s/README.md").replace("\\\n", " ");
     let mut made = BTreeMap::new();
     for command in document
         .lines()

@@ -4,11 +4,11 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::layer::{Layer, file, folders, scalar, text};
+use crate::layer::{Layer, file, file_text, folders, scalar};
 
 /// `spin.toml`
 pub fn manifest() -> toml::Table {
-    match text("spin.toml").parse() {
+    match file_text("spin.toml").parse() {
         Ok(manifest) => manifest,
         Err(error) => panic!("spin.toml: {error}"),
     }
@@ -55,12 +55,12 @@ pub fn pools() -> u64 {
 fn no_statement_lasts_on_kubernetes_either() {
     for layer in Layer::named("postgres") {
         let cluster = layer.find("Cluster", "todo-events-db");
-        let owner = cluster.text("/spec/bootstrap/initdb/owner");
+        let owner = cluster.text_at("/spec/bootstrap/initdb/owner");
         let statements = cluster
             .list("/spec/bootstrap/initdb/postInitApplicationSQL")
             .iter();
         let statements: Vec<String> = statements.map(scalar).collect();
-        let document = text("docs/operations.md");
+        let document = file_text("docs/operations.md");
         for (setting, value) in xtask::stack::DATABASE_SETTINGS {
             let value = if value == "0" {
                 value.to_owned()
@@ -83,7 +83,7 @@ fn no_statement_lasts_on_kubernetes_either() {
 
 #[test]
 fn no_statement_lasts_in_containers_either() {
-    let compose: Value = match serde_saphyr::from_str(&text("docker-compose.kafka.yml")) {
+    let compose: Value = match serde_saphyr::from_str(&file_text("docker-compose.kafka.yml")) {
         Ok(compose) => compose,
         Err(error) => panic!("docker-compose.kafka.yml: {error}"),
     };
@@ -107,7 +107,7 @@ fn behind_a_pooler_each_list_is_planned_for_its_user() {
     let statement = "SET plan_cache_mode = force_custom_plan";
     for layer in Layer::named("postgres") {
         let cluster = layer.find("Cluster", "todo-events-db");
-        let owner = cluster.text("/spec/bootstrap/initdb/owner");
+        let owner = cluster.text_at("/spec/bootstrap/initdb/owner");
         let expected = format!("ALTER ROLE {owner} {statement}");
         let statements = cluster.list("/spec/bootstrap/initdb/postInitApplicationSQL");
         let found = statements.iter().any(|each| scalar(each) == expected);
@@ -130,7 +130,7 @@ fn behind_a_pooler_each_list_is_planned_for_its_user() {
             &["apply_reminders", "ring_reminder", "notify_user"],
         ),
     ] {
-        let definitions = text(&format!("migrations/functions/{file}"));
+        let definitions = file_text(&format!("migrations/functions/{file}"));
         for function in functions {
             let start = format!("CREATE OR REPLACE FUNCTION {function}(");
             let definition = definitions.split(&start).nth(1).unwrap_or_default();
@@ -226,7 +226,7 @@ fn the_database_is_where_the_app_looks_for_it() {
         };
         let postgres = layer.beside("postgres");
         let pooler = postgres.find("Pooler", "todo-events-db-pooler");
-        let namespace = pooler.text("/metadata/namespace");
+        let namespace = pooler.text_at("/metadata/namespace");
         assert_eq!(
             value("database_authority"),
             format!("{}.{namespace}.svc:5432", pooler.name()),
@@ -234,16 +234,16 @@ fn the_database_is_where_the_app_looks_for_it() {
             app.place()
         );
         let url = value("database_url");
-        let cluster = postgres.find("Cluster", &pooler.text("/spec/cluster/name"));
-        let database = cluster.text("/spec/bootstrap/initdb/database");
+        let cluster = postgres.find("Cluster", &pooler.text_at("/spec/cluster/name"));
+        let database = cluster.text_at("/spec/bootstrap/initdb/database");
         assert!(
             url.contains(&format!("@$(SPIN_VARIABLE_DATABASE_AUTHORITY)/{database}?")),
             "{}: {url}",
             app.place()
         );
-        assert!(pooler.number("/spec/pgbouncer/parameters/max_prepared_statements") > 0);
+        assert!(pooler.number_at("/spec/pgbouncer/parameters/max_prepared_statements") > 0);
         let jobs = postgres.kind("Job");
-        let arguments = jobs[0].text("/spec/template/spec/containers/0/args");
+        let arguments = jobs[0].text_at("/spec/template/spec/containers/0/args");
         assert!(
             arguments.contains(&format!(
                 "@{}-rw.{namespace}.svc:5432/{database}?",
@@ -257,7 +257,7 @@ fn the_database_is_where_the_app_looks_for_it() {
 
 #[test]
 fn every_variable_is_documented() {
-    let document = text("docs/operations.md");
+    let document = file_text("docs/operations.md");
     let documented: BTreeSet<String> = document
         .lines()
         .skip_while(|line| *line != "## Settings")

@@ -144,7 +144,7 @@ fn the_executor_comes_before_the_app() {
             layer.name
         );
         let app = layer.find("SpinApp", "todo-events");
-        let executor = app.text("/spec/executor");
+        let executor = app.text_at("/spec/executor");
         assert_eq!(layer.kind("SpinAppExecutor")[0].name(), executor);
     }
 }

@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::layer::{Layer, file, scalar, text};
+use crate::layer::{Layer, file, file_text, scalar};
 use crate::settings::manifest;
 
 fn images(value: &Value, found: &mut BTreeSet<String>) {
@@ -27,7 +27,7 @@ fn images(value: &Value, found: &mut BTreeSet<String>) {
 
 #[test]
 fn every_image_has_a_version_that_the_readme_says() {
-    let document = text("k8s/README.md");
+    let document = file_text("k8s/README.md");
     for layer in Layer::all() {
         let mut found = BTreeSet::new();
         for object in layer.objects() {
@@ -59,7 +59,7 @@ fn the_apps_version_is_the_applications() {
         .map(str::to_owned);
     for layer in Layer::named("app") {
         let app = layer.find("SpinApp", "todo-events");
-        let image = app.text("/spec/image");
+        let image = app.text_at("/spec/image");
         let tag = image.rsplit(':').next().map(str::to_owned);
         assert_eq!(tag, version, "{}: {image}", app.place());
     }
@@ -68,8 +68,8 @@ fn the_apps_version_is_the_applications() {
 /// The files are `<project>-<version>-<kind>.yaml`.
 #[test]
 fn definitions_are_of_the_versions_that_are_installed() {
-    let document = text("k8s/README.md");
-    let list = text("tests/data/crds/README.md");
+    let document = file_text("k8s/README.md");
+    let list = file_text("tests/data/crds/README.md");
     let mut files = 0;
     for entry in fs::read_dir(file("tests/data/crds"))
         .into_iter()

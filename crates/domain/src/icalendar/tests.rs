@@ -84,7 +84,7 @@ fn plain(text: &str) -> String {
         .collect()
 }
 
-fn text() -> impl Strategy<Value = String> {
+fn any_text() -> impl Strategy<Value = String> {
     prop_oneof![
         any::<String>(),
         "[\\\\;,:\"\r\n\t nN=é漢🌱]{0,200}",
@@ -96,9 +96,9 @@ fn any_entry() -> impl Strategy<Value = Entry> {
     let seconds = 0i64..253_370_764_800;
     (
         (
-            text(),
-            prop::option::of(text()),
-            prop::collection::vec(text(), 0..4),
+            any_text(),
+            prop::option::of(any_text()),
+            prop::collection::vec(any_text(), 0..4),
         ),
         any::<bool>(),
         prop::sample::select(Priority::ALL.to_vec()),
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn unfolded_lines_are_what_was_folded(text in text()) {
+    fn unfolded_lines_are_what_was_folded(text in any_text()) {
         let mut lines = Lines(String::new());
         let line = format!("SUMMARY:{}", escaped(&text));
         lines.line(&line);

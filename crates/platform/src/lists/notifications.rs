@@ -4,18 +4,18 @@ use domain::notification_list::{MOST_UNREAD, NotificationQuery};
 use domain::user_id::UserId;
 use spin_sdk::pg4::ParameterValue;
 
-use crate::database::{number, optional_text, text};
+use crate::parameter::param;
 
 /// Lists notifications, newest first, and counts the unread ones, up to [`MOST_UNREAD`]: the statement and its parameters.
 pub fn statement(user: &UserId, query: &NotificationQuery) -> (String, Vec<ParameterValue>) {
-    let mut parameters = vec![text(user.as_str()), number(i64::from(query.limit))];
+    let mut parameters = vec![param(user.as_str()), param(i64::from(query.limit))];
     let mut conditions = String::new();
     if query.unread {
         conditions.push_str(" AND read_at IS NULL");
     }
     if let Some(after) = &query.after {
         conditions.push_str(" AND (created_at, id) < ($3::text::timestamptz, $4::text::uuid)");
-        parameters.extend([optional_text(after.key.clone()), text(after.id)]);
+        parameters.extend([param(after.key.clone()), param(after.id)]);
     }
     let statement = format!(
         "WITH page AS (

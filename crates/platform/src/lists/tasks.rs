@@ -4,7 +4,7 @@ use domain::task_list::{SortKey, Status, TaskQuery};
 use domain::user_id::UserId;
 use spin_sdk::pg4::ParameterValue;
 
-use crate::database::{number, optional_text, text};
+use crate::parameter::param;
 
 /// Lists tasks: the statement and its parameters. Only fixed text and parameter numbers go into the statement.
 pub fn statement(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValue>) {
@@ -28,7 +28,7 @@ pub fn statement(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValu
     } else {
         ("ASC", ">")
     };
-    let mut parameters = vec![text(user.as_str()), number(i64::from(query.limit))];
+    let mut parameters = vec![param(user.as_str()), param(i64::from(query.limit))];
     let status = match query.status {
         None => "",
         Some(Status::Pending) => " AND NOT completed AND skipped_at IS NULL",
@@ -42,22 +42,21 @@ pub fn statement(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValu
         conditions.push_str(&condition.replace("$n", &format!("${}", parameters.len())));
     };
     if let Some(priority) = query.priority {
-        condition("priority = $n::text::priority", text(priority.as_str()));
+        condition("priority = $n::text::priority", param(priority.as_str()));
     }
     if let Some(tags) = &query.tags {
-        let tags = tags.iter().cloned().map(Some).collect();
-        condition("tags && $n::text[]", ParameterValue::ArrayStr(tags));
+        condition("tags && $n::text[]", param(tags.clone()));
     }
     if let Some(instant) = query.due_before {
         condition(
             "due_date < $n::text::timestamptz",
-            text(instant.to_string()),
+            param(instant.to_string()),
         );
     }
     if let Some(instant) = query.due_after {
         condition(
             "due_date > $n::text::timestamptz",
-            text(instant.to_string()),
+            param(instant.to_string()),
         );
     }
     if let Some(words) = &query.text {
@@ -67,11 +66,11 @@ pub fn statement(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValu
             .replace('_', "\\_");
         condition(
             "(title ILIKE $n OR description ILIKE $n)",
-            text(format!("%{pattern}%")),
+            param(format!("%{pattern}%")),
         );
     }
     if let Some(after) = &query.after {
-        parameters.push(optional_text(after.key.clone()));
+        parameters.push(param(after.key.clone()));
         let key_parameter = key.replace(
             "due_date",
             &format!("${}::text::{key_type}", parameters.len()),
@@ -82,7 +81,7 @@ pub fn statement(user: &UserId, query: &TaskQuery) -> (String, Vec<ParameterValu
                 format!("${}::text::{key_type}", parameters.len())
             }
         };
-        parameters.push(text(after.id));
+        parameters.push(param(after.id));
         conditions.push_str(&format!(
             " AND ({key}, id) {beyond} ({key_parameter}, ${}::text::uuid)",
             parameters.len()

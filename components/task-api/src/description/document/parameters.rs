@@ -6,7 +6,7 @@ use domain::idempotency_key::IdempotencyKey;
 use domain::{change_feed, date_range, page, task_list};
 use serde_json::{Value, json};
 
-use super::schemas::{TAG, date, instant, priority, text, user_id, uuid};
+use super::schemas::{TAG, bounded_string, date, instant, priority, user_id, uuid};
 
 /// A variable of a path.
 pub(super) fn path_parameter(name: &str) -> Value {
@@ -54,7 +54,7 @@ pub(super) fn task_list_parameter(name: &str) -> Value {
         "due_after" => ("Only due after this instant.", instant()),
         "q" => (
             "Only with this text in title or description, whatever its case.",
-            text(1, task_list::LONGEST_TEXT),
+            bounded_string(1, task_list::LONGEST_TEXT),
         ),
         "sort_by" => (
             "The order; without a direction newest, soonest or most urgent first. Tasks without a due date come last.",

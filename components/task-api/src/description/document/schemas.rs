@@ -69,7 +69,7 @@ pub(super) fn reference(name: &str) -> Value {
 }
 
 /// Text without NUL.
-pub(super) fn text(shortest: usize, longest: usize) -> Value {
+pub(super) fn bounded_string(shortest: usize, longest: usize) -> Value {
     json!({"type": "string", "minLength": shortest, "maxLength": longest, "pattern": r"^[^\x00]*$"})
 }
 

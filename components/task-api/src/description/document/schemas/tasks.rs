@@ -10,7 +10,8 @@ use domain::violation::Location;
 use serde_json::{Value, json};
 
 use super::{
-    TAG, TITLE, class, described, instant, nullable, object, one_of, priority, text, user_id, uuid,
+    TAG, TITLE, bounded_string, class, described, instant, nullable, object, one_of, priority,
+    user_id, uuid,
 };
 
 /// The values of a task's field, null left out.
@@ -23,7 +24,7 @@ pub(super) fn field(name: &str) -> Value {
             "pattern": format!("^{TITLE}$"),
             "description": "White space around it is cut off.",
         }),
-        "description" => text(0, domain::task::Description::LONGEST),
+        "description" => bounded_string(0, domain::task::Description::LONGEST),
         "completed" => json!({"type": "boolean"}),
         "completed_at" | "created_at" | "updated_at" => instant(),
         "skipped_at" => described(
