@@ -13,6 +13,7 @@ mod tasks;
 
 use std::time::Instant;
 
+use domain::user_id::UserId;
 use platform::authorization::authorize;
 use platform::http::{Request, Response, method_name};
 use platform::log::{self, Level};
@@ -23,7 +24,7 @@ use serde_json::json;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
 
-use crate::route::{Operation, Target};
+use crate::route::{Place, ServiceOperation, Target, UserOperation};
 
 /// The component's name in logs.
 const COMPONENT: &str = "task-api";
@@ -89,48 +90,58 @@ async fn answer(request: Request, fields: &mut serde_json::Value) -> Result<Answ
         return Err(Problem::not_found("There is no such route."));
     };
     fields["route"] = json!(target.template());
-    let user = match target.user() {
-        Some(user) => {
+    match target {
+        Target::User { user, place } => {
             let user = authorize(&request, user).await?;
             fields["user_id"] = json!(user.as_str());
-            fields["task_id"] = json!(target.task());
-            Some(user)
+            fields["task_id"] = json!(place.task());
+            answer_user(request, &user, &place).await
         }
-        None => None,
-    };
-    match (target.operation(request.method())?, &user) {
-        (Operation::CreateCalendar, Some(user)) => calendar::create(user),
-        (Operation::RevokeCalendar, Some(user)) => calendar::revoke(user),
-        (Operation::ReadCalendar, _) => calendar::read(&request, target.secret()),
-        (Operation::Subscriptions, _) => subscriptions::answer(),
-        (Operation::Description, _) => Ok(description::answer()),
-        (Operation::EventsDescription, _) => Ok(description::events()),
-        (Operation::DataSchema, _) => description::data_schema(target.data_schema()),
-        (Operation::Liveness, _) => Ok(health::live()),
-        (Operation::Readiness, _) => health::ready(),
-        (Operation::DeliveryReadiness, _) => health::ready_for_deliveries(),
-        (Operation::ListTasks, Some(user)) => tasks::list(&request, user),
-        (Operation::CreateTask, Some(user)) => tasks::create(request, user).await,
-        (Operation::ChangeTasks, Some(user)) => batch::change(request, user).await,
-        (Operation::ReadTask, Some(user)) => tasks::read(user, target.task()),
-        (Operation::UpdateTask, Some(user)) => tasks::update(request, user, target.task()).await,
-        (Operation::DeleteTask, Some(user)) => tasks::delete(&request, user, target.task()),
-        (Operation::CompleteTask, Some(user)) => tasks::complete(&request, user, target.task()),
-        (Operation::ReopenTask, Some(user)) => tasks::reopen(&request, user, target.task()),
-        (Operation::SkipTask, Some(user)) => tasks::skip(&request, user, target.task()),
-        (Operation::ListNotifications, Some(user)) => notifications::list(&request, user),
-        (Operation::ReadNotification, Some(user)) => {
-            notifications::mark_read(user, target.notification())
+        Target::Service(place) => answer_anybody(&request, &place),
+    }
+}
+
+async fn answer_user(
+    request: Request,
+    user: &UserId,
+    place: &Place<'_, UserOperation>,
+) -> Result<Answer, Problem> {
+    match place.operation(request.method())? {
+        UserOperation::ListTasks => tasks::list(&request, user),
+        UserOperation::CreateTask => tasks::create(request, user).await,
+        UserOperation::ChangeTasks => batch::change(request, user).await,
+        UserOperation::ReadTask => tasks::read(user, place.task()),
+        UserOperation::UpdateTask => tasks::update(request, user, place.task()).await,
+        UserOperation::DeleteTask => tasks::delete(&request, user, place.task()),
+        UserOperation::CompleteTask => tasks::complete(&request, user, place.task()),
+        UserOperation::ReopenTask => tasks::reopen(&request, user, place.task()),
+        UserOperation::SkipTask => tasks::skip(&request, user, place.task()),
+        UserOperation::ListNotifications => notifications::list(&request, user),
+        UserOperation::ReadNotification => notifications::mark_read(user, place.notification()),
+        UserOperation::SnoozeNotification => {
+            notifications::snooze(request, user, place.notification()).await
         }
-        (Operation::SnoozeNotification, Some(user)) => {
-            notifications::snooze(request, user, target.notification()).await
-        }
-        (Operation::ReadNotifications, Some(user)) => notifications::mark_all_read(user),
-        (Operation::ReadAnalytics, Some(user)) => analytics::answer(&request, user),
+        UserOperation::ReadNotifications => notifications::mark_all_read(user),
+        UserOperation::ReadAnalytics => analytics::answer(&request, user),
+        UserOperation::CreateCalendar => calendar::create(user),
+        UserOperation::RevokeCalendar => calendar::revoke(user),
         // Another component's; here for the API's description.
-        (Operation::ReadChanges, Some(_)) => Err(Problem::not_found("There is no such route.")),
-        (_, None) => Err(Problem::internal(
-            "a user's operation on a route of nobody's",
-        )),
+        UserOperation::ReadChanges => Err(Problem::not_found("There is no such route.")),
+    }
+}
+
+fn answer_anybody(
+    request: &Request,
+    place: &Place<'_, ServiceOperation>,
+) -> Result<Answer, Problem> {
+    match place.operation(request.method())? {
+        ServiceOperation::ReadCalendar => calendar::read(request, place.secret()),
+        ServiceOperation::Subscriptions => subscriptions::answer(),
+        ServiceOperation::Description => Ok(description::answer()),
+        ServiceOperation::EventsDescription => Ok(description::events()),
+        ServiceOperation::DataSchema => description::data_schema(place.data_schema()),
+        ServiceOperation::Liveness => Ok(health::live()),
+        ServiceOperation::Readiness => health::ready(),
+        ServiceOperation::DeliveryReadiness => health::ready_for_deliveries(),
     }
 }

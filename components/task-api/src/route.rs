@@ -5,9 +5,9 @@ use platform::problem::Problem;
 use spin_sdk::http::Method;
 use uuid::Uuid;
 
-/// What a request can ask for.
+/// What a request can ask for of a user.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Operation {
+pub(crate) enum UserOperation {
     ListTasks,
     CreateTask,
     ChangeTasks,
@@ -24,8 +24,13 @@ pub(crate) enum Operation {
     ReadAnalytics,
     CreateCalendar,
     RevokeCalendar,
-    ReadCalendar,
     ReadChanges,
+}
+
+/// What a request can ask for without a user's token.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum ServiceOperation {
+    ReadCalendar,
     Subscriptions,
     Description,
     EventsDescription,
@@ -36,119 +41,123 @@ pub(crate) enum Operation {
 }
 
 /// A path and what can be asked for there.
-pub(crate) struct Route {
+pub(crate) struct Route<O: 'static> {
     /// The path as documented; in braces the names of what varies.
     pub(crate) template: &'static str,
-    pub(crate) operations: &'static [(Method, Operation)],
+    pub(crate) operations: &'static [(Method, O)],
 }
 
-/// Every route. A path that fits two of them is the first one's.
-pub(crate) static ROUTES: [Route; 21] = [
+/// Every route of a user. A path that fits two of them is the first one's.
+pub(crate) static USER_ROUTES: [Route<UserOperation>; 13] = [
     Route {
         template: "/api/{user_id}/tasks",
         operations: &[
-            (Method::Get, Operation::ListTasks),
-            (Method::Post, Operation::CreateTask),
+            (Method::Get, UserOperation::ListTasks),
+            (Method::Post, UserOperation::CreateTask),
         ],
     },
     // Before that of a task, whose id is never this word.
     Route {
         template: "/api/{user_id}/tasks/batch",
-        operations: &[(Method::Post, Operation::ChangeTasks)],
+        operations: &[(Method::Post, UserOperation::ChangeTasks)],
     },
     Route {
         template: "/api/{user_id}/tasks/{task_id}",
         operations: &[
-            (Method::Get, Operation::ReadTask),
-            (Method::Patch, Operation::UpdateTask),
-            (Method::Delete, Operation::DeleteTask),
+            (Method::Get, UserOperation::ReadTask),
+            (Method::Patch, UserOperation::UpdateTask),
+            (Method::Delete, UserOperation::DeleteTask),
         ],
     },
     Route {
         template: "/api/{user_id}/tasks/{task_id}/complete",
-        operations: &[(Method::Post, Operation::CompleteTask)],
+        operations: &[(Method::Post, UserOperation::CompleteTask)],
     },
     Route {
         template: "/api/{user_id}/tasks/{task_id}/reopen",
-        operations: &[(Method::Post, Operation::ReopenTask)],
+        operations: &[(Method::Post, UserOperation::ReopenTask)],
     },
     Route {
         template: "/api/{user_id}/tasks/{task_id}/skip",
-        operations: &[(Method::Post, Operation::SkipTask)],
+        operations: &[(Method::Post, UserOperation::SkipTask)],
     },
     Route {
         template: "/api/{user_id}/notifications",
-        operations: &[(Method::Get, Operation::ListNotifications)],
+        operations: &[(Method::Get, UserOperation::ListNotifications)],
     },
     Route {
         template: "/api/{user_id}/notifications/{id}/read",
-        operations: &[(Method::Post, Operation::ReadNotification)],
+        operations: &[(Method::Post, UserOperation::ReadNotification)],
     },
     Route {
         template: "/api/{user_id}/notifications/{id}/snooze",
-        operations: &[(Method::Post, Operation::SnoozeNotification)],
+        operations: &[(Method::Post, UserOperation::SnoozeNotification)],
     },
     Route {
         template: "/api/{user_id}/notifications/read-all",
-        operations: &[(Method::Post, Operation::ReadNotifications)],
+        operations: &[(Method::Post, UserOperation::ReadNotifications)],
     },
     Route {
         template: "/api/{user_id}/analytics",
-        operations: &[(Method::Get, Operation::ReadAnalytics)],
+        operations: &[(Method::Get, UserOperation::ReadAnalytics)],
     },
     Route {
         template: "/api/{user_id}/calendar",
         operations: &[
-            (Method::Post, Operation::CreateCalendar),
-            (Method::Delete, Operation::RevokeCalendar),
+            (Method::Post, UserOperation::CreateCalendar),
+            (Method::Delete, UserOperation::RevokeCalendar),
         ],
     },
     Route {
-        template: "/calendar/{secret}.ics",
-        operations: &[(Method::Get, Operation::ReadCalendar)],
-    },
-    Route {
         template: "/api/{user_id}/changes",
-        operations: &[(Method::Get, Operation::ReadChanges)],
-    },
-    Route {
-        template: "/dapr/subscribe",
-        operations: &[(Method::Get, Operation::Subscriptions)],
-    },
-    Route {
-        template: "/openapi.json",
-        operations: &[(Method::Get, Operation::Description)],
-    },
-    Route {
-        template: "/asyncapi.json",
-        operations: &[(Method::Get, Operation::EventsDescription)],
-    },
-    Route {
-        template: "/schemas/{dataschema}",
-        operations: &[(Method::Get, Operation::DataSchema)],
-    },
-    Route {
-        template: "/healthz",
-        operations: &[(Method::Get, Operation::Liveness)],
-    },
-    Route {
-        template: "/readyz",
-        operations: &[(Method::Get, Operation::Readiness)],
-    },
-    Route {
-        template: "/readyz/deliveries",
-        operations: &[(Method::Get, Operation::DeliveryReadiness)],
+        operations: &[(Method::Get, UserOperation::ReadChanges)],
     },
 ];
 
-impl Route {
-    fn segments(&self) -> impl Iterator<Item = &'static str> + use<> {
+/// Every route that is the same for everybody. No path fits one of these and one of a user.
+pub(crate) static SERVICE_ROUTES: [Route<ServiceOperation>; 8] = [
+    Route {
+        template: "/calendar/{secret}.ics",
+        operations: &[(Method::Get, ServiceOperation::ReadCalendar)],
+    },
+    Route {
+        template: "/dapr/subscribe",
+        operations: &[(Method::Get, ServiceOperation::Subscriptions)],
+    },
+    Route {
+        template: "/openapi.json",
+        operations: &[(Method::Get, ServiceOperation::Description)],
+    },
+    Route {
+        template: "/asyncapi.json",
+        operations: &[(Method::Get, ServiceOperation::EventsDescription)],
+    },
+    Route {
+        template: "/schemas/{dataschema}",
+        operations: &[(Method::Get, ServiceOperation::DataSchema)],
+    },
+    Route {
+        template: "/healthz",
+        operations: &[(Method::Get, ServiceOperation::Liveness)],
+    },
+    Route {
+        template: "/readyz",
+        operations: &[(Method::Get, ServiceOperation::Readiness)],
+    },
+    Route {
+        template: "/readyz/deliveries",
+        operations: &[(Method::Get, ServiceOperation::DeliveryReadiness)],
+    },
+];
+
+impl<O> Route<O> {
+    fn segments(&self) -> impl Iterator<Item = &'static str> + use<O> {
         self.template.split('/').skip(1)
     }
 
     /// The names of what varies in the path.
     #[cfg(test)]
-    pub(crate) fn variables(&self) -> impl Iterator<Item = &'static str> + use<> {
+    pub(crate) fn variables(&self) -> impl Iterator<Item = &'static str> + use<O> {
         let name = |segment| Some(variable(segment)?.0);
         self.segments().filter_map(name)
     }
@@ -170,22 +179,47 @@ fn variable(segment: &'static str) -> Option<(&'static str, &'static str)> {
     segment.strip_prefix('{')?.split_once('}')
 }
 
-/// A route with the values in its path.
-pub(crate) struct Target<'a> {
-    route: &'static Route,
-    path: &'a [String],
+/// Whose route a path is.
+pub(crate) enum Target<'a> {
+    /// A user's: the user in the path, who must be the token's.
+    User {
+        user: &'a str,
+        place: Place<'a, UserOperation>,
+    },
+    /// Everybody's.
+    Service(Place<'a, ServiceOperation>),
 }
 
 impl<'a> Target<'a> {
     /// The target of a path's segments, or none where no route fits.
     pub(crate) fn find(path: &'a [String]) -> Option<Self> {
-        let route = ROUTES.iter().find(|route| route.fits(path))?;
-        Some(Self { route, path })
+        if let Some(place) = Place::find(&USER_ROUTES, path)
+            && let Some(user) = place.value("user_id")
+        {
+            return Some(Self::User { user, place });
+        }
+        Place::find(&SERVICE_ROUTES, path).map(Self::Service)
     }
 
     /// The route as documented, for logs.
     pub(crate) fn template(&self) -> &'static str {
-        self.route.template
+        match self {
+            Self::User { place, .. } => place.route.template,
+            Self::Service(place) => place.route.template,
+        }
+    }
+}
+
+/// A route with the values in its path.
+pub(crate) struct Place<'a, O: 'static> {
+    route: &'static Route<O>,
+    path: &'a [String],
+}
+
+impl<'a, O: Copy> Place<'a, O> {
+    fn find(routes: &'static [Route<O>], path: &'a [String]) -> Option<Self> {
+        let route = routes.iter().find(|route| route.fits(path))?;
+        Some(Self { route, path })
     }
 
     /// What this method asks for.
@@ -193,7 +227,7 @@ impl<'a> Target<'a> {
     /// # Errors
     ///
     /// 405 when the route has other methods.
-    pub(crate) fn operation(&self, method: &Method) -> Result<Operation, Problem> {
+    pub(crate) fn operation(&self, method: &Method) -> Result<O, Problem> {
         let operations = self.route.operations;
         let found = operations.iter().find(|(known, _)| known == method);
         found.map(|(_, operation)| *operation).ok_or_else(|| {
@@ -205,21 +239,28 @@ impl<'a> Target<'a> {
         })
     }
 
-    /// The user whose route it is, where it is one's.
-    pub(crate) fn user(&self) -> Option<&'a str> {
-        self.value("user_id")
+    fn value(&self, name: &str) -> Option<&'a str> {
+        let mut segments = self.route.segments().zip(self.path);
+        segments.find_map(|(segment, given)| match variable(segment) {
+            Some((variable, end)) if variable == name => given.strip_suffix(end),
+            _ => None,
+        })
     }
+}
 
-    /// The task in the path. An id that is no UUID is nobody's task.
+impl<'a> Place<'a, UserOperation> {
+    /// The `{task_id}` segment. `None` if the route has none, or the segment is not a UUID: there is no such task.
     pub(crate) fn task(&self) -> Option<Uuid> {
         self.value("task_id").and_then(uuid)
     }
 
-    /// The notification in the path. An id that is no UUID is nobody's notification.
+    /// The `{id}` segment of a notification, in the same way.
     pub(crate) fn notification(&self) -> Option<Uuid> {
         self.value("id").and_then(uuid)
     }
+}
 
+impl<'a> Place<'a, ServiceOperation> {
     /// The secret of a calendar in the path. Never to be logged.
     pub(crate) fn secret(&self) -> Option<&'a str> {
         self.value("secret")
@@ -228,14 +269,6 @@ impl<'a> Target<'a> {
     /// The attribute `dataschema` in the path.
     pub(crate) fn data_schema(&self) -> Option<&'a str> {
         self.value("dataschema")
-    }
-
-    fn value(&self, name: &str) -> Option<&'a str> {
-        let mut segments = self.route.segments().zip(self.path);
-        segments.find_map(|(segment, given)| match variable(segment) {
-            Some((variable, end)) if variable == name => given.strip_suffix(end),
-            _ => None,
-        })
     }
 }
 
@@ -248,14 +281,27 @@ fn uuid(segment: &str) -> Option<Uuid> {
 
 #[cfg(test)]
 mod tests {
-    use super::{ROUTES, Target};
+    use super::{Route, SERVICE_ROUTES, Target, USER_ROUTES};
+
+    fn path<O>(route: &Route<O>) -> Vec<String> {
+        route.segments().map(str::to_owned).collect()
+    }
 
     #[test]
     fn every_route_is_found_by_its_path() {
-        for route in &ROUTES {
-            let path: Vec<String> = route.segments().map(str::to_owned).collect();
-            let found = Target::find(&path).map(|target| target.template());
-            assert_eq!(found, Some(route.template));
+        for route in &USER_ROUTES {
+            let path = path(route);
+            let Some(Target::User { user, place }) = Target::find(&path) else {
+                panic!("{path:?}");
+            };
+            assert_eq!((user, place.route.template), ("{user_id}", route.template));
+        }
+        for route in &SERVICE_ROUTES {
+            let path = path(route);
+            let Some(Target::Service(place)) = Target::find(&path) else {
+                panic!("{path:?}");
+            };
+            assert_eq!(place.route.template, route.template);
         }
     }
 
@@ -263,7 +309,10 @@ mod tests {
     fn an_id_that_is_no_uuid_is_nobodys() {
         let find = |id: &str| {
             let path = ["api", "alice", "tasks", id].map(str::to_owned);
-            Target::find(&path).and_then(|target| target.task())
+            match Target::find(&path) {
+                Some(Target::User { place, .. }) => place.task(),
+                _ => panic!("{path:?}"),
+            }
         };
         assert!(find("018f0000-0000-7000-8000-000000000000").is_some());
         for id in [

@@ -10,6 +10,7 @@ mod parameters;
 mod problems;
 mod schemas;
 
+use std::fmt::Debug;
 use std::path::Path;
 use std::{env, fs};
 
@@ -18,7 +19,7 @@ use platform::http::method_name;
 use serde_json::{Map, Value, json};
 use similar::TextDiff;
 
-use crate::route::{Operation, ROUTES, Route};
+use crate::route::{Route, SERVICE_ROUTES, USER_ROUTES};
 
 /// What is said of an operation.
 struct Described {
@@ -37,7 +38,13 @@ struct Described {
 }
 
 fn document() -> Value {
-    let paths: Map<String, Value> = ROUTES.iter().filter_map(path).collect();
+    let users = USER_ROUTES
+        .iter()
+        .filter_map(|route| path(route, |operation| Some(operations::of_user(operation))));
+    let services = SERVICE_ROUTES
+        .iter()
+        .filter_map(|route| path(route, operations::of_service));
+    let paths: Map<String, Value> = users.chain(services).collect();
     json!({
         "openapi": "3.1.1",
         "info": {
@@ -68,7 +75,10 @@ fn document() -> Value {
 }
 
 /// A path and its operations, or none where all of them are the sidecar's.
-fn path(route: &Route) -> Option<(String, Value)> {
+fn path<O: Copy + Debug>(
+    route: &Route<O>,
+    said_of: impl Fn(O) -> Option<Described>,
+) -> Option<(String, Value)> {
     let mut path = Map::new();
     let variables: Vec<Value> = route.variables().map(parameters::path_parameter).collect();
     if !variables.is_empty() {
@@ -76,7 +86,7 @@ fn path(route: &Route) -> Option<(String, Value)> {
     }
     let mut is_public = false;
     for (method, operation) in route.operations {
-        if let Some(described) = operations::describe(*operation) {
+        if let Some(described) = said_of(*operation) {
             is_public = true;
             path.insert(
                 method_name(method).to_lowercase(),
@@ -88,13 +98,13 @@ fn path(route: &Route) -> Option<(String, Value)> {
 }
 
 /// An operation's name in the document.
-fn operation_id(operation: Operation) -> String {
+fn operation_id(operation: impl Debug) -> String {
     let name = format!("{operation:?}");
     let (first, rest) = name.split_at(1);
     first.to_lowercase() + rest
 }
 
-fn describe(route: &Route, id: String, described: Described) -> Value {
+fn describe<O>(route: &Route<O>, id: String, described: Described) -> Value {
     let is_users = route.variables().any(|variable| variable == "user_id");
     let is_of_one_thing = route.variables().any(|variable| variable != "user_id");
     let mut problems = described.problems.to_vec();

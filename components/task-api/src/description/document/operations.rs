@@ -11,11 +11,10 @@ use super::schemas::reference;
 use super::{Described, operation_id};
 use crate::calendar::{CACHING, MEDIA_TYPE};
 use crate::description::SCHEMA_CACHING;
-use crate::route::Operation;
+use crate::route::{ServiceOperation, UserOperation};
 
-/// What is said of an operation; nothing of those that only the sidecar and Kubernetes need.
-pub(super) fn describe(operation: Operation) -> Option<Described> {
-    let described = |summary, success| Described {
+fn described(summary: &'static str, success: (u16, Value)) -> Described {
+    Described {
         summary,
         details: None,
         parameters: Vec::new(),
@@ -23,9 +22,13 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
         success,
         unchanged: None,
         problems: &[],
-    };
-    Some(match operation {
-        Operation::ListTasks => Described {
+    }
+}
+
+/// What is said of an operation of a user.
+pub(super) fn of_user(operation: UserOperation) -> Described {
+    match operation {
+        UserOperation::ListTasks => Described {
             parameters: task_list::PARAMETERS.map(task_list_parameter).to_vec(),
             problems: &["Invalid"],
             ..described(
@@ -33,7 +36,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 (200, page_of("A page of tasks.", "Task", &[])),
             )
         },
-        Operation::CreateTask => Described {
+        UserOperation::CreateTask => Described {
             details: Some(
                 "With an `Idempotency-Key` it may be repeated without creating the task twice.",
             ),
@@ -45,7 +48,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             problems: &["TooManyTasks", "InvalidOrReused"],
             ..described("Create a task", (201, created()))
         },
-        Operation::ChangeTasks => Described {
+        UserOperation::ChangeTasks => Described {
             details: Some(
                 "Each operation has its own outcome, as if it were sent alone, and they are run in order; one that is \
                  refused changes nothing and stops no other. Where the service fails, none of them has happened. A create \
@@ -70,8 +73,8 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 ),
             )
         },
-        Operation::ReadTask => described("Read a task", (200, task("The task."))),
-        Operation::UpdateTask => Described {
+        UserOperation::ReadTask => described("Read a task", (200, task("The task."))),
+        UserOperation::UpdateTask => Described {
             details: Some(
                 "A merge patch (RFC 7396): a field left out stays, null clears it, to its default where it has one. A \
                  change of nothing makes no version and no event.",
@@ -87,7 +90,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             problems: &["PreconditionFailed", "Invalid"],
             ..described("Change a task", (200, task("The task, changed.")))
         },
-        Operation::DeleteTask => Described {
+        UserOperation::DeleteTask => Described {
             parameters: vec![if_match()],
             problems: &["PreconditionFailed"],
             ..described(
@@ -95,7 +98,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 (204, json!({"description": "The task is deleted."})),
             )
         },
-        Operation::CompleteTask => Described {
+        UserOperation::CompleteTask => Described {
             details: Some(
                 "Completing a completed task changes nothing. The next instance of a recurring task appears a moment later.",
             ),
@@ -103,7 +106,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             problems: &["PreconditionFailed"],
             ..described("Complete a task", (200, task("The task, completed.")))
         },
-        Operation::ReopenTask => Described {
+        UserOperation::ReopenTask => Described {
             details: Some(
                 "Reopening a pending task changes nothing. The next instance of a recurring task stays.",
             ),
@@ -111,7 +114,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             problems: &["PreconditionFailed"],
             ..described("Reopen a task", (200, task("The task, pending.")))
         },
-        Operation::SkipTask => Described {
+        UserOperation::SkipTask => Described {
             details: Some(
                 "Ends this instance of a recurring task without completing it; the next one appears a moment later, unless \
                  the series ends. Skipping a skipped task changes nothing.",
@@ -123,21 +126,21 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 (200, task("The task, skipped.")),
             )
         },
-        Operation::ListNotifications => Described {
+        UserOperation::ListNotifications => Described {
             parameters: notification_list::PARAMETERS
                 .map(notification_list_parameter)
                 .to_vec(),
             problems: &["Invalid"],
             ..described("List notifications, newest first", (200, notifications()))
         },
-        Operation::ReadNotification => described(
+        UserOperation::ReadNotification => described(
             "Mark a notification as read",
             (
                 200,
                 json_answer("The notification.", &reference("Notification"), &[]),
             ),
         ),
-        Operation::SnoozeNotification => Described {
+        UserOperation::SnoozeNotification => Described {
             details: Some(
                 "The notification counts as read, and the task is reminded of again then, with a new notification, unless it \
                  ends or its due date changes before. Until then the same notification can be put off to another moment.",
@@ -155,14 +158,14 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 ),
             )
         },
-        Operation::ReadNotifications => described(
+        UserOperation::ReadNotifications => described(
             "Mark all notifications as read",
             (
                 200,
                 json_answer("How many were marked.", &reference("Marked"), &[]),
             ),
         ),
-        Operation::ReadAnalytics => Described {
+        UserOperation::ReadAnalytics => Described {
             parameters: date_range::PARAMETERS.map(date_range_parameter).to_vec(),
             problems: &["Invalid"],
             ..described(
@@ -173,7 +176,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 ),
             )
         },
-        Operation::CreateCalendar => Described {
+        UserOperation::CreateCalendar => Described {
             details: Some(
                 "A path that calendar programs subscribe to; whoever knows it reads the calendar. It is shown this once, and \
                  the one before ends.",
@@ -186,24 +189,11 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 ),
             )
         },
-        Operation::RevokeCalendar => described(
+        UserOperation::RevokeCalendar => described(
             "End the address of the calendar",
             (204, json!({"description": "The address has ended."})),
         ),
-        Operation::ReadCalendar => Described {
-            details: Some(
-                "iCalendar (RFC 5545). Each task that is due from 30 days ago on, the soonest 500, done or not, is an event \
-                 without a length at its due date.",
-            ),
-            parameters: vec![if_none_match()],
-            unchanged: Some((304, calendar_answer("As the client knows it.", None))),
-            problems: &["Unavailable"],
-            ..described(
-                "The calendar, for calendar programs",
-                (200, calendar_answer("The calendar.", Some(MEDIA_TYPE))),
-            )
-        },
-        Operation::ReadChanges => Described {
+        UserOperation::ReadChanges => Described {
             details: Some(
                 "The user's events in the order of their numbers, none left out. In pages; with `Accept: text/event-stream` as \
                  server-sent events while they come: `id` is the number and `data` the event. A stream ends after half a \
@@ -224,29 +214,50 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
             ],
             ..described("Follow changes", (200, changes()))
         },
-        Operation::Description => described(
+    }
+}
+
+/// What is said of an operation for everybody; nothing of those that only the sidecar and Kubernetes need.
+pub(super) fn of_service(operation: ServiceOperation) -> Option<Described> {
+    Some(match operation {
+        ServiceOperation::ReadCalendar => Described {
+            details: Some(
+                "iCalendar (RFC 5545). Each task that is due from 30 days ago on, the soonest 500, done or not, is an event \
+                 without a length at its due date.",
+            ),
+            parameters: vec![if_none_match()],
+            unchanged: Some((304, calendar_answer("As the client knows it.", None))),
+            problems: &["Unavailable"],
+            ..described(
+                "The calendar, for calendar programs",
+                (200, calendar_answer("The calendar.", Some(MEDIA_TYPE))),
+            )
+        },
+        ServiceOperation::Description => described(
             "The description of the REST API (OpenAPI)",
             (
                 200,
                 json_answer("The OpenAPI document.", &json!({"type": "object"}), &[]),
             ),
         ),
-        Operation::EventsDescription => described(
+        ServiceOperation::EventsDescription => described(
             "The description of the events (AsyncAPI)",
             (
                 200,
                 json_answer("The AsyncAPI document.", &json!({"type": "object"}), &[]),
             ),
         ),
-        Operation::DataSchema => described("The JSON Schema of an event's data", (200, schema())),
-        Operation::Liveness => described(
+        ServiceOperation::DataSchema => {
+            described("The JSON Schema of an event's data", (200, schema()))
+        }
+        ServiceOperation::Liveness => described(
             "The service runs",
             (
                 200,
                 json_answer("The service runs.", &reference("Status"), &[]),
             ),
         ),
-        Operation::Readiness => Described {
+        ServiceOperation::Readiness => Described {
             problems: &["Unavailable"],
             ..described(
                 "The database answers",
@@ -256,7 +267,7 @@ pub(super) fn describe(operation: Operation) -> Option<Described> {
                 ),
             )
         },
-        Operation::Subscriptions | Operation::DeliveryReadiness => return None,
+        ServiceOperation::Subscriptions | ServiceOperation::DeliveryReadiness => return None,
     })
 }
 
@@ -351,12 +362,12 @@ fn task(meaning: &str) -> Value {
 fn created() -> Value {
     let mut created = json_answer("The task.", &reference("Task"), &["ETag", "Location"]);
     for operation in [
-        Operation::ReadTask,
-        Operation::UpdateTask,
-        Operation::CompleteTask,
-        Operation::ReopenTask,
-        Operation::SkipTask,
-        Operation::DeleteTask,
+        UserOperation::ReadTask,
+        UserOperation::UpdateTask,
+        UserOperation::CompleteTask,
+        UserOperation::ReopenTask,
+        UserOperation::SkipTask,
+        UserOperation::DeleteTask,
     ] {
         link(&mut created, operation, "task_id", "$response.body#/id");
     }
@@ -382,13 +393,13 @@ fn notifications() -> Value {
     );
     link(
         &mut page,
-        Operation::ReadNotification,
+        UserOperation::ReadNotification,
         "id",
         "$response.body#/0/id",
     );
     link(
         &mut page,
-        Operation::SnoozeNotification,
+        UserOperation::SnoozeNotification,
         "id",
         "$response.body#/0/id",
     );
@@ -396,7 +407,7 @@ fn notifications() -> Value {
 }
 
 /// Says that an answer has the id that an operation needs in its path.
-fn link(answer: &mut Value, operation: Operation, variable: &str, id: &str) {
+fn link(answer: &mut Value, operation: UserOperation, variable: &str, id: &str) {
     let name = operation_id(operation);
     answer["links"][&name] = json!({
         "operationId": name,
