@@ -50,13 +50,48 @@ pub(crate) struct Ended {
     pub(crate) cause: Option<String>,
 }
 
-/// What `open_stream` tells. No enumeration: raw JSON cannot be read into one.
+/// What `open_stream` returns.
 #[derive(Deserialize)]
-struct Opened {
+#[serde(try_from = "OpenedRow")]
+enum Opened {
+    Place {
+        page: Page<Events>,
+        /// How many the host has with it.
+        streams: u32,
+    },
+    UserFull {
+        retry_after: u64,
+    },
+    Full {
+        retry_after: u64,
+    },
+    Gone,
+}
+
+/// The same as JSON has it. Serde cannot read raw JSON into an enumeration with a tag.
+#[derive(Deserialize)]
+struct OpenedRow {
     outcome: Outcome,
     streams: Option<u32>,
     page: Option<Page<Events>>,
     retry_after: Option<u64>,
+}
+
+impl TryFrom<OpenedRow> for Opened {
+    type Error = &'static str;
+
+    fn try_from(row: OpenedRow) -> Result<Self, Self::Error> {
+        let retry_after = row.retry_after.unwrap_or(1);
+        Ok(match row.outcome {
+            Outcome::Opened => Self::Place {
+                page: row.page.ok_or("a stream without a page")?,
+                streams: row.streams.unwrap_or(1),
+            },
+            Outcome::UserFull => Self::UserFull { retry_after },
+            Outcome::Full => Self::Full { retry_after },
+            Outcome::Gone => Self::Gone,
+        })
+    }
 }
 
 #[derive(Deserialize)]
@@ -99,22 +134,19 @@ impl Stream {
             .boolean("latest", latest)
             .integer("most", query.limit);
         let database = Database::from_configuration()?;
-        let opened: Opened = database.call(call)?;
-        let retry_after = opened.retry_after.unwrap_or(1);
-        match (opened.outcome, opened.page) {
-            (Outcome::Opened, Some(page)) => Ok(Self {
+        match database.call(call)? {
+            Opened::Place { page, streams } => Ok(Self {
                 database,
                 id,
                 user: user.clone(),
                 limit: query.limit,
                 page,
-                pace: Pace::of(opened.streams.unwrap_or(1)),
+                pace: Pace::of(streams),
                 lifetime,
             }),
-            (Outcome::Opened, None) => Err(Problem::internal("a stream without a page")),
-            (Outcome::UserFull, _) => Err(Problem::too_many_streams(retry_after)),
-            (Outcome::Full, _) => Err(Problem::no_stream_free(retry_after)),
-            (Outcome::Gone, _) => Err(gone(user)),
+            Opened::UserFull { retry_after } => Err(Problem::too_many_streams(retry_after)),
+            Opened::Full { retry_after } => Err(Problem::no_stream_free(retry_after)),
+            Opened::Gone => Err(gone(user)),
         }
     }
 

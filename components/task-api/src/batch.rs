@@ -120,9 +120,9 @@ fn result(number: usize, operation: &Operation, mut answer: Changed) -> Result<S
         return Ok(refused(&problem.under(&place)));
     }
     Ok(match (operation, answer.task()) {
-        (_, "") => json!({"status": 204}).to_string(),
-        (Operation::Create { .. }, task) => format!("{{\"status\":201,\"task\":{task}}}"),
-        (_, task) => format!("{{\"status\":200,\"task\":{task}}}"),
+        (_, None) => json!({"status": 204}).to_string(),
+        (Operation::Create { .. }, Some(task)) => format!("{{\"status\":201,\"task\":{task}}}"),
+        (_, Some(task)) => format!("{{\"status\":200,\"task\":{task}}}"),
     })
 }
 

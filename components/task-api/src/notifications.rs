@@ -75,19 +75,21 @@ pub(crate) fn mark_all_read(user: &UserId) -> Result<Answer, Problem> {
 
 /// What became of a notification that is to be put off.
 #[derive(Deserialize)]
-struct Snoozed {
-    outcome: Outcome,
-    /// The notification, where it is put off.
-    notification: Option<Box<RawValue>>,
-    /// The event, where it was not put off to that moment before.
-    emitted: Option<Emitted>,
+#[serde(try_from = "SnoozedRow")]
+enum Snoozed {
+    /// Its task will be reminded of again.
+    PutOff {
+        notification: Box<RawValue>,
+        /// The event, where it was not put off to that moment before.
+        emitted: Option<Emitted>,
+    },
+    Refused(Refusal),
 }
 
+/// Why a notification is not put off.
 #[derive(Deserialize)]
 #[serde(rename_all = "snake_case")]
-enum Outcome {
-    /// Its task will be reminded of again.
-    PutOff,
+enum Refusal {
     /// The user has no such notification.
     NotFound,
     /// The moment is not still to come.
@@ -100,6 +102,36 @@ enum Outcome {
     DueDateChanged,
     /// As many notifications of the task are put off as may be.
     TooMany,
+}
+
+/// What `snooze_notification` returns. Serde cannot read raw JSON into an enumeration with a tag.
+#[derive(Deserialize)]
+struct SnoozedRow {
+    outcome: Outcome,
+    notification: Option<Box<RawValue>>,
+    emitted: Option<Emitted>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Outcome {
+    PutOff,
+    #[serde(untagged)]
+    Refused(Refusal),
+}
+
+impl TryFrom<SnoozedRow> for Snoozed {
+    type Error = &'static str;
+
+    fn try_from(row: SnoozedRow) -> Result<Self, Self::Error> {
+        Ok(match row.outcome {
+            Outcome::PutOff => Self::PutOff {
+                notification: row.notification.ok_or("no notification to show")?,
+                emitted: row.emitted,
+            },
+            Outcome::Refused(refusal) => Self::Refused(refusal),
+        })
+    }
 }
 
 /// Puts a notification off. Its alarm is left to the relay's sweep, as others that are to be set later are.
@@ -123,21 +155,47 @@ pub(crate) async fn snooze(
         .optional_bigint("seconds", seconds)
         .instant("until", until)
         .json("outbox", outbox.json());
-    let snoozed: Snoozed = Database::from_configuration()?.call(call)?;
-    let notification = match (snoozed.outcome, snoozed.notification) {
-        (Outcome::PutOff, Some(notification)) => notification,
-        (Outcome::PutOff, None) => return Err(Problem::internal("no notification to show")),
-        (Outcome::NotFound, _) => return Err(no_such_notification()),
-        (Outcome::Passed, _) => return Err(Problem::invalid(vec![snooze::passed(&snooze)])),
-        (Outcome::TooFar, _) => return Err(Problem::invalid(vec![snooze::too_far(&snooze)])),
-        (Outcome::Ended, _) => return Err(Problem::not_open()),
-        (Outcome::DueDateChanged, _) => return Err(Problem::due_date_changed()),
-        (Outcome::TooMany, _) => return Err(Problem::too_many_snoozed()),
+    let (notification, emitted) = match Database::from_configuration()?.call(call)? {
+        Snoozed::PutOff {
+            notification,
+            emitted,
+        } => (notification, emitted),
+        Snoozed::Refused(refusal) => {
+            return Err(match refusal {
+                Refusal::NotFound => no_such_notification(),
+                Refusal::Passed => Problem::invalid(vec![snooze::passed(&snooze)]),
+                Refusal::TooFar => Problem::invalid(vec![snooze::too_far(&snooze)]),
+                Refusal::Ended => Problem::not_open(),
+                Refusal::DueDateChanged => Problem::due_date_changed(),
+                Refusal::TooMany => Problem::too_many_snoozed(),
+            });
+        }
     };
     Ok(Answer {
         response: Response::json(200, notification.get()),
-        publishing: snoozed
-            .emitted
-            .and_then(|emitted| outbox.publishing(emitted)),
+        publishing: emitted.and_then(|emitted| outbox.publishing(emitted)),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{Refusal, Snoozed};
+
+    #[test]
+    fn what_the_database_says_of_a_snooze_is_read() {
+        let read = |json: &str| serde_json::from_str::<Snoozed>(json);
+        let put_off = r#"{"outcome": "put_off", "notification": {"id": 1}}"#;
+        assert!(matches!(
+            read(put_off),
+            Ok(Snoozed::PutOff { emitted: None, .. })
+        ));
+        let too_far = r#"{"outcome": "too_far"}"#;
+        assert!(matches!(
+            read(too_far),
+            Ok(Snoozed::Refused(Refusal::TooFar))
+        ));
+        for wrong in [r#"{"outcome": "put_off"}"#, r#"{"outcome": "other"}"#] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
 }

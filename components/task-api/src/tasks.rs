@@ -51,9 +51,9 @@ impl Changed {
         Ok(emitted)
     }
 
-    /// The task as the answer shows it; empty where there is none to show.
-    pub(crate) fn task(&self) -> &str {
-        self.task.as_deref().map_or("", RawValue::get)
+    /// The task as the answer shows it; none where it is deleted.
+    pub(crate) fn task(&self) -> Option<&str> {
+        self.task.as_deref().map(RawValue::get)
     }
 }
 
@@ -101,7 +101,7 @@ fn run(traceparent: Option<&str>, call: Call) -> Result<(Changed, Option<Publish
 
 fn respond(
     (changed, publishing): (Changed, Option<Publishing>),
-    success: impl FnOnce(&str) -> Result<Response, Problem>,
+    success: impl FnOnce(Option<&str>) -> Result<Response, Problem>,
 ) -> Result<Answer, Problem> {
     if let Some(problem) = refusal(changed.outcome) {
         return Err(problem);
@@ -130,6 +130,10 @@ pub(crate) fn refusal(outcome: Outcome) -> Option<Problem> {
             Problem::invalid(vec![Violation::field("timezone", detail)])
         }
     })
+}
+
+fn nothing_to_show() -> Problem {
+    Problem::internal("no task to show")
 }
 
 /// A task, with its entity tag.
@@ -200,6 +204,7 @@ pub(crate) async fn create(request: Request, user: &UserId) -> Result<Answer, Pr
         .optional_text("key", key.as_ref().map(IdempotencyKey::as_str))
         .bytes("request_hash", hash);
     respond(run(trace.as_deref(), call)?, |task| {
+        let task = task.ok_or_else(nothing_to_show)?;
         #[derive(Deserialize)]
         struct Created {
             id: Uuid,
@@ -265,7 +270,7 @@ pub(crate) async fn update(
         .json("patch", patch)
         .bigints("versions", versions.as_deref());
     respond(run(trace.as_deref(), call)?, |task| {
-        task_response(200, task)
+        task_response(200, task.ok_or_else(nothing_to_show)?)
     })
 }
 
@@ -319,8 +324,8 @@ fn change(
         .bigints("versions", required_versions(request).as_deref());
     let done = run(request.traceparent().as_deref(), call)?;
     respond(done, |task| match task {
-        "" => Ok(Response::new(204)),
-        task => task_response(200, task),
+        None => Ok(Response::new(204)),
+        Some(task) => task_response(200, task),
     })
 }
 
