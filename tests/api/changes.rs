@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use e2e::answer::Answer;
 use e2e::changes::{ChangeStream, Follower, NoStream, Said, feed_path, number_of, page};
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::lanes;
 use e2e::logs;
 use e2e::replica::Replica;
@@ -41,7 +41,7 @@ fn busy() -> (Todo, Vec<Value>) {
     todo.reopen(id).task(200);
     let other = todo.created("other");
     todo.delete(string_member(&other, "id")).expect(204);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert!(events.len() > 6, "no event of a reminder: {events:#?}");
     (todo, events)
 }
@@ -145,7 +145,7 @@ fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
     for title in ["a", "b", "c", "d", "e"] {
         todo.created(title);
     }
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let mut follower = Follower::start(&todo).unwrap_or_default();
     expire(&todo, 2);
     unchanged(&todo, || {
@@ -192,7 +192,7 @@ fn no_page_skips_a_number() {
     for title in ["a", "b", "c", "d"] {
         todo.created(title);
     }
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     lanes::change(
         &todo,
         "DELETE FROM events WHERE user_id = $1 AND sequence = 3",
@@ -222,7 +222,7 @@ fn after_a_restore_every_client_starts_anew() {
     let todo = Todo::someone();
     todo.created("a");
     todo.created("b");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let mut behind = Follower::start(&todo).unwrap_or_default();
     // It has seen what the restore has undone.
     page(&todo, "after=3").problem(410, "changes-gone");
@@ -542,7 +542,7 @@ fn a_client_that_does_not_read_holds_no_place_for_long() {
     let todo = Todo::someone_on(replica.endpoints());
     let description = "x".repeat(1000);
     todo.created_with(json!({"title": "t", "description": description}));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     // As if that had happened 20,000 times.
     let copy = "WITH lane AS (UPDATE lanes SET head = 20000, published = 20000 WHERE user_id = $1)
         INSERT INTO events (user_id, sequence, time, id, type, topic, task_id, data)

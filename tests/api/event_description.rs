@@ -8,7 +8,7 @@ use std::fs;
 use domain::event::EventType;
 use e2e::asyncapi::{ASYNCAPI, DESCRIPTION, check, schemas, validator};
 use e2e::events::records_of;
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Map, Value, json};
@@ -41,7 +41,7 @@ fn events(todo: &Todo) -> Vec<(&'static str, Record)> {
     }));
     let id = string_member(&task, "id");
     // A task that is gone when its event is handled gets no reminder.
-    quiet(todo, Limit::DELIVERY);
+    wait_until_settled(todo, Limit::DELIVERY);
     todo.patch(id, json!({"title": "Water all plants"}))
         .task(200);
     todo.complete(id).task(200);
@@ -50,7 +50,7 @@ fn events(todo: &Todo) -> Vec<(&'static str, Record)> {
         "title": "Water the lawn", "is_recurring": true, "recurring_interval": "daily",
     }));
     todo.skip(string_member(&other, "id")).task(200);
-    quiet(todo, Limit::DELIVERY);
+    wait_until_settled(todo, Limit::DELIVERY);
     [TASKS_TOPIC, REMINDERS_TOPIC]
         .into_iter()
         .flat_map(|topic| {

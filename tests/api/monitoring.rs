@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 
 use e2e::database::Database;
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::gauges;
 use e2e::shared_stack;
 use e2e::todo::Todo;
@@ -35,7 +35,7 @@ fn asked_for(beginning: &str) -> BTreeSet<String> {
 fn the_sidecar_has_the_metrics_that_are_asked_of_it() {
     let todo = Todo::someone();
     todo.created("t");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let url = format!("{}/metrics", shared_stack().dapr_metrics_url);
     until("metrics", Limit::SOON, || {
         let metrics = net::get(&url, &[]).map_err(|error| format!("{error:#}"))?;

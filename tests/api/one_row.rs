@@ -9,7 +9,7 @@ use e2e::shared_stack;
 use e2e::todo::{Todo, string_member};
 use platform::call::Call;
 use platform::lists;
-use platform::outbox::Outbox;
+use platform::outbox::EventDraft;
 use serde_json::json;
 use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
@@ -41,12 +41,12 @@ fn each_statement_returns_one_row_on_any_state() {
             let (statement, parameters) = call.statement();
             one_row(name, &statement, parameters);
         };
-        let outbox = || Outbox::new("local").json();
+        let draft = || EventDraft::new("local").json();
         let of_task = |function| {
             Call::of(function)
                 .text("user_id", user)
                 .uuid("task_id", id)
-                .json("outbox", outbox())
+                .json("outbox", draft())
         };
         for patch in [
             "{}",
@@ -76,7 +76,7 @@ fn each_statement_returns_one_row_on_any_state() {
                 .json("fields", fields.clone())
                 .optional_text("key", key)
                 .bytes("request_hash", key.map(|_| vec![1; 32]))
-                .json("outbox", outbox());
+                .json("outbox", draft());
             call("create", create);
         }
         let successor = of_task("create_successor")
@@ -96,7 +96,7 @@ fn each_statement_returns_one_row_on_any_state() {
             let batch = Call::of("change_tasks")
                 .text("user_id", user)
                 .json("operations", operations.to_string())
-                .json("outbox", outbox());
+                .json("outbox", draft());
             call("batch", batch);
         }
         let replace = Call::of("replace_calendar")
@@ -124,7 +124,7 @@ fn each_statement_returns_one_row_on_any_state() {
             .uuid("notification_id", id)
             .optional_bigint("seconds", Some(60))
             .instant("until", None)
-            .json("outbox", outbox());
+            .json("outbox", draft());
         call("snooze", snooze);
         let apply = of_task("apply_reminders")
             .uuid("event_id", Uuid::now_v7())
@@ -136,7 +136,7 @@ fn each_statement_returns_one_row_on_any_state() {
         call("apply", apply);
         let ring = Call::of("ring_reminder")
             .uuid("task_id", id)
-            .json("outbox", outbox());
+            .json("outbox", draft());
         call("ring", ring);
         let notify = Call::of("notify_user")
             .uuid("event_id", Uuid::now_v7())

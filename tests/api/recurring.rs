@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::flow::{quiet, series, successor};
+use e2e::flow::{series, successor, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -166,7 +166,7 @@ fn skipping_brings_the_next_instance() {
         (&next["occurrence"], &next["skipped_at"]),
         (&json!(2), &Value::Null)
     );
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     // Again, it is as it is.
     unchanged(&todo, || {
         assert_eq!(todo.skip(id).task(200), skipped);
@@ -204,7 +204,7 @@ fn whatever_becomes_of_a_skipped_task_it_has_one_successor() {
         (&completed["completed"], &completed["skipped_at"]),
         (&json!(true), &Value::Null)
     );
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
 }
 
@@ -214,7 +214,7 @@ fn the_last_of_a_series_is_skipped_without_a_next() {
     let task =
         todo.created_with(json!({"title": "t", "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}}));
     todo.skip(string_member(&task, "id")).task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 1);
 }
 
@@ -224,7 +224,7 @@ fn only_an_open_task_that_recurs_can_be_skipped() {
     let once = todo.created("t");
     let task = daily(&todo);
     todo.complete(string_member(&task, "id")).task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     unchanged(&todo, || {
         let problem =
             |task: &Value| todo.skip(string_member(task, "id")).expect(409).json()["type"].clone();
@@ -240,7 +240,7 @@ fn skipping_may_require_a_version() {
     let todo = Todo::someone();
     let task = daily(&todo);
     let target = format!("{}/skip", todo.task_path(string_member(&task, "id")));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     unchanged(&todo, || {
         for tag in NEVER {
             todo.call("POST", &target)

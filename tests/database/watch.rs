@@ -1,4 +1,4 @@
-//! When the watch over deliveries takes a subscription for asleep.
+//! When the watch over deliveries takes a subscription for stalled.
 
 use postgres::Client;
 
@@ -32,7 +32,7 @@ fn published(client: &mut Client, prefix: &str, count: u32, of: (&str, &str), se
 }
 
 /// Whether deliveries are to pause.
-fn is_asleep(client: &mut Client) -> bool {
+fn is_stalled(client: &mut Client) -> bool {
     match client.query_one("SELECT watch_deliveries('recurrence')::text", &[]) {
         Ok(row) => row.get::<_, String>(0) == "true",
         Err(error) => panic!("{error:?}"),
@@ -50,11 +50,11 @@ fn an_event_that_does_not_arrive_while_nothing_else_does() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     published(&mut client, "u", 1, COMPLETED, 20);
-    assert!(!is_asleep(&mut client));
+    assert!(!is_stalled(&mut client));
     passes(&mut client, 8);
-    assert!(!is_asleep(&mut client));
+    assert!(!is_stalled(&mut client));
     passes(&mut client, 3);
-    assert!(is_asleep(&mut client));
+    assert!(is_stalled(&mut client));
     // Not again at once.
     assert_eq!(
         database.number("SELECT count(*) FROM delivery_watch WHERE pause_until > now()"),
@@ -64,7 +64,7 @@ fn an_event_that_does_not_arrive_while_nothing_else_does() {
         &mut client,
         "UPDATE delivery_watch SET pause_until = now() - interval '15 seconds'",
     );
-    assert!(!is_asleep(&mut client));
+    assert!(!is_stalled(&mut client));
 }
 
 #[test]
@@ -73,11 +73,11 @@ fn what_lies_before_it_takes_its_time_to_be_read() {
     let mut client = database.connect();
     published(&mut client, "ignored", 5000, CREATED, 60);
     published(&mut client, "u", 1, COMPLETED, 20);
-    assert!(!is_asleep(&mut client));
+    assert!(!is_stalled(&mut client));
     passes(&mut client, 18);
-    assert!(!is_asleep(&mut client), "a backlog was taken for sleep");
+    assert!(!is_stalled(&mut client), "a backlog was taken for a stall");
     passes(&mut client, 4);
-    assert!(is_asleep(&mut client));
+    assert!(is_stalled(&mut client));
 }
 
 #[test]
@@ -85,10 +85,10 @@ fn so_many_that_others_are_looked_at_each_time() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     published(&mut client, "first", 300, COMPLETED, 20);
-    assert!(!is_asleep(&mut client));
+    assert!(!is_stalled(&mut client));
     passes(&mut client, 13);
     published(&mut client, "second", 300, COMPLETED, 16);
-    assert!(is_asleep(&mut client), "busy, it sleeps on");
+    assert!(is_stalled(&mut client), "busy, it stays stalled");
 }
 
 #[test]
@@ -96,14 +96,14 @@ fn whatever_arrives_and_nothing_missing_begin_anew() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     published(&mut client, "u", 2, COMPLETED, 20);
-    assert!(!is_asleep(&mut client));
+    assert!(!is_stalled(&mut client));
     passes(&mut client, 30);
     execute(
         &mut client,
         "INSERT INTO processed_events (handler, event_id, processed_at)
         SELECT 'recurrence', id, now() - interval '11 seconds' FROM events WHERE user_id = 'u1'",
     );
-    assert!(!is_asleep(&mut client));
+    assert!(!is_stalled(&mut client));
     let recent = "SELECT count(*) FROM delivery_watch WHERE since > now() - interval '5 seconds'";
     assert_eq!(database.number(recent), 1);
 
@@ -112,6 +112,6 @@ fn whatever_arrives_and_nothing_missing_begin_anew() {
         "INSERT INTO processed_events (handler, event_id, processed_at)
         SELECT 'recurrence', id, now() - interval '11 seconds' FROM events WHERE user_id = 'u2'",
     );
-    assert!(!is_asleep(&mut client));
+    assert!(!is_stalled(&mut client));
     assert_eq!(database.number("SELECT count(*) FROM delivery_watch"), 0);
 }

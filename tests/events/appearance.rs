@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use e2e::events::types;
-use e2e::flow::{ordered, quiet};
+use e2e::flow::{ordered, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -46,7 +46,7 @@ fn the_four_task_events_have_the_promised_form() {
     todo.patch(id, json!({"priority": "high"})).task(200);
     todo.complete(id).task(200);
     todo.delete(id).expect(204);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
 
     let records = ordered(&todo);
     let events: Vec<Value> = records.iter().flat_map(|record| record.json()).collect();
@@ -119,7 +119,7 @@ fn the_trace_of_a_request_reaches_the_handlers_and_what_they_emit() {
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
     let trace = todo.complete(string_member(&task, "id")).expect(200).trace;
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let events: Vec<Value> = ordered(&todo)
         .iter()
         .flat_map(|record| record.json())
@@ -151,7 +151,7 @@ fn a_change_that_changes_nothing_emits_nothing() {
     todo.complete(id).task(200);
     todo.delete(id).expect(204);
     todo.delete(id).expect(404);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         types(&events),
         ["task.created", "task.completed", "task.deleted"]

@@ -1,6 +1,6 @@
 //! The last event of a lane is missing: a row was lost.
 
-use e2e::flow::{ordered, quiet};
+use e2e::flow::{ordered, wait_until_settled};
 use e2e::lanes;
 use e2e::logs::lines_of;
 use e2e::todo::Todo;
@@ -12,7 +12,7 @@ fn its_lane_rests_and_alerts_once() {
     let todo = Todo::someone();
     let other = Todo::someone();
     todo.created("1");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     lanes::take(&todo);
     todo.created("2");
     lanes::change(
@@ -62,6 +62,6 @@ fn its_lane_rests_and_alerts_once() {
     );
     lanes::change(&todo, "DELETE FROM publish_queue WHERE user_id = $1");
     todo.created("3");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(ordered(&todo).len(), 2);
 }

@@ -1,6 +1,6 @@
 //! Events that can never be handled.
 
-use e2e::flow::{deliver, publish, quiet, successor};
+use e2e::flow::{deliver, publish, successor, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
@@ -36,7 +36,7 @@ fn broken(event: &Value) -> Vec<Value> {
 fn the_handler_of_reminders_drops_them_and_changes_nothing() {
     let todo = Todo::someone();
     todo.created_with(json!({"title": "t", "due_date": "2020-01-01T00:00:00Z"}));
-    let before = quiet(&todo, Limit::DELIVERY);
+    let before = wait_until_settled(&todo, Limit::DELIVERY);
     let rows = todo.rows();
     for event in broken(&before[0]) {
         let answer = deliver(&todo, "/api/events/reminders", &event).expect(200);
@@ -47,7 +47,7 @@ fn the_handler_of_reminders_drops_them_and_changes_nothing() {
             0
         );
     }
-    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), before);
     assert_eq!(todo.rows(), rows);
 }
 
@@ -56,7 +56,7 @@ fn one_in_the_topic_goes_to_the_dead_letters_and_holds_up_nobody() {
     let todo = Todo::someone();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
-    let mut event = quiet(&todo, Limit::DELIVERY).remove(0);
+    let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
     event["id"] = json!(Uuid::now_v7());
     event["type"] = json!("task.completed");
     event["data"]["occurrence"] = json!("first");

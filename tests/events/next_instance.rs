@@ -1,7 +1,7 @@
 //! The next instance of a recurring task, through sidecar and broker.
 
 use domain::timestamp::Timestamp;
-use e2e::flow::{quiet, series, successor};
+use e2e::flow::{series, successor, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -70,7 +70,7 @@ fn a_series_ends_with_the_calendar() {
     let todo = Todo::someone();
     let task = recurring(&todo, "daily", "9998-12-31T12:00:00Z", "UTC");
     todo.complete(string_member(&task, "id")).task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 1);
     let dead = "SELECT count(*) FROM dead_letters WHERE user_id = $1";
     assert_eq!(todo.database().json(dead, &[todo.user()]), json!(0));
@@ -121,7 +121,7 @@ fn a_monthly_one_keeps_aiming_at_the_day_it_began_with() {
         assert_eq!(task["occurrence"], occurrence);
         assert_eq!(task["anchor_day"], 31);
     }
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 4);
 }
 
@@ -228,7 +228,7 @@ fn count_and_until_end_a_series() {
     for task in [&last, &until] {
         todo.complete(string_member(task, "id")).task(200);
     }
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(series(&todo, string_member(&two, "series_id")).len(), 2);
     assert_eq!(series(&todo, string_member(&until, "series_id")).len(), 1);
     let dead = "SELECT count(*) FROM dead_letters WHERE user_id = $1";

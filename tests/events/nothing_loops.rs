@@ -4,7 +4,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use domain::timestamp::Timestamp;
 use e2e::events::types;
-use e2e::flow::{ordered, quiet, successor};
+use e2e::flow::{ordered, successor, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -33,10 +33,10 @@ fn a_generated_task_is_announced_and_gets_its_reminder_like_any_other() {
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "weekly", "due_date": in_days(3),
     }));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     todo.complete(string_member(&task, "id")).task(200);
     let next = successor(&todo, &task);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         about(&events, &task),
         [
@@ -81,7 +81,7 @@ fn a_task_that_does_not_recur_is_followed_by_nothing() {
     let todo = Todo::someone();
     let task = todo.created_with(json!({"title": "t", "due_date": "2020-01-01T00:00:00Z"}));
     todo.complete(string_member(&task, "id")).task(200);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(types(&events), ["task.created", "task.completed"]);
     assert_eq!(todo.listed("").len(), 1);
 }

@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::flow::{deliver, quiet, series, successor};
+use e2e::flow::{deliver, series, successor, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -39,9 +39,9 @@ fn delivered_twice_it_makes_one() {
     let task = daily(&todo);
     todo.complete(string_member(&task, "id")).task(200);
     successor(&todo, &task);
-    let before = quiet(&todo, Limit::DELIVERY);
+    let before = wait_until_settled(&todo, Limit::DELIVERY);
     redeliver(&todo, &completion(&todo));
-    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), before);
     assert_eq!(
         types(&before),
         ["task.created", "task.completed", "task.created"]
@@ -63,10 +63,10 @@ fn delivered_many_times_at_once_it_makes_one() {
                 scope.spawn(|| redeliver(&todo, &event));
             }
         });
-        quiet(&todo, Limit::DELIVERY);
+        wait_until_settled(&todo, Limit::DELIVERY);
         assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
     }
-    assert_eq!(quiet(&todo, Limit::DELIVERY).len(), 9);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY).len(), 9);
 }
 
 #[test]
@@ -79,13 +79,13 @@ fn reopened_and_completed_again_it_makes_no_second_one() {
     let first = completion(&todo);
     todo.reopen(id).task(200);
     todo.complete(id).task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let second = completion(&todo);
     assert_ne!(first["id"], second["id"]);
     for event in [&first, &second] {
         redeliver(&todo, event);
     }
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         types(&events),
         [
@@ -118,7 +118,7 @@ fn what_was_deleted_does_not_come_back() {
     redeliver(&todo, &retold);
     todo.reopen(id).task(200);
     todo.complete(id).task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 1);
 
     todo.delete(id).expect(204);
@@ -127,7 +127,7 @@ fn what_was_deleted_does_not_come_back() {
         retold["id"] = json!(Uuid::now_v7());
         redeliver(&todo, &retold);
     }
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert!(todo.listed("").is_empty());
 }
 
@@ -136,7 +136,7 @@ fn a_task_deleted_before_its_completion_was_heard_of_has_no_successor() {
     let todo = Todo::someone();
     let task = daily(&todo);
     // A completion that only the handler is told of.
-    let mut event = quiet(&todo, Limit::DELIVERY).remove(0);
+    let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
     event["id"] = json!(Uuid::now_v7());
     event["type"] = json!("task.completed");
     event["data"]["completed"] = json!(true);
@@ -144,7 +144,7 @@ fn a_task_deleted_before_its_completion_was_heard_of_has_no_successor() {
     todo.delete(string_member(&task, "id")).expect(204);
     redeliver(&todo, &event);
     redeliver(&todo, &event);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(types(&events), ["task.created", "task.deleted"]);
     assert!(todo.listed("").is_empty());
 }

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use e2e::flow::{ordered, quiet};
+use e2e::flow::{ordered, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::json;
@@ -35,7 +35,7 @@ fn two_users_hammered_in_parallel_keep_their_orders() {
         }
     });
     for todo in &users {
-        let stored = quiet(todo, Limit::RECOVERY);
+        let stored = wait_until_settled(todo, Limit::RECOVERY);
         let records = ordered(todo);
         assert_eq!(records.len(), CLIENTS * CHANGES);
         // And each is what was stored under its number.

@@ -1,6 +1,6 @@
 //! What the relay takes up: lanes whose holder is gone.
 
-use e2e::flow::{ordered, quiet};
+use e2e::flow::{ordered, wait_until_settled};
 use e2e::lanes;
 use e2e::todo::Todo;
 use e2e::wait::Limit;
@@ -12,14 +12,14 @@ const RELAYED: Limit = Limit::new("the relay", 10);
 fn it_publishes_what_a_holder_left_behind_once_the_lease_is_over() {
     let todo = Todo::someone();
     todo.created("1");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     lanes::take(&todo);
     todo.created("2");
     todo.created("3");
     assert_eq!(todo.database().lane_of(todo.user()), (3, 1));
     lanes::expire_lease(&todo);
     todo.settle(RELAYED);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(ordered(&todo).len(), 3);
 }
 
@@ -28,7 +28,7 @@ fn it_publishes_what_a_holder_left_behind_once_the_lease_is_over() {
 fn a_request_that_finds_the_lane_free_begins_with_what_was_left() {
     let todo = Todo::someone();
     todo.created("1");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     lanes::take(&todo);
     for number in 2..40 {
         todo.created(&number.to_string());
@@ -36,6 +36,6 @@ fn a_request_that_finds_the_lane_free_begins_with_what_was_left() {
     assert_eq!(todo.database().lane_of(todo.user()), (39, 1));
     lanes::expire_lease(&todo);
     todo.created("40");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(ordered(&todo).len(), 40);
 }

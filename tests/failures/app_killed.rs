@@ -1,7 +1,7 @@
 //! The app is killed between the commit of a change and the publication of its event.
 
 use e2e::events::types;
-use e2e::flow::{ordered, quiet, series};
+use e2e::flow::{ordered, series, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::json;
@@ -16,7 +16,7 @@ fn the_event_it_left_arrives_and_before_what_the_user_does_next() {
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
     }));
     let id = string_member(&task, "id");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
 
     // The publish hangs when the app dies.
     done(stack.daprd().pause());
@@ -29,7 +29,7 @@ fn the_event_it_left_arrives_and_before_what_the_user_does_next() {
 
     todo.created("next");
     todo.patch(id, json!({"title": "renamed"})).task(200);
-    let events = quiet(&todo, Limit::RECOVERY);
+    let events = wait_until_settled(&todo, Limit::RECOVERY);
     ordered(&todo);
     // The next instance came whenever the completion was heard of.
     let users: Vec<&str> = types(&events)
@@ -57,7 +57,7 @@ fn an_event_that_nobody_heard_of_arrives_and_before_what_the_user_does_next() {
     let stack = OwnStack::start();
     let todo = Todo::someone_on(stack.endpoints());
     todo.created("first");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
 
     done(stack.daprd().pause());
     todo.created("second");
@@ -66,7 +66,7 @@ fn an_event_that_nobody_heard_of_arrives_and_before_what_the_user_does_next() {
     done(stack.app().start());
     done(stack.daprd().start());
     todo.created("third");
-    let events = quiet(&todo, Limit::RECOVERY);
+    let events = wait_until_settled(&todo, Limit::RECOVERY);
     assert_eq!(events.len(), 3);
     ordered(&todo);
 }

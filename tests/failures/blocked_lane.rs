@@ -1,7 +1,7 @@
 //! An event that the sidecar refuses for good.
 
 use e2e::events::records_of;
-use e2e::flow::{ordered, quiet, series, successor};
+use e2e::flow::{ordered, series, successor, wait_until_settled};
 use e2e::lanes;
 use e2e::logs::lines_of;
 use e2e::todo::{Todo, string_member};
@@ -26,7 +26,7 @@ fn it_blocks_its_own_lane_and_alerts() {
         lines
     };
     todo.created("1");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     lanes::take(&todo);
     todo.created("refused");
     todo.created("3");
@@ -53,7 +53,7 @@ fn it_blocks_its_own_lane_and_alerts() {
     // Repaired and let go, all arrives.
     lanes::make_readable(&todo, 2);
     lanes::unblock(&todo);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(events[1]["data"].get("nest"), None::<&Value>);
     assert_eq!(events[1]["data"]["title"], json!("refused"));
     assert_eq!(ordered(&todo).len(), 4);
@@ -78,7 +78,7 @@ fn an_operator_looks_at_it_retries_it_and_skips_it() {
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily",
     }));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(lane(), None);
     assert!(operator::retry(&deployment, todo.user()).is_err());
     assert!(operator::skip(&deployment, todo.user(), 1).is_err());

@@ -3,7 +3,7 @@
 use std::thread;
 use std::time::Duration;
 
-use e2e::flow::{dead_letters, ordered, quiet, series};
+use e2e::flow::{dead_letters, ordered, series, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn events_wait_until_it_is_back_and_none_becomes_a_dead_letter() {
         })
         .collect();
     for todo in &users {
-        quiet(todo, Limit::DELIVERY);
+        wait_until_settled(todo, Limit::DELIVERY);
     }
 
     // Completions on their way when it goes.
@@ -46,7 +46,7 @@ fn events_wait_until_it_is_back_and_none_becomes_a_dead_letter() {
     done(stack.postgres().and_then(|postgres| postgres.start()));
 
     for (todo, task) in users.iter().zip(&tasks) {
-        quiet(todo, Limit::RECOVERY);
+        wait_until_settled(todo, Limit::RECOVERY);
         ordered(todo);
         assert_eq!(series(todo, string_member(task, "series_id")).len(), 2);
     }

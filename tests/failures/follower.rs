@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use e2e::answer::Answer;
 use e2e::changes::Follower;
-use e2e::flow::{dead_letters, quiet};
+use e2e::flow::{dead_letters, wait_until_settled};
 use e2e::todo::{Call, Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
@@ -27,7 +27,7 @@ const BETWEEN: usize = 15;
 const AFTERMATH: Limit = Limit::new("the aftermath of killed parts", 120);
 
 /// Sends a request until it is answered with something else than that it cannot be now.
-fn stubborn<'a>(request: impl Fn() -> Call<'a>) -> Answer {
+fn retrying<'a>(request: impl Fn() -> Call<'a>) -> Answer {
     until("an answer", AFTERMATH, || match request().try_send() {
         Ok(answer) if answer.status < 500 => Ok(answer),
         Ok(answer) => Err(format!("{answer:?}")),
@@ -53,12 +53,12 @@ fn work(todo: &Todo, begun: &AtomicUsize, over: &AtomicBool) {
             let call = todo.call("POST", todo.tasks_path());
             call.header("idempotency-key", &key).json(&body)
         };
-        let task = stubborn(create).task(201);
+        let task = retrying(create).task(201);
         let path = todo.task_path(string_member(&task, "id"));
         match number % 4 {
-            1 => drop(stubborn(|| todo.call("POST", format!("{path}/complete"))).task(200)),
+            1 => drop(retrying(|| todo.call("POST", format!("{path}/complete"))).task(200)),
             2 => drop(
-                stubborn(|| {
+                retrying(|| {
                     todo.call("PATCH", path.as_str())
                         .json(&json!({"priority": "high"}))
                 })
@@ -66,7 +66,7 @@ fn work(todo: &Todo, begun: &AtomicUsize, over: &AtomicBool) {
             ),
             // One that is deleted already was deleted by the request whose answer was lost.
             3 => assert!(
-                [204, 404].contains(&stubborn(|| todo.call("DELETE", path.as_str())).status)
+                [204, 404].contains(&retrying(|| todo.call("DELETE", path.as_str())).status)
             ),
             _ => {}
         }
@@ -170,7 +170,7 @@ fn it_ends_with_exactly_what_the_server_has() {
             assert!(user.join().is_ok(), "a user gave up");
         }
         for (todo, end) in users.iter().zip(&ends) {
-            quiet(todo, AFTERMATH);
+            wait_until_settled(todo, AFTERMATH);
             let (head, _) = todo.database().lane_of(todo.user());
             end.store(usize::try_from(head).unwrap_or_default(), Ordering::Release);
         }

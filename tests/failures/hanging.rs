@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use e2e::database::Database;
-use e2e::flow::{all_ordered, all_quiet, dead_letters};
+use e2e::flow::{all_ordered, dead_letters, wait_until_all_settled};
 use e2e::load::{self, Load};
 use e2e::todo::Todo;
 use e2e::wait::{Limit, until};
@@ -100,7 +100,7 @@ fn story(stack: &Stack, part: anyhow::Result<&Service>, rate: f64) -> Load {
 
 /// Requires that everything follows from what was accepted, by itself.
 fn recovered(stack: &Stack, users: &[Todo], load: &Load) {
-    let all = all_quiet(stack.endpoints(), users, AFTERMATH);
+    let all = wait_until_all_settled(stack.endpoints(), users, AFTERMATH);
     for (user, events) in all.iter().enumerate() {
         let mut created: BTreeMap<&str, usize> = BTreeMap::new();
         for event in events {

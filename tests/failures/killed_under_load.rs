@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use e2e::answer::Answer;
 use e2e::events::types;
-use e2e::flow::{dead_letters, ordered, quiet, series};
+use e2e::flow::{dead_letters, ordered, series, wait_until_settled};
 use e2e::todo::{Call, Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
@@ -79,7 +79,7 @@ fn the_scheduler() {
 }
 
 /// Sends a request until the app answers it with something else than that it cannot now, as a client should.
-fn stubborn<'a>(request: impl Fn() -> Call<'a>) -> Answer {
+fn retrying<'a>(request: impl Fn() -> Call<'a>) -> Answer {
     until("an answer", Limit::RECOVERY, || {
         match request().try_send() {
             Ok(answer) if answer.status < 500 => Ok(answer),
@@ -111,10 +111,10 @@ fn work(todo: &Todo, begun: &AtomicUsize, back: &AtomicBool) {
             let call = todo.call("POST", todo.tasks_path());
             call.header("idempotency-key", &key).json(&body)
         };
-        let task = stubborn(create).task(201);
+        let task = retrying(create).task(201);
         if recurs {
             let target = format!("{}/complete", todo.task_path(string_member(&task, "id")));
-            stubborn(|| todo.call("POST", target.as_str())).task(200);
+            retrying(|| todo.call("POST", target.as_str())).task(200);
         }
         thread::sleep(PACE);
     }
@@ -147,7 +147,7 @@ fn under_load(stack: &Stack, kill: impl FnOnce(), start: impl FnOnce()) {
     });
 
     for todo in &users {
-        let events = quiet(todo, AFTERMATH);
+        let events = wait_until_settled(todo, AFTERMATH);
         ordered(todo);
         let tasks = todo.listed("limit=200");
         let mut titles: Vec<(&str, i64)> = tasks

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use e2e::events::records_of;
-use e2e::flow::{dead_letters, quiet, series};
+use e2e::flow::{dead_letters, series, wait_until_settled};
 use e2e::logs::lines_of;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
@@ -44,7 +44,7 @@ fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
     let todo = Todo::someone_on(stack.endpoints());
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let record = records_of(stack.endpoints(), TASKS_TOPIC, todo.user()).remove(0);
     // A change of a title, of another user whose events are in the same partition.
     let mut ignored: Value = record.json().unwrap_or_default();
@@ -70,7 +70,7 @@ fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
     assert!(published.is_ok(), "{published:?}");
     let began = Instant::now();
     todo.complete(string_member(&task, "id")).task(200);
-    let asleep = || lines_of(stack.endpoints(), "event-relay", "deliveries asleep");
+    let stalled = || lines_of(stack.endpoints(), "event-relay", "subscription stalled");
     // Not `successor`, whose limit is shorter.
     let mut paused = 0;
     while series(&todo, string_member(&task, "series_id")).len() < 2 {
@@ -78,16 +78,20 @@ fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
         if probe.send().status != 200 {
             paused += 1;
         }
-        assert!(began.elapsed() < Duration::from_secs(400), "{:?}", asleep());
+        assert!(
+            began.elapsed() < Duration::from_secs(400),
+            "{:?}",
+            stalled()
+        );
         std::thread::sleep(Duration::from_millis(200));
     }
     let took = began.elapsed();
     let _ = writeln!(
         io::stderr(),
-        "{RECORDS} records read in {took:?}; taken for asleep {} times",
-        asleep().len()
+        "{RECORDS} records read in {took:?}; taken for stalled {} times",
+        stalled().len()
     );
-    assert_eq!(asleep(), Vec::<Value>::new());
+    assert_eq!(stalled(), Vec::<Value>::new());
     assert_eq!(paused, 0);
     assert!(took > LONGER_THAN_THE_WATCH, "{took:?}");
     assert_eq!(dead_letters(stack.endpoints()), json!([]));

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::time::{Duration, Instant};
 
 use e2e::database::Database;
-use e2e::flow::{dead_letters, quiet};
+use e2e::flow::{dead_letters, wait_until_settled};
 use e2e::lanes;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
@@ -48,7 +48,7 @@ fn a_hundred_thousand_lanes_are_drained_by_two_replicas_and_reminders_do_not_wai
     let due_date = database.json("rfc3339(now() + interval '30 days')", &[]);
     let task = todo.created_with(json!({"title": "t", "due_date": due_date}));
     for todo in [&template, &todo] {
-        quiet(todo, Limit::DELIVERY);
+        wait_until_settled(todo, Limit::DELIVERY);
     }
 
     done(stack.daprd().kill());
@@ -105,7 +105,7 @@ fn a_hundred_thousand_lanes_are_drained_by_two_replicas_and_reminders_do_not_wai
         Err(error) => panic!("{error:#}"),
     };
     assert!(ends >= LANES, "{ends} records");
-    quiet(&todo, Limit::RECOVERY);
+    wait_until_settled(&todo, Limit::RECOVERY);
     let path = todo.tasks_path().replace("/tasks", "/notifications");
     until("the notification", Limit::RECOVERY, || {
         let list = todo.call("GET", path.as_str()).send().expect(200).json();

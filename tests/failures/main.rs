@@ -3,7 +3,6 @@
 //! Each test has a stack of its own.
 
 mod app_killed;
-mod asleep;
 mod blocked_lane;
 mod database_outage;
 mod flat;
@@ -22,6 +21,7 @@ mod replay_all;
 mod restored;
 mod sidecar_gone;
 mod stalled_holder;
+mod stalled_subscription;
 mod thousand_streams;
 mod traces;
 mod unready;

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use e2e::database::Database;
 use e2e::events::records;
-use e2e::flow::{all_ordered, all_quiet, dead_letters};
+use e2e::flow::{all_ordered, dead_letters, wait_until_all_settled};
 use e2e::lanes;
 use e2e::load::{self, Load};
 use e2e::todo::Todo;
@@ -98,7 +98,7 @@ fn users(stack: &Stack, count: usize) -> Vec<Todo> {
     for todo in &users {
         todo.created("first");
     }
-    all_quiet(stack.endpoints(), &users, Limit::RECOVERY);
+    wait_until_all_settled(stack.endpoints(), &users, Limit::RECOVERY);
     users
 }
 
@@ -117,7 +117,7 @@ fn creating(stack: &Stack, all: &[Todo], good: &[Todo], rate: f64) -> Load {
     let since = database.json("SELECT clock_timestamp()", &[]);
     let body = |number: usize| json!({"title": number.to_string(), "due_date": due_date});
     let load = load::creates(all, rate, body, || thread::sleep(LOAD));
-    all_quiet(stack.endpoints(), good, Limit::RECOVERY);
+    wait_until_all_settled(stack.endpoints(), good, Limit::RECOVERY);
     let names: Vec<&str> = good.iter().map(Todo::user).collect();
     let names = json!(names).to_string();
     let delays = database.json(
@@ -145,7 +145,7 @@ fn creating(stack: &Stack, all: &[Todo], good: &[Todo], rate: f64) -> Load {
 
 /// Requires that all that waited is delivered, in order.
 fn mended(stack: &Stack, users: &[Todo]) {
-    all_quiet(stack.endpoints(), users, MENDED);
+    wait_until_all_settled(stack.endpoints(), users, MENDED);
     all_ordered(stack.endpoints(), users);
     assert_eq!(dead_letters(stack.endpoints()), json!([]));
 }

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use e2e::database::Database;
-use e2e::flow::{all_ordered, all_quiet, dead_letters};
+use e2e::flow::{all_ordered, dead_letters, wait_until_all_settled};
 use e2e::load;
 use e2e::todo::Todo;
 use e2e::wait::Limit;
@@ -46,7 +46,7 @@ fn no_accepted_request_is_lost_and_no_delivery_becomes_a_dead_letter() {
     let accepted = load.with(201).count();
     assert!(accepted > ENDS * 60, "{load}");
 
-    let all = all_quiet(stack.endpoints(), &users, AFTERMATH);
+    let all = wait_until_all_settled(stack.endpoints(), &users, AFTERMATH);
     for (user, events) in all.iter().enumerate() {
         for task in load.tasks_of(user) {
             let of: Vec<&str> = events

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::database::Database;
-use e2e::flow::{dead_letters, ordered, publish, quiet, series};
+use e2e::flow::{dead_letters, ordered, publish, series, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
@@ -38,7 +38,7 @@ fn creates_get_503_and_no_delivery_becomes_a_dead_letter() {
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
     }));
     todo.complete(string_member(&task, "id")).task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let completed = todo.published_events().remove(1);
 
     // Deliveries without end, so that some begin before the sidecar notices. Their ids are new, for a known one may need
@@ -78,7 +78,7 @@ fn creates_get_503_and_no_delivery_becomes_a_dead_letter() {
             status => Err(format!("{status}")),
         }
     });
-    quiet(&todo, Limit::RECOVERY);
+    wait_until_settled(&todo, Limit::RECOVERY);
     ordered(&todo);
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
     assert_eq!(dead_letters(stack.endpoints()), json!([]));

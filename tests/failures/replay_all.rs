@@ -1,7 +1,7 @@
 //! Everybody's events, published again: on a stack of its own, since it is everybody's.
 
 use e2e::events::records_of;
-use e2e::flow::{ordered, quiet, series};
+use e2e::flow::{ordered, series, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -35,7 +35,7 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
     // A create, a completion and the next instance of each.
     let events: Vec<Vec<Value>> = users
         .iter()
-        .map(|todo| quiet(todo, Limit::DELIVERY))
+        .map(|todo| wait_until_settled(todo, Limit::DELIVERY))
         .collect();
     let numbers = |todo: &Todo| -> Vec<String> {
         let records = records_of(stack.endpoints(), TASKS_TOPIC, todo.user());
@@ -67,7 +67,7 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
     assert_eq!(replayed(&stack, last), late.count());
     assert_eq!(replayed(&stack, "2100-01-01T00:00:00Z"), 0);
     for (todo, before) in users.iter().zip(&events) {
-        assert_eq!(&quiet(todo, Limit::DELIVERY), before);
+        assert_eq!(&wait_until_settled(todo, Limit::DELIVERY), before);
         for event in before
             .iter()
             .filter(|event| event["type"] == "task.completed")

@@ -1,6 +1,6 @@
 //! A database that was restored to the past: what is emitted then has numbers that nobody has seen.
 
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
@@ -14,7 +14,7 @@ fn handlers_go_on_with_what_comes_after_it() {
     let stack = OwnStack::start();
     let todo = Todo::someone_on(stack.endpoints());
     let task = todo.created_with(json!({"title": "t", "due_date": "2100-01-01T00:00:00Z"}));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let reminder =
         "SELECT jsonb_build_object('sequence', sequence, 'remind_at', rfc3339(remind_at))
         FROM reminders WHERE user_id = $1";
@@ -49,11 +49,14 @@ fn handlers_go_on_with_what_comes_after_it() {
         events.iter().map(number).collect()
     };
     // Created, scheduled; changed, scheduled.
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(numbers(&events), ["1", "2", "1000003", "1000004"]);
 
     // Whoever comes later may have been there in that time.
     let newcomer = Todo::someone_on(stack.endpoints());
     newcomer.created("t");
-    assert_eq!(numbers(&quiet(&newcomer, Limit::DELIVERY)), ["1000001"]);
+    assert_eq!(
+        numbers(&wait_until_settled(&newcomer, Limit::DELIVERY)),
+        ["1000001"]
+    );
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use e2e::answer::Answer;
 use e2e::database::Database;
 use e2e::events::types;
-use e2e::flow::{dead_letters, ordered, quiet, series};
+use e2e::flow::{dead_letters, ordered, series, wait_until_settled};
 use e2e::logs::lines_of;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
@@ -66,7 +66,7 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
         .map(|todo| (daily(todo), daily(todo)))
         .collect();
     for todo in &users {
-        quiet(todo, Limit::DELIVERY);
+        wait_until_settled(todo, Limit::DELIVERY);
     }
     let before = attempts(endpoints, "task-api");
     assert_eq!(before, 0);
@@ -120,7 +120,7 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
 
     end();
     for (todo, (kept, deleted)) in users.iter().zip(&tasks) {
-        let events = quiet(todo, Limit::RECOVERY);
+        let events = wait_until_settled(todo, Limit::RECOVERY);
         let mut expected = vec!["task.created"; 3];
         expected.extend(["task.created", "task.updated"].repeat(4));
         expected.extend(["task.completed", "task.completed", "task.deleted"]);

@@ -1,6 +1,6 @@
 //! A holder of a lane that stalls until its lease is another's.
 
-use e2e::flow::{ordered, quiet};
+use e2e::flow::{ordered, wait_until_settled};
 use e2e::replica::Replica;
 use e2e::todo::Todo;
 use e2e::wait::{Limit, until};
@@ -23,7 +23,7 @@ fn it_neither_overtakes_nor_hides_what_the_next_one_published() {
     let through_replica = Todo::named(todo.user(), replica.endpoints());
     let mut database = todo.database();
     todo.created("1");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
 
     // The replica holds the lane, and stalls while it waits for its publish to be acknowledged.
     done(stack.daprd().pause());
@@ -59,7 +59,7 @@ fn it_neither_overtakes_nor_hides_what_the_next_one_published() {
 
     // What it says now counts no more.
     todo.created("5");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(database.lane_of(todo.user()), (5, 5));
     assert_eq!(ordered(&todo).len(), 5);
     let counted = "SELECT sum(count) FROM analytics_daily WHERE user_id = $1";

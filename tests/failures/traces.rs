@@ -1,7 +1,7 @@
 //! One trace from a request to all that follows from it, however late that is.
 
 use e2e::events::records_of;
-use e2e::flow::{quiet, successor};
+use e2e::flow::{successor, wait_until_settled};
 use e2e::logs::lines_of;
 use e2e::spans::Spans;
 use e2e::todo::{Todo, string_member};
@@ -23,7 +23,7 @@ fn daily(todo: &Todo) -> Value {
 /// Requires that a completion is one trace: in the database, on Kafka, in the sidecar's spans and in the handlers' logs.
 fn assert_one_trace(todo: &Todo, spans: &Spans, task: &Value, trace: &str) {
     let next = successor(todo, task);
-    quiet(todo, Limit::RECOVERY);
+    wait_until_settled(todo, Limit::RECOVERY);
     let stored = todo.database().json(
         "SELECT traceparent FROM events WHERE task_id::text = $1 AND type = 'task.completed'",
         &[string_member(task, "id")],

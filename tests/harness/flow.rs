@@ -19,10 +19,10 @@ use crate::wait::{Limit, until};
 /// way then. Gives all events, reminders' included, in the order of their numbers.
 ///
 /// What does not count: events that no handler claims because they are malformed, and alarms that ring later.
-pub fn quiet(todo: &Todo, limit: Limit) -> Vec<Value> {
+pub fn wait_until_settled(todo: &Todo, limit: Limit) -> Vec<Value> {
     let mut database = todo.database();
     until("nothing more follows", limit, || {
-        let found = database.json(QUIET, &[todo.user()]);
+        let found = database.json(SETTLED, &[todo.user()]);
         if found["unpublished"] == json!(0) && found["unhandled"] == json!([]) {
             let events = found["events"].as_array().cloned().unwrap_or_default();
             events.iter().for_each(asyncapi::require);
@@ -38,7 +38,7 @@ pub fn quiet(todo: &Todo, limit: Limit) -> Vec<Value> {
     })
 }
 
-const QUIET: &str = "
+const SETTLED: &str = "
 SELECT jsonb_build_object(
     'unpublished', coalesce((SELECT head - published FROM lanes WHERE user_id = $1), 0),
     'lane', (SELECT to_jsonb(lane) FROM lanes AS lane WHERE user_id = $1),
@@ -66,12 +66,12 @@ SELECT jsonb_build_object(
 )";
 
 /// The same of many users of a stack at once; gives the events of each, in the users' order.
-pub fn all_quiet(stack: &Endpoints, users: &[Todo], limit: Limit) -> Vec<Vec<Value>> {
+pub fn wait_until_all_settled(stack: &Endpoints, users: &[Todo], limit: Limit) -> Vec<Vec<Value>> {
     let mut database = Database::of(stack);
     let names: Vec<&str> = users.iter().map(Todo::user).collect();
     let names = json!(names).to_string();
     until("nothing more follows", limit, || {
-        let rest = database.json(ALL_QUIET, &[&names]);
+        let rest = database.json(ALL_SETTLED, &[&names]);
         if rest == json!({"unpublished": 0, "unhandled": 0}) {
             Ok(())
         } else {
@@ -94,7 +94,7 @@ pub fn all_quiet(stack: &Endpoints, users: &[Todo], limit: Limit) -> Vec<Vec<Val
     events
 }
 
-const ALL_QUIET: &str = "
+const ALL_SETTLED: &str = "
 WITH users AS (SELECT jsonb_array_elements_text($1::text::jsonb))
 SELECT jsonb_build_object(
     'unpublished', (SELECT coalesce(sum(head - published), 0) FROM lanes WHERE user_id IN (SELECT * FROM users)),

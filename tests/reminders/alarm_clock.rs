@@ -1,6 +1,6 @@
 //! A crash between a reminder's row and its job, which the relay's sweep repairs.
 
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::todo::Todo;
 use e2e::wait::{Limit, until};
 use serde_json::Value;
@@ -22,13 +22,13 @@ fn an_alarm_never_set_is_set() {
     let todo = Todo::someone();
     let task = due(&todo, &in_a_day());
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
-    let before = quiet(&todo, Limit::DELIVERY);
+    let before = wait_until_settled(&todo, Limit::DELIVERY);
     let rings = alarm(&todo, &task);
     lose_alarm(&todo, &task);
     claim_set(&todo, &task, None);
     assert_eq!(settled(&todo, &task, "scheduled", Limit::RECOVERY), row);
     assert_eq!(alarm(&todo, &task), rings);
-    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), before);
 }
 
 #[test]

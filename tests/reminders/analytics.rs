@@ -1,7 +1,7 @@
 //! `GET /api/{user_id}/analytics`.
 
 use e2e::answer::Answer;
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::todo::Todo;
 use e2e::wait::Limit;
 use proptest::strategy::{Strategy, ValueTree};
@@ -71,7 +71,7 @@ fn the_counts_of_a_random_history_are_those_of_its_events() {
             _ => tasks.push(todo.created("t")),
         }
     }
-    let events = quiet(&todo, Limit::RECOVERY);
+    let events = wait_until_settled(&todo, Limit::RECOVERY);
     // Yesterday too, in case it was before midnight.
     let counted = analytics(&todo, "").expect(200).json();
     let expected = recount(&todo);

@@ -1,7 +1,7 @@
 //! What takes a reminder back, and what brings it again.
 
 use e2e::events::types;
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::todo::Todo;
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -18,7 +18,7 @@ fn cancelled_by(reason: &str, change: impl Fn(&Todo, &str)) -> (Todo, Value) {
     let row = settled(&todo, &task, "cancelled", Limit::DELIVERY);
     assert_eq!(row["wanted"], Value::Null);
     assert_eq!(alarm(&todo, &task), None);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let Some(last) = events.last() else {
         panic!("no events");
     };
@@ -61,12 +61,12 @@ fn clearing_the_due_date() {
     });
     // Nothing is left to be taken back.
     todo.complete(id(&task)).task(200);
-    assert_eq!(quiet(&todo, Limit::DELIVERY).len(), 5);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY).len(), 5);
     let due_date = in_days(7);
     todo.reopen(id(&task)).task(200);
     todo.patch(id(&task), json!({"due_date": due_date}))
         .task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     assert_eq!(row["remind_at"], after(&due_date, -24 * 3600).as_str());
 }
@@ -89,7 +89,7 @@ fn reopening_brings_it_again() {
     assert_eq!(row["due_date"], task["due_date"]);
     assert!(alarm(&todo, &task).is_some());
     assert_eq!(
-        types(&quiet(&todo, Limit::DELIVERY)),
+        types(&wait_until_settled(&todo, Limit::DELIVERY)),
         [
             "task.created",
             "reminder.scheduled",

@@ -5,7 +5,7 @@ use base64::engine::general_purpose::STANDARD;
 use e2e::answer::Answer;
 use e2e::database::Database;
 use e2e::events::records_of;
-use e2e::flow::{publish, quiet};
+use e2e::flow::{publish, wait_until_settled};
 use e2e::logs;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
@@ -16,7 +16,7 @@ use xtask::deployment::Deployment;
 use xtask::endpoints::TASKS_TOPIC;
 use xtask::kafka;
 
-use crate::support::{brisk, due, id, in_days, in_seconds, micros, row, settled};
+use crate::support::{due, id, in_days, in_seconds, micros, row, settled, short_lead_stack};
 
 /// A dead letter by the position that its record had; null where there is none.
 fn letter_at(database: &mut Database, topic: &str, partition: i32, offset: i64) -> Value {
@@ -112,7 +112,7 @@ fn given_up(todo: &Todo, topic: &str, offset: i64, body: &[u8]) -> Answer {
 fn what_a_handler_drops_is_kept_once_with_its_position_and_alerts_once() {
     let todo = Todo::someone();
     let task = due(&todo, &in_days(3));
-    let mut event = quiet(&todo, Limit::DELIVERY).remove(0);
+    let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
     event["id"] = json!(Uuid::now_v7());
     event["data"]["due_date"] = json!("soon");
     publish(&todo, TASKS_TOPIC, &event);
@@ -252,7 +252,7 @@ fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": in_days(3),
     }));
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let (partition, _) = position(&todo, string_member(&events[0], "id"));
     let body = b"no json \0\xff";
     let offset = append(&todo, partition, b"somebody", body);
@@ -263,16 +263,16 @@ fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
     assert_eq!(kept["user_id"], "somebody");
     assert_eq!(alerts(&todo, &kept).len(), 1);
     todo.complete(id(&task)).task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(todo.listed("").len(), 2);
 }
 
 #[test]
 fn keys_and_headers_that_no_http_header_can_be_hold_up_nobody() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     todo.created("t");
-    let event = quiet(&todo, Limit::DELIVERY).remove(0);
+    let event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
     let (partition, _) = position(&todo, string_member(&event, "id"));
     let mut told = Vec::new();
     for (key, header) in [
@@ -312,13 +312,13 @@ fn keys_and_headers_that_no_http_header_can_be_hold_up_nobody() {
     assert_eq!(told[0], "a@b|c", "{told:?}");
     assert_eq!(told[1], "a@b|c", "{told:?}");
     todo.created("next");
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     logs::assert_absent(stack.endpoints(), &["private words"]);
 }
 
 #[test]
 fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let name = todo.user().replace('-', "_");
     let mut database = todo.database();

@@ -2,13 +2,13 @@
 
 use std::thread;
 
-use e2e::flow::{deliver, quiet};
+use e2e::flow::{deliver, wait_until_settled};
 use e2e::todo::Todo;
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{LEAD, brisk, due, id, in_seconds, row, settled};
+use crate::support::{LEAD, due, id, in_seconds, row, settled, short_lead_stack};
 
 /// How often it may be the test's own statement that loses.
 const ATTEMPTS: usize = 5;
@@ -54,11 +54,11 @@ fn deadlocked(todo: &Todo, task: &Value, event: &Value) -> bool {
 
 #[test]
 fn a_handler_tries_again_when_its_statement_was_the_victim_of_a_deadlock() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 5_000));
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
-    let mut event = quiet(&todo, Limit::DELIVERY).remove(0);
+    let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
     event["type"] = json!("task.updated");
     let lost = (2..2 + ATTEMPTS).any(|sequence| {
         event["id"] = json!(Uuid::now_v7());

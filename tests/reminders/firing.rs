@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::flow::{deliver, ordered, publish, quiet};
+use e2e::flow::{deliver, ordered, publish, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
@@ -11,9 +11,9 @@ use uuid::Uuid;
 use xtask::endpoints::REMINDERS_TOPIC;
 
 use crate::support::{
-    LEAD, RING, about, after, alarm, brisk, due, id, in_days, in_seconds, lose_alarm, micros,
-    moment, notifications, notifications_of, notified, now, ring, row, set_alarm, settled,
-    triggered_row,
+    LEAD, RING, about, after, alarm, due, id, in_days, in_seconds, lose_alarm, micros, moment,
+    notifications, notifications_of, notified, now, ring, row, set_alarm, settled,
+    short_lead_stack, triggered_row,
 };
 
 const HANDLER: &str = "/api/events/reminders";
@@ -37,7 +37,7 @@ fn triggered(events: &[Value]) -> Vec<Value> {
 
 #[test]
 fn it_becomes_one_notification() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let due_date = in_seconds(LEAD + 3);
     let task = due(&todo, &due_date);
@@ -50,7 +50,7 @@ fn it_becomes_one_notification() {
     assert_eq!(notification["read"], false);
     assert_eq!(notification["read_at"], Value::Null);
 
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         types(&events),
         ["task.created", "reminder.scheduled", "reminder.triggered"]
@@ -71,12 +71,12 @@ fn it_becomes_one_notification() {
     let settled = settled(&todo, &task, "triggered", Limit::SOON);
     assert_eq!(settled["wanted"], Value::Null);
     ring(&todo, id(&task)).expect(200);
-    assert_eq!(quiet(&todo, Limit::DELIVERY), events);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
 }
 
 #[test]
 fn moved_it_comes_at_the_new_moment_and_not_at_the_old_one() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let old = in_seconds(LEAD + 4);
     let task = due(&todo, &old);
@@ -91,7 +91,7 @@ fn moved_it_comes_at_the_new_moment_and_not_at_the_old_one() {
     assert_eq!(row(&todo, &task)["status"], "scheduled");
     let notification = notified(&todo, &task, RING);
     assert_eq!(notification["remind_at"], after(&new, -LEAD).as_str());
-    let events = about(&quiet(&todo, Limit::DELIVERY), &task);
+    let events = about(&wait_until_settled(&todo, Limit::DELIVERY), &task);
     assert_eq!(
         types(&events),
         [
@@ -106,7 +106,7 @@ fn moved_it_comes_at_the_new_moment_and_not_at_the_old_one() {
 
 #[test]
 fn of_a_task_done_or_gone_it_does_not_come() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let due_date = in_seconds(LEAD + 6);
     let [completed, deleted, cleared] = [(); 3].map(|()| due(&todo, &due_date));
@@ -124,13 +124,13 @@ fn of_a_task_done_or_gone_it_does_not_come() {
     }
     // Comes later than theirs would have.
     notified(&todo, &last, RING);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(notifications(&todo).len(), 1);
 }
 
 #[test]
 fn the_scheduler_lost_the_alarm_and_the_sweep_triggers_it_within_a_minute() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let due_date = in_seconds(LEAD + 6);
     let task = due(&todo, &due_date);
@@ -139,7 +139,7 @@ fn the_scheduler_lost_the_alarm_and_the_sweep_triggers_it_within_a_minute() {
     notified(&todo, &task, crate::support::SWEEP);
     let late = now() - micros(&due_date) + LEAD * 1_000_000;
     assert!(late < 60_000_000, "{late} µs late");
-    let came = triggered(&quiet(&todo, Limit::DELIVERY));
+    let came = triggered(&wait_until_settled(&todo, Limit::DELIVERY));
     assert_eq!(came.len(), 1);
 }
 
@@ -157,7 +157,7 @@ fn said_twice_and_many_times_at_once_it_stays_one_notification() {
     });
     ring(&todo, id(&task)).expect(200);
     notified(&todo, &task, Limit::DELIVERY);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let came = triggered(&events);
     assert_eq!(came.len(), 1, "{events:#?}");
 
@@ -176,7 +176,7 @@ fn said_twice_and_many_times_at_once_it_stays_one_notification() {
     let mut another = came[0].clone();
     another["id"] = json!(Uuid::now_v7());
     deliver(&todo, HANDLER, &another).expect(200);
-    assert_eq!(quiet(&todo, Limit::DELIVERY), events);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
     assert_eq!(notifications_of(&todo, &task).len(), 1);
 }
 
@@ -228,11 +228,11 @@ fn nobody_is_notified_of_a_task_that_is_anothers() {
 
 #[test]
 fn an_alarm_that_rings_too_early_is_set_again() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 1800));
     let before = settled(&todo, &task, "scheduled", Limit::DELIVERY);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     // A job that has fired is gone.
     lose_alarm(&todo, &task);
     assert_eq!(
@@ -243,7 +243,7 @@ fn an_alarm_that_rings_too_early_is_set_again() {
         alarm(&todo, &task).ok_or("no alarm")
     });
     assert_eq!(settled(&todo, &task, "scheduled", Limit::SOON), before);
-    assert_eq!(quiet(&todo, Limit::DELIVERY), events);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
     assert_eq!(notifications(&todo).len(), 0);
 }
 
@@ -291,13 +291,13 @@ fn an_alarm_of_a_finished_or_unknown_task_means_nothing() {
         assert!(matches!(changed, Ok(1)), "{changed:?}");
         come_due(&todo, task);
     }
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let unknown = Uuid::now_v7().to_string();
     for task_id in [id(&cancelled), id(&finished), id(&deleted), &unknown] {
         let answer = ring(&todo, task_id).expect(200);
         assert_eq!(answer.json(), json!({"status": "SUCCESS"}));
     }
-    assert_eq!(quiet(&todo, Limit::DELIVERY), events);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
     assert_eq!(notifications(&todo).len(), 0);
     // And one that no task has.
     ring(&todo, "x").problem(404, "not-found");
@@ -305,7 +305,7 @@ fn an_alarm_of_a_finished_or_unknown_task_means_nothing() {
 
 #[test]
 fn an_alarm_that_nobody_wants_does_no_harm() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 1_000));
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
@@ -316,7 +316,7 @@ fn an_alarm_that_nobody_wants_does_no_harm() {
         None => Ok(()),
         Some(_) => Err("it has not rung"),
     });
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(row(&todo, &task)["status"], "cancelled");
     assert_eq!(notifications(&todo).len(), 0);
 }

@@ -4,14 +4,14 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use e2e::flow::{dead_letters, ordered, quiet};
+use e2e::flow::{dead_letters, ordered, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use xtask::endpoints::DEAD_LETTERS_TOPIC;
 use xtask::kafka;
 
-use crate::support::{brisk_options, done, id, in_days, started};
+use crate::support::{done, id, in_days, short_lead_options, started};
 
 /// For how long there is load before the outage, and after it.
 const LOAD: Duration = Duration::from_secs(4);
@@ -72,7 +72,7 @@ fn pass(time: Duration) {
 
 #[test]
 fn twenty_seconds_without_it_lose_nothing_and_give_nothing_up() {
-    let stack = started(brisk_options().own_postgres());
+    let stack = started(short_lead_options().own_postgres());
     let users: Vec<Todo> = (0..4)
         .map(|_| Todo::someone_on(stack.endpoints()))
         .collect();
@@ -107,7 +107,7 @@ fn twenty_seconds_without_it_lose_nothing_and_give_nothing_up() {
     assert!(failed > 0, "there was no outage");
 
     for (todo, told) in users.iter().zip(&all) {
-        let events = quiet(todo, AFTERWARDS);
+        let events = wait_until_settled(todo, AFTERWARDS);
         ordered(todo);
         assert!(told.created.len() > 10, "{}", told.created.len());
         for task in &told.created {

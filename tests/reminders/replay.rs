@@ -1,7 +1,7 @@
 //! Stored events, published again.
 
 use e2e::events::{first_appearances, records_of};
-use e2e::flow::{ordered, quiet, series, successor};
+use e2e::flow::{ordered, series, successor, wait_until_settled};
 use e2e::logs;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
@@ -58,7 +58,7 @@ fn they_come_again_in_order_and_change_nothing() {
         .task(200);
     todo.complete(id(&task)).task(200);
     todo.reopen(id(&task)).task(200);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let before = kept(&todo);
     let delivered: Vec<usize> = events
@@ -104,7 +104,7 @@ fn they_come_again_in_order_and_change_nothing() {
             Err(format!("{delivered:?} then {now:?}"))
         }
     });
-    assert_eq!(quiet(&todo, Limit::DELIVERY), events);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
     assert_eq!(kept(&todo), before);
 }
 
@@ -114,7 +114,7 @@ fn only_those_since_the_moment_and_only_what_was_published() {
     for title in ["a", "b", "c"] {
         todo.created(title);
     }
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let since = string_member(&events[1], "time");
     assert_eq!(replayed(&todo, since), Replayed { count: 2, last: 3 });
     assert_eq!(replayed(&todo, &in_days(1)), Replayed::default());
@@ -142,7 +142,7 @@ fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
     }));
     todo.complete(id(&task)).task(200);
     successor(&todo, &task);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let deployment = Deployment::of(todo.stack());
     let missing = || -> Vec<Unhandled> {
         match unhandled(&deployment, &in_days(-2), 1_000) {
@@ -185,7 +185,7 @@ fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
         Err(error) => panic!("{error:#}"),
     }
     successor(&todo, &task);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(missing(), []);
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
 }

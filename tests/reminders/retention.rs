@@ -1,7 +1,7 @@
 //! How long rows are kept.
 
 use e2e::database::Database;
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::logs;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 use xtask::endpoints::Endpoints;
 
-use crate::support::{brisk_options, due, id, in_a_day, in_days, settled, started};
+use crate::support::{due, id, in_a_day, in_days, settled, short_lead_options, started};
 
 /// How old rows are made: older than anything is kept for, or within every period.
 const OLD: &str = "420 days";
@@ -21,7 +21,7 @@ fn fill(todo: &Todo) -> String {
     todo.complete(id(&task)).task(200);
     todo.create_once("key", json!({"title": "t"})).task(201);
     due(todo, &in_days(3));
-    quiet(todo, Limit::DELIVERY);
+    wait_until_settled(todo, Limit::DELIVERY);
     settled(todo, &task, "cancelled", Limit::DELIVERY);
     let topic = format!("topic-{}", Uuid::now_v7());
     let rows = format!(
@@ -105,8 +105,8 @@ fn what_is_old_and_done_with_is_deleted_and_nothing_else() {
         fill(todo);
     }
     let mut database = todo.database();
-    quiet(&todo, Limit::DELIVERY);
-    quiet(&young, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
+    wait_until_settled(&young, Limit::DELIVERY);
     age(&young, "23 hours");
     let kept = counts(&mut database, &young);
     age(&todo, OLD);
@@ -123,7 +123,7 @@ fn what_is_old_and_done_with_is_deleted_and_nothing_else() {
     assert_eq!(todo.listed("").len(), 3);
     let (head, _) = database.lane_of(todo.user());
     todo.created("next");
-    let next = quiet(&todo, Limit::DELIVERY);
+    let next = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(next.len(), 1, "{next:#?}");
     assert_eq!(next[0]["sequence"], format!("{:020}", head + 1));
 }
@@ -134,7 +134,7 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
     for title in ["a", "b", "c"] {
         todo.created(title);
     }
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let held = todo.database().client().execute(
         "WITH behind AS (UPDATE lanes SET published = 1 WHERE user_id = $1)
         INSERT INTO publish_queue (user_id, turn_at, since) VALUES ($1, now() + interval '1 hour', '-infinity')",
@@ -197,11 +197,11 @@ fn the_row_of_a_sidecar_that_is_gone_is_forgotten() {
 
 /// Starts a stack with this period, requires that it deletes nothing and says why.
 fn refused(variable: &str, seconds: &str, reason: &str) {
-    let stack = started(brisk_options().variable(variable, seconds));
+    let stack = started(short_lead_options().variable(variable, seconds));
     let endpoints: &Endpoints = stack.endpoints();
     let todo = Todo::someone_on(endpoints);
     fill(&todo);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     age(&todo, OLD);
     let mut database = todo.database();
     let before = counts(&mut database, &todo);

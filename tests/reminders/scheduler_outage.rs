@@ -3,15 +3,15 @@
 use std::time::Instant;
 
 use e2e::events::types;
-use e2e::flow::{ordered, quiet};
+use e2e::flow::{ordered, wait_until_settled};
 use e2e::logs;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::Value;
 
 use crate::support::{
-    LEAD, RING, SWEEP, after, brisk_options, done, due, in_seconds, micros, notifications,
-    notified, now, settled, started,
+    LEAD, RING, SWEEP, after, done, due, in_seconds, micros, notifications, notified, now, settled,
+    short_lead_options, started,
 };
 
 /// The state of a breaker.
@@ -25,7 +25,7 @@ fn failures(todo: &Todo, dependency: &str) -> Value {
 
 #[test]
 fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
-    let stack = started(brisk_options());
+    let stack = started(short_lead_options());
     let todo = Todo::someone_on(stack.endpoints());
     done(stack.scheduler().stop());
 
@@ -34,7 +34,7 @@ fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
     let due_date = in_seconds(LEAD + 12);
     let tasks: Vec<Value> = (0..6).map(|_| due(&todo, &due_date)).collect();
     let later = due(&todo, &in_seconds(LEAD + 3_000));
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(events.len(), 14, "{events:#?}");
     let lines = logs::lines_of(stack.endpoints(), "reminder-handler", todo.user());
     for line in lines.iter().filter(|line| line["message"] == "delivery") {
@@ -57,7 +57,7 @@ fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
             - micros(string_member(&notification, "remind_at"));
         assert!(late < 60_000_000, "{notification}");
     }
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let swept = events
         .iter()
         .filter(|event| event["type"] == "reminder.triggered");
@@ -74,7 +74,7 @@ fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
     });
     let next = due(&todo, &in_seconds(LEAD + 4));
     notified(&todo, &next, RING);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let last = events.last().cloned().unwrap_or_default();
     assert_eq!(last["type"], "reminder.triggered");
     assert_eq!(notifications(&todo).len(), 7);
@@ -84,7 +84,7 @@ fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
 #[test]
 fn delivery_paused_past_the_moment_it_comes_at_once() {
     // Due a minute after its moment, so that it is not yet due when delivery goes on.
-    let stack = started(brisk_options().variable("reminder_lead_seconds", "60"));
+    let stack = started(short_lead_options().variable("reminder_lead_seconds", "60"));
     let todo = Todo::someone_on(stack.endpoints());
     done(stack.daprd().stop());
     let due_date = in_seconds(60 + 2);
@@ -97,7 +97,7 @@ fn delivery_paused_past_the_moment_it_comes_at_once() {
     done(stack.daprd().start());
     let notification = notified(&todo, &task, RING);
     assert_eq!(notification["remind_at"], moment.as_str());
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         types(&events),
         ["task.created", "reminder.scheduled", "reminder.triggered"]

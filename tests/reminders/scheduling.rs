@@ -1,7 +1,7 @@
 //! Which tasks have a reminder, and when.
 
 use e2e::events::types;
-use e2e::flow::{deliver, publish, quiet, successor};
+use e2e::flow::{deliver, publish, successor, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
@@ -28,7 +28,7 @@ fn a_task_due_in_more_than_a_day_has_one_a_day_before() {
     assert_eq!(row["sequence"], 1);
     // Months ahead the scheduler need not know of it.
     assert_eq!(alarm(&todo, &task), None);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(types(&events), ["task.created", "reminder.scheduled"]);
     assert_eq!(events[1]["causationid"], events[0]["id"]);
     assert_eq!(events[1]["subject"], task["id"]);
@@ -42,7 +42,7 @@ fn a_task_without_a_due_date_or_due_within_a_day_has_none() {
         due(&todo, &in_seconds(DAY - 5)),
         due(&todo, &in_seconds(-DAY)),
     ];
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(events.len(), 3, "{events:#?}");
     for task in &tasks {
         assert_without_moment(&todo, task);
@@ -60,14 +60,14 @@ fn an_event_replayed_after_a_later_one_took_the_due_date_away_schedules_nothing(
     let todo = Todo::someone();
     todo.created("another");
     let task = todo.created("t");
-    let before = quiet(&todo, Limit::DELIVERY);
+    let before = wait_until_settled(&todo, Limit::DELIVERY);
     // What came before it, as if no handler could deal with it at the time.
     let mut event = about(&before, &task)[0].clone();
     event["id"] = json!(Uuid::now_v7());
     event["sequence"] = json!("00000000000000000001");
     event["data"]["due_date"] = json!(in_days(3));
     deliver(&todo, HANDLER, &event).expect(200);
-    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), before);
     assert_without_moment(&todo, &task);
 }
 
@@ -79,7 +79,7 @@ fn a_changed_due_date_moves_it_and_a_changed_title_does_not() {
     let due_date = in_seconds(DAY + 1800);
     todo.patch(id(&task), json!({"due_date": due_date}))
         .task(200);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let moved = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let remind_at = after(&due_date, -DAY);
     assert_eq!(moved["remind_at"], remind_at.as_str());
@@ -88,7 +88,7 @@ fn a_changed_due_date_moves_it_and_a_changed_title_does_not() {
     assert!((rings - micros(&remind_at)).abs() < 1_000_000, "{rings}");
 
     todo.patch(id(&task), json!({"title": "another"})).task(200);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         types(&events),
         [
@@ -109,10 +109,10 @@ fn a_generated_task_gets_its_own() {
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "weekly", "due_date": in_days(3),
     }));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     todo.complete(id(&task)).task(200);
     let next = successor(&todo, &task);
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     settled(&todo, &task, "cancelled", Limit::DELIVERY);
     let row = settled(&todo, &next, "scheduled", Limit::DELIVERY);
     assert_eq!(
@@ -126,10 +126,10 @@ fn a_generated_task_gets_its_own() {
 fn an_older_event_that_comes_later_changes_nothing() {
     let todo = Todo::someone();
     let task = due(&todo, &in_days(3));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     todo.patch(id(&task), json!({"due_date": in_days(5)}))
         .task(200);
-    let before = quiet(&todo, Limit::DELIVERY);
+    let before = wait_until_settled(&todo, Limit::DELIVERY);
     let kept = settled(&todo, &task, "scheduled", Limit::DELIVERY);
 
     let old = about(&before, &task)[0].clone();
@@ -148,14 +148,14 @@ fn an_older_event_that_comes_later_changes_nothing() {
         deliver(&todo, HANDLER, event).expect(200);
     }
     publish(&todo, TASKS_TOPIC, &unseen);
-    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), before);
     assert_eq!(row(&todo, &task), kept);
 }
 
 /// An event about a task that was due in `due_in` seconds, as if it had been created three days ago.
 fn late_event(todo: &Todo, due_in: i64) -> (Value, Value) {
     let task = due(todo, &in_seconds(due_in));
-    let mut event = quiet(todo, Limit::DELIVERY).remove(0);
+    let mut event = wait_until_settled(todo, Limit::DELIVERY).remove(0);
     event["id"] = json!(Uuid::now_v7());
     event["sequence"] = json!("00000000000000000002");
     event["time"] = json!(moment(now() - 3 * DAY * 1_000_000));
@@ -169,7 +169,7 @@ fn heard_of_after_its_moment_but_before_the_due_date_it_comes_at_once() {
     assert_without_moment(&todo, &task);
     deliver(&todo, HANDLER, &event).expect(200);
     notified(&todo, &task, Limit::DELIVERY);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         types(&events),
         ["task.created", "reminder.scheduled", "reminder.triggered"]
@@ -180,9 +180,9 @@ fn heard_of_after_its_moment_but_before_the_due_date_it_comes_at_once() {
 fn heard_of_after_the_due_date_there_is_none() {
     let todo = Todo::someone();
     let (task, event) = late_event(&todo, -1);
-    let before = quiet(&todo, Limit::DELIVERY);
+    let before = wait_until_settled(&todo, Limit::DELIVERY);
     deliver(&todo, HANDLER, &event).expect(200);
-    assert_eq!(quiet(&todo, Limit::DELIVERY), before);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), before);
     assert_without_moment(&todo, &task);
 }
 

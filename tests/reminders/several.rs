@@ -1,15 +1,15 @@
 //! Reminders that a task has of its own.
 
 use e2e::events::types;
-use e2e::flow::{deliver, quiet};
+use e2e::flow::{deliver, wait_until_settled};
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{
-    RING, about, after, alarm, brisk, id, in_days, in_seconds, lose_alarm, micros,
-    notifications_of, row, settled,
+    RING, about, after, alarm, id, in_days, in_seconds, lose_alarm, micros, notifications_of, row,
+    settled, short_lead_stack,
 };
 
 /// Creates a task with reminders of its own.
@@ -37,7 +37,7 @@ fn notified_at(todo: &Todo, task: &Value, count: usize) -> Vec<String> {
 
 #[test]
 fn each_becomes_a_notification_when_its_moment_comes() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let (first, second) = (in_seconds(10), in_seconds(14));
     let due_date = after(&second, 60);
@@ -49,7 +49,7 @@ fn each_becomes_a_notification_when_its_moment_comes() {
         notified_at(&todo, &task, 2),
         [first.clone(), second.clone()]
     );
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let expected = [
         "task.created",
         "reminder.scheduled",
@@ -80,14 +80,14 @@ fn five_come_in_order_and_the_alarm_is_for_the_next() {
     ]);
     let task = with_reminders(&todo, &due_date, &reminders);
     let reminder = settled(&todo, &task, "scheduled", Limit::DELIVERY);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     // A week before the due date was four days ago.
     let moments = [-36 * 3600, -1800, 0, 3600].map(|seconds| after(&due_date, seconds));
     assert_eq!(events[1]["data"]["moments"], json!(moments));
     assert_eq!(reminder["remind_at"], moments[0].as_str());
     todo.complete(id(&task)).task(200);
     settled(&todo, &task, "cancelled", Limit::DELIVERY);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         types(&events[2..]),
         ["task.completed", "reminder.cancelled"]
@@ -100,7 +100,7 @@ fn a_task_may_want_none_or_the_lead_again() {
     let due_date = in_days(3);
     let task = with_reminders(&todo, &due_date, &json!([]));
     assert_eq!(task["reminders"], json!([]));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(row(&todo, &task), Value::Null);
 
     let change = |reminders: Value| {
@@ -111,14 +111,14 @@ fn a_task_may_want_none_or_the_lead_again() {
     let by_lead = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     assert_eq!(by_lead["remind_at"], after(&due_date, -24 * 3600).as_str());
     change(json!([{"before": "PT2H"}]));
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(
         row(&todo, &task)["remind_at"],
         after(&due_date, -7200).as_str()
     );
     change(json!([]));
     settled(&todo, &task, "cancelled", Limit::DELIVERY);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let changed: Vec<&Value> = events
         .iter()
         .filter(|event| event["type"] == "task.updated")
@@ -135,7 +135,7 @@ fn a_task_may_want_none_or_the_lead_again() {
 
 #[test]
 fn what_has_come_is_not_repeated_when_another_is_added() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let (first, due_date) = (in_seconds(3), in_days(1));
     let task = with_reminders(
@@ -151,7 +151,7 @@ fn what_has_come_is_not_repeated_when_another_is_added() {
     let reminders = json!([{"at": first}, {"before": "PT2H"}]);
     todo.patch(id(&task), json!({"reminders": reminders}))
         .task(200);
-    let mut events = quiet(&todo, Limit::DELIVERY);
+    let mut events = wait_until_settled(&todo, Limit::DELIVERY);
     let mut late = events
         .iter()
         .rfind(|event| event["type"] == "task.updated")
@@ -161,7 +161,7 @@ fn what_has_come_is_not_repeated_when_another_is_added() {
     late["sequence"] = json!(format!("{:020}", events.len() + 100));
     late["time"] = json!(after(&first, -1));
     deliver(&todo, "/api/events/reminders", &late).expect(200);
-    events = quiet(&todo, Limit::DELIVERY);
+    events = wait_until_settled(&todo, Limit::DELIVERY);
     let triggered: Vec<&Value> = events
         .iter()
         .filter(|event| event["type"] == "reminder.triggered")
@@ -176,7 +176,7 @@ fn what_has_come_is_not_repeated_when_another_is_added() {
 
 #[test]
 fn one_that_was_just_coming_due_is_not_taken_back_by_a_change_of_the_others() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let (first, due_date) = (in_seconds(12), in_days(1));
     let task = with_reminders(
@@ -197,7 +197,7 @@ fn one_that_was_just_coming_due_is_not_taken_back_by_a_change_of_the_others() {
     todo.patch(id(&task), json!({"reminders": [{"before": "PT2H"}]}))
         .task(200);
     assert_eq!(notified_at(&todo, &task, 1), [first]);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert!(
         !types(&events).contains(&"reminder.cancelled"),
         "{events:#?}"
@@ -217,7 +217,7 @@ fn the_next_instance_has_them_as_far_from_its_due_date() {
         "reminders": [{"before": "PT30M"}, {"at": after(&due_date, -7200)}],
     }));
     todo.complete(id(&task)).task(200);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let pending = todo.listed("status=pending");
     assert_eq!(pending.len(), 1, "{pending:#?}");
     let next = &pending[0];
@@ -239,11 +239,11 @@ fn a_new_due_date_moves_those_before_it_and_leaves_instants() {
         &due_date,
         &json!([{"before": "PT1H"}, {"at": instant}]),
     );
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let due_date = in_days(9);
     todo.patch(id(&task), json!({"due_date": due_date}))
         .task(200);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let moved = &events[3]["data"];
     assert_eq!(moved["moments"], json!([instant, after(&due_date, -3600)]));
     assert_eq!(moved["due_date"], due_date.as_str());
@@ -279,7 +279,7 @@ fn a_handler_of_before_does_not_mistake_them() {
         with_reminders(&todo, &due_date, &json!([{"before": "PT1H"}])),
         with_reminders(&todo, &due_date, &Value::Null),
     );
-    quiet(&todo, Limit::DELIVERY);
+    wait_until_settled(&todo, Limit::DELIVERY);
     let apply = |task: &Value| {
         let statement = "SELECT apply_reminder(
             gen_random_uuid(), 1000, $1, $2::text::uuid, $3::text::timestamptz, $3::text::timestamptz, NULL,

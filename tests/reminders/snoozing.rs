@@ -4,14 +4,14 @@ use std::thread;
 
 use e2e::answer::Answer;
 use e2e::events::types;
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::todo::{Todo, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 
 use crate::support::{
-    LEAD, RING, SWEEP, after, alarm, brisk, due, id, in_days, in_seconds, notifications_of,
-    notified, ring, row, settled,
+    LEAD, RING, SWEEP, after, alarm, due, id, in_days, in_seconds, notifications_of, notified,
+    ring, row, settled, short_lead_stack,
 };
 
 fn snooze(todo: &Todo, notification: &str, body: &Value) -> Answer {
@@ -27,7 +27,7 @@ fn reminded(todo: &Todo) -> (Value, String) {
         "title": "Water the plants", "due_date": in_days(3), "reminders": [{"at": in_seconds(5)}],
     }));
     let notification = notified(todo, &task, SWEEP);
-    quiet(todo, Limit::DELIVERY);
+    wait_until_settled(todo, Limit::DELIVERY);
     (task, id(&notification).to_owned())
 }
 
@@ -44,7 +44,7 @@ fn notified_at(todo: &Todo, task: &Value, moment: &str) -> Value {
 
 #[test]
 fn it_comes_again_after_the_time() {
-    let stack = brisk();
+    let stack = short_lead_stack();
     let todo = Todo::someone_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 12));
     let first = notified(&todo, &task, RING);
@@ -61,7 +61,7 @@ fn it_comes_again_after_the_time() {
         (&again["read"], &again["due_date"]),
         (&json!(false), &task["due_date"])
     );
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let expected = [
         "task.created",
         "reminder.scheduled",
@@ -92,9 +92,9 @@ fn its_alarm_is_set_and_moves_when_it_is_put_off_again() {
         assert_eq!(alarm(&todo, &task), Some(crate::support::micros(moment)));
     }
     // The same once more is no change.
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     snooze(&todo, &notification, &json!({"until": second})).expect(200);
-    assert_eq!(quiet(&todo, Limit::DELIVERY), events);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
     // The alarm of the first moment means nothing.
     ring(&todo, id(&task)).expect(200);
     assert_eq!(row(&todo, &task)["status"], "scheduled");
@@ -111,7 +111,7 @@ fn planned_reminders_and_those_put_off_do_not_disturb_each_other() {
         json!({"title": "Water all plants", "reminders": [{"at": planned}]}),
     )
     .task(200);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let last = events.last().cloned().unwrap_or_default();
     assert_eq!(
         last["data"]["moments"],
@@ -121,7 +121,7 @@ fn planned_reminders_and_those_put_off_do_not_disturb_each_other() {
     // Put off to the very moment that is planned, and away again.
     snooze(&todo, &notification, &json!({"until": planned})).expect(200);
     snooze(&todo, &notification, &json!({"until": put_off})).expect(200);
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let last = events.last().cloned().unwrap_or_default();
     assert_eq!(
         last["data"]["moments"],
@@ -145,7 +145,7 @@ fn a_new_due_date_or_the_end_of_the_task_cancels_it() {
         let reminder = settled(&todo, task, "cancelled", Limit::DELIVERY);
         assert_eq!(reminder["wanted"], Value::Null);
     }
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     let problem = |notification: &str| {
         let answer = snooze(&todo, notification, &json!({"for": "PT1H"})).expect(409);
         string_member(&answer.json(), "type").replace("urn:todo-events:problem:", "")
@@ -154,7 +154,10 @@ fn a_new_due_date_or_the_end_of_the_task_cancels_it() {
     assert_eq!(problem(&second), "not-open");
     todo.delete(id(&ended)).expect(204);
     assert_eq!(problem(&second), "not-open");
-    assert_eq!(quiet(&todo, Limit::DELIVERY).len(), events.len() + 1);
+    assert_eq!(
+        wait_until_settled(&todo, Limit::DELIVERY).len(),
+        events.len() + 1
+    );
 }
 
 #[test]
@@ -190,14 +193,14 @@ fn what_makes_no_sense_changes_nothing() {
 fn asked_for_many_times_at_once_it_is_put_off_once() {
     let todo = Todo::someone();
     let (task, notification) = reminded(&todo);
-    let events = quiet(&todo, Limit::DELIVERY).len();
+    let events = wait_until_settled(&todo, Limit::DELIVERY).len();
     let moment = in_days(1);
     thread::scope(|scope| {
         for _ in 0..8 {
             scope.spawn(|| snooze(&todo, &notification, &json!({"until": moment})).expect(200));
         }
     });
-    assert_eq!(quiet(&todo, Limit::DELIVERY).len(), events + 1);
+    assert_eq!(wait_until_settled(&todo, Limit::DELIVERY).len(), events + 1);
     assert_eq!(row(&todo, &task)["remind_at"], moment.as_str());
 }
 

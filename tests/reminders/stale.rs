@@ -1,7 +1,7 @@
 //! A reminder whose moment comes while the task's last change has not yet been heard of, or just when it is changed.
 
 use e2e::events::types;
-use e2e::flow::{deliver, quiet};
+use e2e::flow::{deliver, wait_until_settled};
 use e2e::lanes;
 use e2e::logs::lines_of;
 use e2e::todo::Todo;
@@ -24,7 +24,7 @@ fn has_come(todo: &Todo, task: &Value, seconds: i64) {
 fn scheduled(todo: &Todo) -> Value {
     let task = due(todo, &in_days(3));
     settled(todo, &task, "scheduled", Limit::DELIVERY);
-    quiet(todo, Limit::DELIVERY);
+    wait_until_settled(todo, Limit::DELIVERY);
     task
 }
 
@@ -55,7 +55,7 @@ fn moved_and_not_yet_heard_of_it_does_not_come_at_the_old_moment() {
     assert_eq!(database.lane_of(todo.user()), (6, 4));
 
     lanes::expire_lease(&todo);
-    let events = quiet(&todo, Limit::RECOVERY);
+    let events = wait_until_settled(&todo, Limit::RECOVERY);
     assert!(
         !types(&events).contains(&"reminder.triggered"),
         "{events:#?}"
@@ -84,7 +84,7 @@ fn an_edit_of_the_title_when_it_is_just_due_does_not_cancel_it() {
     assert_ne!(row(&todo, &task)["status"], "cancelled");
     let notification = notified(&todo, &task, SWEEP);
     assert_eq!(notification["task_title"], "Water all plants");
-    let events = quiet(&todo, Limit::DELIVERY);
+    let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert!(
         !types(&events).contains(&"reminder.cancelled"),
         "{events:#?}"

@@ -23,18 +23,18 @@ pub const RING: Limit = Limit::new("an alarm", 30);
 pub const SWEEP: Limit = Limit::new("the sweep", 75);
 
 /// A stack whose lead is [`LEAD`], shared by the tests that run at the same time.
-pub fn brisk() -> Arc<CheckedStack> {
-    static BRISK: Mutex<Weak<CheckedStack>> = Mutex::new(Weak::new());
-    let mut brisk = BRISK.lock().unwrap_or_else(PoisonError::into_inner);
-    brisk.upgrade().unwrap_or_else(|| {
-        let stack = Arc::new(started(brisk_options()));
-        *brisk = Arc::downgrade(&stack);
+pub fn short_lead_stack() -> Arc<CheckedStack> {
+    static SHARED: Mutex<Weak<CheckedStack>> = Mutex::new(Weak::new());
+    let mut shared = SHARED.lock().unwrap_or_else(PoisonError::into_inner);
+    shared.upgrade().unwrap_or_else(|| {
+        let stack = Arc::new(started(short_lead_options()));
+        *shared = Arc::downgrade(&stack);
         stack
     })
 }
 
 /// A stack of a test's own with the lead [`LEAD`].
-pub fn brisk_options() -> StackOptions {
+pub fn short_lead_options() -> StackOptions {
     StackOptions::beside(shared_stack()).variable("reminder_lead_seconds", &LEAD.to_string())
 }
 

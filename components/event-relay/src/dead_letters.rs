@@ -9,7 +9,7 @@ use domain::user_id::UserId;
 use percent_encoding::percent_decode_str;
 use platform::call::Call;
 use platform::database::Database;
-use platform::delivery::Delivery;
+use platform::delivery::EventStatus;
 use platform::http::Request;
 use platform::log::{self, Level};
 use serde::Deserialize;
@@ -71,7 +71,7 @@ pub(crate) async fn record(request: Request, out: ResponseOutparam, start: Insta
     let mut fields = json!({});
     let delivery = match request.body(LIMIT).await {
         Ok(body) => store(origin, key, &body, &mut fields).unwrap_or_else(|delivery| delivery),
-        Err(problem) => Delivery::Retry(format!(
+        Err(problem) => EventStatus::Retry(format!(
             "the delivery was not read: HTTP {}",
             problem.status()
         )),
@@ -84,7 +84,7 @@ fn store(
     key: Option<String>,
     body: &[u8],
     fields: &mut Value,
-) -> Result<Delivery, Delivery> {
+) -> Result<EventStatus, EventStatus> {
     let payload = payload(body);
     let origin = origin.unwrap_or_else(|| Origin::unknown(&payload));
     let event: Value = serde_json::from_slice(&payload).unwrap_or_default();
@@ -124,7 +124,7 @@ fn store(
     if recorded.alert {
         log::line(Level::Error, COMPONENT, "dead letter", fields.clone());
     }
-    Ok(Delivery::Done)
+    Ok(EventStatus::Success)
 }
 
 /// Whether text looks like an event's type.

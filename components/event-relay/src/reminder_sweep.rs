@@ -7,7 +7,7 @@ use platform::breaker::Permission;
 use platform::call::Call;
 use platform::database::{Database, DatabaseError};
 use platform::log::{self, Level};
-use platform::outbox::Outbox;
+use platform::outbox::EventDraft;
 use platform::reminders::{Alarm, Reminders};
 use serde_json::json;
 use uuid::Uuid;
@@ -34,8 +34,8 @@ pub(crate) fn trigger_overdue(
             if Instant::now() >= until {
                 return Ok(count);
             }
-            let outbox = Outbox::new(reminders.sidecar.name()).queued();
-            match reminders.ring(*task, &outbox) {
+            let draft = EventDraft::new(reminders.sidecar.name()).queued();
+            match reminders.fire(*task, &draft) {
                 Ok(rung) => {
                     if rung.emitted.is_some() {
                         count += 1;
@@ -84,7 +84,7 @@ pub(crate) async fn set_alarms(
                 // The outcome of one alarm decides.
                 if let Some(alarm) = alarms.pop() {
                     count += 1;
-                    if !reminders.call(&alarm, true).await {
+                    if !reminders.put_job(&alarm, true).await {
                         return Ok(count);
                     }
                 }
@@ -96,7 +96,7 @@ pub(crate) async fn set_alarms(
         let reached: Vec<bool> = futures::stream::iter(&alarms)
             .take_while(|_| std::future::ready(reachable.get() && Instant::now() < until))
             .map(|alarm| async {
-                let reached = reminders.call(alarm, false).await;
+                let reached = reminders.put_job(alarm, false).await;
                 reachable.set(reachable.get() && reached);
                 reached
             })

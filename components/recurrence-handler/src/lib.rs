@@ -5,7 +5,7 @@ use domain::recurrence::{EndedTask, Next};
 use platform::calendar::Calendar;
 use platform::call::Call;
 use platform::database::Database;
-use platform::delivery::Delivery;
+use platform::delivery::EventStatus;
 use platform::handler::{self, Context, FollowUp};
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
 use spin_sdk::http_component;
@@ -18,7 +18,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
 
 /// Claims the event and creates the successor in one statement, unless it exists, the event was handled before, the task is
 /// gone, or the series ends.
-fn create_successor(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp, Delivery> {
+fn create_successor(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp, EventStatus> {
     let ends = [EventType::TaskCompleted, EventType::TaskSkipped];
     if !ends.iter().any(|end| event.event_type == end.as_str()) {
         return Ok(FollowUp::default());

@@ -10,7 +10,7 @@ use domain::user_id::UserId;
 use platform::call::Call;
 use platform::configuration;
 use platform::database::Database;
-use platform::delivery::Delivery;
+use platform::delivery::EventStatus;
 use platform::handler::{Accepted, Context, FollowUp};
 use platform::http::Request;
 use platform::problem::Problem;
@@ -33,7 +33,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     };
     match route(&accepted.request) {
         Ok(Route::Event) => accepted.event(handle_event).await,
-        Ok(Route::Job(task)) => accepted.job(|context| ring(task, context)).await,
+        Ok(Route::Job(task)) => accepted.job(|context| fire(task, context)).await,
         Err(problem) => accepted.refuse(&problem).await,
     }
 }
@@ -55,12 +55,12 @@ fn route(request: &Request) -> Result<Route, Problem> {
 }
 
 /// Lets the row decide what an alarm that rang means.
-fn ring(task: Uuid, context: &mut Context) -> Result<FollowUp, Delivery> {
+fn fire(task: Uuid, context: &mut Context) -> Result<FollowUp, EventStatus> {
     context.fields["task_id"] = json!(task);
     context.change(Call::of("ring_reminder").uuid("task_id", task), None)
 }
 
-fn handle_event(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp, Delivery> {
+fn handle_event(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp, EventStatus> {
     if event.event_type == EventType::ReminderTriggered.as_str() {
         context.fields["notified"] = json!(notify(event.id, event.data()?)?);
         return Ok(FollowUp::default());
@@ -89,7 +89,7 @@ fn apply(
     event: &ReceivedEvent,
     wanted: &WantedReminders,
     context: &mut Context,
-) -> Result<FollowUp, Delivery> {
+) -> Result<FollowUp, EventStatus> {
     let (moments, reason) = match &wanted.moments {
         Ok(moments) => (moments.as_slice(), None),
         Err(reason) => (&[][..], Some(reason.as_str())),
@@ -116,7 +116,7 @@ struct TriggeredReminder {
 }
 
 /// Claims the event and creates the notification, if the row of the reminder says the same.
-fn notify(event: Uuid, reminder: TriggeredReminder) -> Result<bool, Delivery> {
+fn notify(event: Uuid, reminder: TriggeredReminder) -> Result<bool, EventStatus> {
     let call = Call::of("notify_user")
         .uuid("event_id", event)
         .uuid("notification_id", Uuid::now_v7())

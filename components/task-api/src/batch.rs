@@ -9,7 +9,7 @@ use platform::call::Call;
 use platform::configuration;
 use platform::database::Database;
 use platform::http::{Request, Response};
-use platform::outbox::{Emitted, Outbox};
+use platform::outbox::{Emitted, EventDraft};
 use platform::problem::Problem;
 use serde::Deserialize;
 use serde_json::json;
@@ -38,7 +38,7 @@ pub(crate) async fn change(request: Request, user: &UserId) -> Result<Answer, Pr
     let operations = parse_batch(json_body(request).await?)?;
     let valid: Vec<&Operation> = operations.iter().flatten().collect();
     let sidecar = configuration::variable("sidecar_name")?;
-    let outbox = Outbox::new(&sidecar).traced(trace.as_deref());
+    let draft = EventDraft::new(&sidecar).traced(trace.as_deref());
     let batch = if valid.is_empty() {
         Batch {
             answers: Vec::new(),
@@ -49,7 +49,7 @@ pub(crate) async fn change(request: Request, user: &UserId) -> Result<Answer, Pr
         let call = Call::of("change_tasks")
             .text("user_id", user.as_str())
             .json("operations", format!("[{}]", arguments.join(",")))
-            .json("outbox", outbox.json());
+            .json("outbox", draft.json());
         Database::from_configuration()?.call(call)?
     };
     let mut answers = batch.answers.into_iter();
@@ -67,7 +67,7 @@ pub(crate) async fn change(request: Request, user: &UserId) -> Result<Answer, Pr
     }
     Ok(Answer {
         response: Response::json(200, format!("{{\"results\":[{}]}}", results.join(","))),
-        publishing: batch.emitted.and_then(|emitted| outbox.publishing(emitted)),
+        publishing: batch.emitted.and_then(|emitted| draft.publishing(emitted)),
     })
 }
 

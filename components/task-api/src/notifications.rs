@@ -10,7 +10,7 @@ use platform::configuration;
 use platform::database::Database;
 use platform::http::{Request, Response};
 use platform::lists;
-use platform::outbox::{Emitted, Outbox};
+use platform::outbox::{Emitted, EventDraft};
 use platform::problem::Problem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
@@ -148,13 +148,13 @@ pub(crate) async fn snooze(
         Snooze::Until(instant) => (None, Some(*instant)),
     };
     let sidecar = configuration::variable("sidecar_name")?;
-    let outbox = Outbox::new(&sidecar).traced(trace.as_deref());
+    let draft = EventDraft::new(&sidecar).traced(trace.as_deref());
     let call = Call::of("snooze_notification")
         .text("user_id", user.as_str())
         .uuid("notification_id", notification)
         .optional_bigint("seconds", seconds)
         .instant("until", until)
-        .json("outbox", outbox.json());
+        .json("outbox", draft.json());
     let (notification, emitted) = match Database::from_configuration()?.call(call)? {
         Snoozed::PutOff {
             notification,
@@ -173,7 +173,7 @@ pub(crate) async fn snooze(
     };
     Ok(Answer {
         response: Response::json(200, notification.get()),
-        publishing: emitted.and_then(|emitted| outbox.publishing(emitted)),
+        publishing: emitted.and_then(|emitted| draft.publishing(emitted)),
     })
 }
 

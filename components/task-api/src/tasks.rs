@@ -15,7 +15,7 @@ use platform::configuration;
 use platform::database::Database;
 use platform::http::{BODY_LIMIT, Request, Response};
 use platform::lists;
-use platform::outbox::{Emitted, Outbox, Publishing};
+use platform::outbox::{Emitted, EventDraft, Publishing};
 use platform::problem::Problem;
 use serde::Deserialize;
 use serde_json::Value;
@@ -92,10 +92,10 @@ pub(crate) enum Outcome {
 fn run(traceparent: Option<&str>, call: Call) -> Result<(Changed, Option<Publishing>), Problem> {
     let database = Database::from_configuration()?;
     let sidecar = configuration::variable("sidecar_name")?;
-    let outbox = Outbox::new(&sidecar).traced(traceparent);
-    let mut changed: Changed = database.call(call.json("outbox", outbox.json()))?;
+    let draft = EventDraft::new(&sidecar).traced(traceparent);
+    let mut changed: Changed = database.call(call.json("outbox", draft.json()))?;
     let emitted = changed.take_emitted()?;
-    let publishing = emitted.and_then(|emitted| outbox.publishing(emitted));
+    let publishing = emitted.and_then(|emitted| draft.publishing(emitted));
     Ok((changed, publishing))
 }
 

@@ -3,7 +3,7 @@
 use domain::event::{EventType, ReceivedEvent};
 use domain::user_id::UserId;
 use platform::call::Call;
-use platform::delivery::Delivery;
+use platform::delivery::EventStatus;
 use platform::handler::{self, Context, FollowUp};
 use serde::Deserialize;
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
@@ -22,7 +22,7 @@ struct CompletedTask {
 }
 
 /// Claims the event and counts the task in one statement.
-fn count(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp, Delivery> {
+fn count(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp, EventStatus> {
     if event.event_type != EventType::TaskCompleted.as_str() {
         return Ok(FollowUp::default());
     }

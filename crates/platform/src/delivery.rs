@@ -13,21 +13,21 @@ use crate::database::DatabaseError;
 use crate::http::{BODY_LIMIT, Request, Response};
 use crate::log::{self, Level};
 
-/// How a handler dealt with a delivery.
+/// How a handler dealt with a delivery, in Dapr's words for events; a job has the same answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Delivery {
-    /// Done, now or earlier: 200, never delivered again.
-    Done,
+pub enum EventStatus {
+    /// Handled, now or earlier: 200, never delivered again.
+    Success,
     /// It can never be handled: 200 with `DROP`, which moves an event to the dead-letter topic unretried.
     Drop(String),
     /// It may be handled later: 500, which Dapr retries.
     Retry(String),
 }
 
-impl Delivery {
+impl EventStatus {
     fn response(&self) -> Response {
         match self {
-            Self::Done => Response::json(200, r#"{"status":"SUCCESS"}"#),
+            Self::Success => Response::json(200, r#"{"status":"SUCCESS"}"#),
             Self::Drop(_) => Response::json(200, r#"{"status":"DROP"}"#),
             Self::Retry(_) => Response::json(500, r#"{"status":"RETRY"}"#),
         }
@@ -43,7 +43,7 @@ impl Delivery {
     ) {
         self.response().send(out).await;
         let (level, outcome, reason) = match self {
-            Self::Done => (Level::Debug, "done", None),
+            Self::Success => (Level::Debug, "done", None),
             Self::Drop(reason) => (Level::Warn, "dropped", Some(reason)),
             Self::Retry(reason) => (Level::Warn, "retried", Some(reason)),
         };
@@ -56,19 +56,19 @@ impl Delivery {
     }
 }
 
-impl From<DatabaseError> for Delivery {
+impl From<DatabaseError> for EventStatus {
     fn from(error: DatabaseError) -> Self {
         Self::Retry(error.to_string())
     }
 }
 
-impl From<ConfigurationError> for Delivery {
+impl From<ConfigurationError> for EventStatus {
     fn from(error: ConfigurationError) -> Self {
         Self::Retry(error.to_string())
     }
 }
 
-impl From<domain::event::MalformedEvent> for Delivery {
+impl From<domain::event::MalformedEvent> for EventStatus {
     fn from(error: domain::event::MalformedEvent) -> Self {
         Self::Drop(error.to_string())
     }
@@ -79,12 +79,12 @@ impl From<domain::event::MalformedEvent> for Delivery {
 /// # Errors
 ///
 /// The answer to a body that is too large or breaks off.
-pub async fn body(request: Request) -> Result<Vec<u8>, Delivery> {
+pub async fn body(request: Request) -> Result<Vec<u8>, EventStatus> {
     request
         .body(BODY_LIMIT)
         .await
         .map_err(|problem| match problem.status() {
-            413 => Delivery::Drop("the delivery is too large".to_owned()),
-            _ => Delivery::Retry("the delivery ended early".to_owned()),
+            413 => EventStatus::Drop("the delivery is too large".to_owned()),
+            _ => EventStatus::Retry("the delivery ended early".to_owned()),
         })
 }

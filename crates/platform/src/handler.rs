@@ -16,10 +16,10 @@ use crate::app_token;
 use crate::call::Call;
 use crate::configuration;
 use crate::database::Database;
-use crate::delivery::{self, Delivery};
+use crate::delivery::{self, EventStatus};
 use crate::http::Request;
 use crate::log::{self, Level, Lines};
-use crate::outbox::{Emitted, Outbox, Publishing};
+use crate::outbox::{Emitted, EventDraft, Publishing};
 use crate::problem::Problem;
 use crate::publisher::publish;
 use crate::reminders::{self, Alarm};
@@ -57,7 +57,7 @@ pub async fn on_event(
     component: &'static str,
     incoming: IncomingRequest,
     out: ResponseOutparam,
-    handle: impl FnOnce(&ReceivedEvent, &mut Context) -> Result<FollowUp, Delivery>,
+    handle: impl FnOnce(&ReceivedEvent, &mut Context) -> Result<FollowUp, EventStatus>,
 ) {
     if let Some(accepted) = Accepted::new(component, incoming, out).await {
         accepted.event(handle).await;
@@ -98,7 +98,7 @@ impl Accepted {
     /// Reads the event, lets it be handled, answers, and does what is left to do.
     pub async fn event(
         self,
-        handle: impl FnOnce(&ReceivedEvent, &mut Context) -> Result<FollowUp, Delivery>,
+        handle: impl FnOnce(&ReceivedEvent, &mut Context) -> Result<FollowUp, EventStatus>,
     ) {
         let context = Context::of(&self.request);
         let body = delivery::body(self.request).await;
@@ -112,7 +112,7 @@ impl Accepted {
     }
 
     /// Lets the call of a job be handled, whose body does not matter, answers, and does what is left to do.
-    pub async fn job(self, handle: impl FnOnce(&mut Context) -> Result<FollowUp, Delivery>) {
+    pub async fn job(self, handle: impl FnOnce(&mut Context) -> Result<FollowUp, EventStatus>) {
         let context = Context::of(&self.request);
         finish(self.component, self.out, self.start, context, handle).await;
         drop(self.lines);
@@ -124,15 +124,15 @@ async fn finish(
     out: ResponseOutparam,
     start: Instant,
     mut context: Context,
-    handle: impl FnOnce(&mut Context) -> Result<FollowUp, Delivery>,
+    handle: impl FnOnce(&mut Context) -> Result<FollowUp, EventStatus>,
 ) {
     let (delivery, follow_up) = match handle(&mut context) {
-        Ok(follow_up) => (Delivery::Done, follow_up),
+        Ok(follow_up) => (EventStatus::Success, follow_up),
         Err(delivery) => (delivery, FollowUp::default()),
     };
     delivery.send(out, component, context.fields, start).await;
     // At the same time: neither may wait for a scheduler or a broker that hangs.
-    let alarm = reminders::set_after_the_answer(component, follow_up.alarm);
+    let alarm = reminders::sync_alarm(component, follow_up.alarm);
     futures::future::join(alarm, publish(component, follow_up.publishing)).await;
 }
 
@@ -151,7 +151,7 @@ impl Context {
     /// # Errors
     ///
     /// When the database gives no answer.
-    pub fn change(&mut self, call: Call, cause: Option<Uuid>) -> Result<FollowUp, Delivery> {
+    pub fn change(&mut self, call: Call, cause: Option<Uuid>) -> Result<FollowUp, EventStatus> {
         #[derive(Default, Deserialize)]
         #[serde(default)]
         struct Changed {
@@ -159,17 +159,17 @@ impl Context {
             alarm: Option<Alarm>,
         }
         let sidecar = configuration::variable("sidecar_name")?;
-        let mut outbox = Outbox::new(&sidecar).traced(self.traceparent.as_deref());
+        let mut draft = EventDraft::new(&sidecar).traced(self.traceparent.as_deref());
         if let Some(event) = cause {
-            outbox = outbox.caused_by(event);
+            draft = draft.caused_by(event);
         }
-        let call = call.json("outbox", outbox.json());
+        let call = call.json("outbox", draft.json());
         let changed: Changed = Database::from_configuration()?.call_patiently(call)?;
         self.fields["emitted"] = json!(changed.emitted.is_some());
         Ok(FollowUp {
             publishing: changed
                 .emitted
-                .and_then(|emitted| outbox.publishing(emitted)),
+                .and_then(|emitted| draft.publishing(emitted)),
             alarm: changed.alarm,
         })
     }

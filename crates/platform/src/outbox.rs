@@ -1,6 +1,6 @@
 //! Events on their way out of the database.
 //!
-//! A function that emits an event takes an [`Outbox`] and tells what it [`Emitted`]. It takes the next number of the
+//! A function that emits an event takes an [`EventDraft`] and tells what it [`Emitted`]. It takes the next number of the
 //! user's lane, appends the event and queues the lane; as its last act it makes this instance the publisher of its
 //! sidecar, if there is none.
 
@@ -48,8 +48,8 @@ pub struct Publishing {
     pub(crate) first: Vec<OutboundEvent>,
 }
 
-/// What a statement needs to know of the event that it emits.
-pub struct Outbox<'a> {
+/// What a statement needs to know of the event that it emits, beside what the change itself says.
+pub struct EventDraft<'a> {
     sidecar: &'a str,
     traceparent: Option<&'a str>,
     causation: Option<Uuid>,
@@ -57,7 +57,7 @@ pub struct Outbox<'a> {
     token: Option<Uuid>,
 }
 
-impl<'a> Outbox<'a> {
+impl<'a> EventDraft<'a> {
     /// For a statement that is about to be run; `sidecar` names the one that would publish.
     pub fn new(sidecar: &'a str) -> Self {
         Self {

@@ -42,9 +42,9 @@ pub struct Publisher<'a> {
     pub component: &'static str,
 }
 
-/// What the database answers to a turn.
+/// What the database gives when a turn is settled: the next batch, if this instance is still the publisher.
 #[derive(Deserialize)]
-struct Turn {
+struct NextBatch {
     publisher: bool,
     events: Vec<OutboundEvent>,
     /// Users whose next event is not there.
@@ -159,7 +159,7 @@ impl Publisher<'_> {
         }
     }
 
-    fn turn(&self, token: Uuid, results: &[Value], most: u32) -> Result<Turn, DatabaseError> {
+    fn turn(&self, token: Uuid, results: &[Value], most: u32) -> Result<NextBatch, DatabaseError> {
         let call = Call::of("publish_turn")
             .text("sidecar_name", self.sidecar.name())
             .uuid("own_token", token)

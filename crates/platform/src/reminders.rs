@@ -13,7 +13,7 @@ use crate::breaker::Breaker;
 use crate::call::Call;
 use crate::database::{Database, DatabaseError};
 use crate::log::{self, Level};
-use crate::outbox::{Emitted, Outbox};
+use crate::outbox::{Emitted, EventDraft};
 use crate::sidecar::{Sidecar, SidecarError};
 
 /// The alarm clock of a reminder.
@@ -30,7 +30,7 @@ pub struct Alarm {
 }
 
 /// Sets an alarm clock, if it is not as wanted. What fails is left to the sweep, to which the row says what is to be set.
-pub async fn set_after_the_answer(component: &'static str, alarm: Option<Alarm>) {
+pub async fn sync_alarm(component: &'static str, alarm: Option<Alarm>) {
     let Some(alarm) = alarm.filter(|alarm| alarm.wanted != alarm.set && alarm.may_call) else {
         return;
     };
@@ -43,7 +43,7 @@ pub async fn set_after_the_answer(component: &'static str, alarm: Option<Alarm>)
             sidecar: &sidecar,
             component,
         };
-        reminders.call(&alarm, false).await;
+        reminders.put_job(&alarm, false).await;
     }
 }
 
@@ -60,7 +60,7 @@ pub struct Reminders<'a> {
 /// What became of a reminder whose alarm rang.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-pub struct Rung {
+pub struct AlarmOutcome {
     /// The event `reminder.triggered`, if the reminder was due and the task open.
     pub emitted: Option<Emitted>,
     /// The alarm, to be set again because it rang too early.
@@ -74,10 +74,10 @@ impl Reminders<'_> {
     /// # Errors
     ///
     /// When the database gives no answer.
-    pub fn ring(&self, task: Uuid, outbox: &Outbox<'_>) -> Result<Rung, DatabaseError> {
+    pub fn fire(&self, task: Uuid, draft: &EventDraft<'_>) -> Result<AlarmOutcome, DatabaseError> {
         let call = Call::of("ring_reminder")
             .uuid("task_id", task)
-            .json("outbox", outbox.json());
+            .json("outbox", draft.json());
         self.database.call(call)
     }
 
@@ -85,7 +85,7 @@ impl Reminders<'_> {
     /// is to tell whether it can be closed.
     ///
     /// What it rejects counts as set: it would be rejected again, and the sweep triggers what is overdue all the same.
-    pub async fn call(&self, alarm: &Alarm, probe: bool) -> bool {
+    pub async fn put_job(&self, alarm: &Alarm, probe: bool) -> bool {
         let path = format!("/v1.0/jobs/reminder-{}", alarm.task_id);
         let result = match alarm.wanted {
             Some(moment) => {

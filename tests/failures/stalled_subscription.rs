@@ -1,6 +1,6 @@
 //! A subscription that reads its topic no more.
 
-use e2e::flow::quiet;
+use e2e::flow::wait_until_settled;
 use e2e::lanes;
 use e2e::logs::lines_of;
 use e2e::todo::Todo;
@@ -25,8 +25,8 @@ fn the_sidecar_is_made_to_subscribe_anew() {
     });
     let due = || json!({"title": "t", "due_date": "2090-01-01T00:00:00Z"});
     todo.created_with(due());
-    quiet(&todo, Limit::DELIVERY);
-    assert!(lines_of(stack.endpoints(), "event-relay", "deliveries asleep").is_empty());
+    wait_until_settled(&todo, Limit::DELIVERY);
+    assert!(lines_of(stack.endpoints(), "event-relay", "subscription stalled").is_empty());
 
     // What a lost delivery looks like: a published event that its handler never claimed.
     lanes::change(
@@ -49,7 +49,7 @@ fn the_sidecar_is_made_to_subscribe_anew() {
         200 => Ok(()),
         status => Err(status),
     });
-    let lines = lines_of(stack.endpoints(), "event-relay", "deliveries asleep");
+    let lines = lines_of(stack.endpoints(), "event-relay", "subscription stalled");
     assert_eq!(lines[0]["stream"], "reminder", "{lines:?}");
 
     // What was written meanwhile arrives.
