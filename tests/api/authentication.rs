@@ -4,7 +4,7 @@ use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use e2e::answer::Answer;
 use e2e::logs;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::tokens::{seconds_from_now, signed};
 use jsonwebtoken::Algorithm;
 use serde_json::{Value, json};
@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::unharmed::unchanged;
 
 /// One request to every route of a user.
-fn everywhere(todo: &Todo, id: &str, authorization: Option<&str>) -> Vec<Answer> {
+fn everywhere(todo: &TestUser, id: &str, authorization: Option<&str>) -> Vec<Answer> {
     let (tasks, task) = (todo.tasks_path(), todo.task_path(id));
     let user = tasks.trim_end_matches("/tasks").to_owned();
     let call =
@@ -42,7 +42,7 @@ fn everywhere(todo: &Todo, id: &str, authorization: Option<&str>) -> Vec<Answer>
 
 #[test]
 fn without_a_token_nothing_is_shown_or_changed() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let basic = format!("Basic {}", todo.token());
     let bare = todo.token().to_owned();
@@ -64,7 +64,7 @@ fn without_a_token_nothing_is_shown_or_changed() {
 }
 
 /// Tokens that prove nothing; each with what is wrong with it.
-fn worthless_tokens(todo: &Todo) -> Vec<(&'static str, String)> {
+fn worthless_tokens(todo: &TestUser) -> Vec<(&'static str, String)> {
     let key = &todo.stack().secrets.jwt_secret;
     let good = json!({"sub": todo.user(), "exp": seconds_from_now(600)});
     let with = |name: &str, value: Value| {
@@ -141,7 +141,7 @@ fn worthless_tokens(todo: &Todo) -> Vec<(&'static str, String)> {
 
 #[test]
 fn a_worthless_token_opens_nothing_and_is_not_logged() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let tokens = worthless_tokens(&todo);
     let mut traces = Vec::new();
@@ -173,7 +173,7 @@ fn a_worthless_token_opens_nothing_and_is_not_logged() {
 
 #[test]
 fn a_valid_token_is_good_for_its_own_user_only() {
-    let (todo, other) = (Todo::someone(), Todo::someone());
+    let (todo, other) = (TestUser::random(), TestUser::random());
     let theirs = other.created("theirs");
     let authorization = format!("Bearer {}", todo.token());
     unchanged(&other, || {
@@ -192,7 +192,7 @@ fn a_valid_token_is_good_for_its_own_user_only() {
 
 #[test]
 fn every_way_to_name_the_user_in_a_token_works() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let key = &todo.stack().secrets.jwt_secret;
     let exp = seconds_from_now(600);
     let status = |claims: Value, scheme: &str| {
@@ -231,7 +231,7 @@ fn every_way_to_name_the_user_in_a_token_works() {
 
 #[test]
 fn headers_that_a_client_forges_name_nobody() {
-    let (todo, other) = (Todo::someone(), Todo::someone());
+    let (todo, other) = (TestUser::random(), TestUser::random());
     let theirs = other.created("theirs");
     let id = string_member(&theirs, "id");
     unchanged(&other, || {
@@ -261,8 +261,8 @@ fn headers_that_a_client_forges_name_nobody() {
 
 #[test]
 fn two_tokens_are_no_token() {
-    let todo = Todo::someone();
-    let other = Todo::someone();
+    let todo = TestUser::random();
+    let other = TestUser::random();
     let twice = todo
         .call("GET", todo.tasks_path())
         .header("authorization", &format!("Bearer {}", other.token()));

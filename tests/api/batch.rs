@@ -5,19 +5,19 @@ use std::thread;
 use e2e::answer::Answer;
 use e2e::flow::successor;
 use e2e::lanes::change;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::unharmed::unchanged;
 
-fn batch(todo: &Todo, operations: &[Value]) -> Answer {
+fn batch(todo: &TestUser, operations: &[Value]) -> Answer {
     let call = todo.call("POST", format!("{}/batch", todo.tasks_path()));
     call.json(&json!({"operations": operations})).send()
 }
 
 /// The results of a batch, one for each operation.
-fn results(todo: &Todo, operations: &[Value]) -> Vec<Value> {
+fn results(todo: &TestUser, operations: &[Value]) -> Vec<Value> {
     let answer = batch(todo, operations).expect(200).json();
     let results = answer["results"].as_array().cloned().unwrap_or_default();
     assert_eq!(results.len(), operations.len(), "{answer}");
@@ -56,7 +56,7 @@ fn step(name: &str, task: &Value) -> Value {
 
 #[test]
 fn a_task_that_recurs_is_skipped_and_another_is_not() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let daily =
         todo.created_with(json!({"title": "t", "recurrence": {"rule": "FREQ=DAILY;COUNT=2"}}));
     let once = todo.created("t");
@@ -80,7 +80,7 @@ fn a_task_that_recurs_is_skipped_and_another_is_not() {
 
 #[test]
 fn each_operation_has_its_result_in_order() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let (first, second) = (todo.created("first"), todo.created("second"));
     let id = string_member(&first, "id");
     let results = results(
@@ -144,9 +144,9 @@ fn each_operation_has_its_result_in_order() {
 
 #[test]
 fn an_operation_that_is_refused_changes_nothing_and_stops_no_other() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
-    let strangers = Todo::someone().created("another's");
+    let strangers = TestUser::random().created("another's");
     let id = string_member(&task, "id");
     let refused = [
         json!({"op": "update", "task_id": id, "patch": {"title": "", "completed": true}}),
@@ -212,7 +212,7 @@ fn an_operation_that_is_refused_changes_nothing_and_stops_no_other() {
 
 #[test]
 fn a_body_that_is_no_list_of_operations_is_refused_as_a_whole() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let target = format!("{}/batch", todo.tasks_path());
     let valid = create("t");
     unchanged(&todo, || {
@@ -251,7 +251,7 @@ fn a_body_that_is_no_list_of_operations_is_refused_as_a_whole() {
 
 #[test]
 fn as_many_operations_as_allowed_are_run_and_told_in_order() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let titles: Vec<String> = (0..100).map(|number| format!("task {number}")).collect();
     let creates: Vec<Value> = titles.iter().map(|title| create(title)).collect();
     let results = results(&todo, &creates);
@@ -273,7 +273,7 @@ fn as_many_operations_as_allowed_are_run_and_told_in_order() {
 
 #[test]
 fn a_batch_that_is_repeated_creates_nothing_twice() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let operations = [
         create_once("a", "one"),
         create_once("b", "two"),
@@ -302,7 +302,7 @@ fn a_batch_that_is_repeated_creates_nothing_twice() {
 
 #[test]
 fn with_its_version_no_operation_takes_effect_twice() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let (one, two) = (todo.created("one"), todo.created("two"));
     let operations = [
         json!({"op": "update", "task_id": one["id"], "patch": {"title": "1"}, "version": 1}),
@@ -318,7 +318,7 @@ fn with_its_version_no_operation_takes_effect_twice() {
 
 #[test]
 fn a_create_that_exceeds_the_number_of_tasks_leaves_its_key_free() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let last = todo.created("the last");
     change(
         &todo,
@@ -338,7 +338,7 @@ fn a_create_that_exceeds_the_number_of_tasks_leaves_its_key_free() {
 /// On the real service; that none waits for another is tried in `tests/database/batch.rs`.
 #[test]
 fn batches_in_opposite_orders_all_succeed() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let tasks: Vec<Value> = (0..20)
         .map(|number| todo.created(&number.to_string()))
         .collect();

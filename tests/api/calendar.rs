@@ -2,19 +2,19 @@
 
 use e2e::answer::Answer;
 use e2e::logs;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use icalendar::{Calendar, CalendarComponent, Component, Event};
 use serde_json::{Value, json};
 
 /// Makes the user's calendar and tells its path.
-fn subscribed(todo: &Todo) -> String {
+fn subscribed(todo: &TestUser) -> String {
     let target = todo.tasks_path().replace("/tasks", "/calendar");
     let made = todo.call("POST", target).send().expect(201).json();
     string_member(&made, "path").to_owned()
 }
 
 /// Reads a calendar as a program does: without a token.
-fn read(todo: &Todo, path: &str, known: Option<&str>) -> Answer {
+fn read(todo: &TestUser, path: &str, known: Option<&str>) -> Answer {
     let call = todo.call("GET", path).authorization(None);
     match known {
         Some(known) => call.header("if-none-match", known).send(),
@@ -43,7 +43,7 @@ fn summaries(answer: &Answer) -> Vec<String> {
 }
 
 /// Days from now, as RFC 3339.
-fn in_days(todo: &Todo, days: i64) -> String {
+fn in_days(todo: &TestUser, days: i64) -> String {
     let instant = todo.database().json(
         "SELECT to_jsonb(rfc3339(date_trunc('second', now()) + $1::text::integer * interval '1 day'))",
         &[&days.to_string()],
@@ -51,14 +51,14 @@ fn in_days(todo: &Todo, days: i64) -> String {
     instant.as_str().unwrap_or_default().to_owned()
 }
 
-fn due(todo: &Todo, title: &str, days: i64) -> Value {
+fn due(todo: &TestUser, title: &str, days: i64) -> Value {
     todo.created_with(json!({"title": title, "due_date": in_days(todo, days)}))
 }
 
 #[test]
 fn a_program_that_knows_the_path_reads_the_tasks_that_are_due() {
-    let todo = Todo::someone();
-    let another = Todo::someone();
+    let todo = TestUser::random();
+    let another = TestUser::random();
     due(&another, "another's", 1);
     let later = due(&todo, "later", 3);
     let task = todo.created_with(json!({
@@ -109,7 +109,7 @@ fn a_program_that_knows_the_path_reads_the_tasks_that_are_due() {
 
 #[test]
 fn the_tag_changes_exactly_when_the_calendar_does() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let path = subscribed(&todo);
     let shown = due(&todo, "shown", 1);
     let hidden = todo.created("hidden");
@@ -169,7 +169,7 @@ fn the_tag_changes_exactly_when_the_calendar_does() {
 
 #[test]
 fn a_path_is_worth_nothing_once_it_is_replaced_or_revoked() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     due(&todo, "t", 1);
     let target = todo.tasks_path().replace("/tasks", "/calendar");
     let first = subscribed(&todo);
@@ -193,7 +193,7 @@ fn a_path_is_worth_nothing_once_it_is_replaced_or_revoked() {
 
 #[test]
 fn the_secret_is_kept_nowhere_and_logged_nowhere() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     due(&todo, "t", 1);
     let path = subscribed(&todo);
     let secret = path
@@ -225,7 +225,7 @@ fn the_secret_is_kept_nowhere_and_logged_nowhere() {
 
 #[test]
 fn what_is_no_secret_of_ours_is_not_found() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let path = subscribed(&todo);
     let target = todo.tasks_path().replace("/tasks", "/calendar");
     for other in [
@@ -253,7 +253,7 @@ fn what_is_no_secret_of_ours_is_not_found() {
         .authorization(None)
         .send()
         .problem(405, "method-not-allowed");
-    let another = Todo::someone();
+    let another = TestUser::random();
     another
         .call("POST", &target)
         .send()
@@ -271,7 +271,7 @@ fn what_is_no_secret_of_ours_is_not_found() {
 
 #[test]
 fn a_calendar_shows_the_soonest_tasks_and_not_all() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let path = subscribed(&todo);
     due(&todo, "first", 1);
     let many = "INSERT INTO tasks (

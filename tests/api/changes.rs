@@ -11,7 +11,7 @@ use e2e::lanes;
 use e2e::logs;
 use e2e::replica::Replica;
 use e2e::shared_stack;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 
@@ -30,8 +30,8 @@ fn events_of(page: &Value) -> Vec<Value> {
 }
 
 /// A user with changes of each kind; and all of them.
-fn busy() -> (Todo, Vec<Value>) {
-    let todo = Todo::someone();
+fn busy() -> (TestUser, Vec<Value>) {
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "two\nlines, \"quoted\" and Ωμέγα", "description": "data: x\n\nid: 7", "due_date": "2100-01-01T00:00:00Z",
     }));
@@ -107,7 +107,7 @@ fn a_page_begins_after_the_number_that_is_asked_for() {
         5
     );
     // Nobody has nothing.
-    let nobody = Todo::someone();
+    let nobody = TestUser::random();
     for query in ["", "after=0", "after=latest"] {
         let page = page(&nobody, query).expect(200).json();
         assert_eq!(
@@ -119,7 +119,7 @@ fn a_page_begins_after_the_number_that_is_asked_for() {
 }
 
 /// Deletes events of a user, as retention does.
-fn expire(todo: &Todo, upto: i64) {
+fn expire(todo: &TestUser, upto: i64) {
     let expired = todo.database().client().execute(
         "DELETE FROM events WHERE user_id = $1 AND sequence <= $2",
         &[&todo.user(), &upto],
@@ -141,7 +141,7 @@ fn start(answer: &Answer) -> String {
 
 #[test]
 fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for title in ["a", "b", "c", "d", "e"] {
         todo.created(title);
     }
@@ -188,7 +188,7 @@ fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
 /// An event that is missing would never come, so nobody waits for it; and nobody is led past it without a word.
 #[test]
 fn no_page_skips_a_number() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for title in ["a", "b", "c", "d"] {
         todo.created(title);
     }
@@ -219,7 +219,7 @@ fn no_page_skips_a_number() {
 /// Numbers that a restored database does not know, or gives again by a million higher.
 #[test]
 fn after_a_restore_every_client_starts_anew() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     todo.created("a");
     todo.created("b");
     wait_until_settled(&todo, Limit::DELIVERY);
@@ -251,7 +251,7 @@ fn after_a_restore_every_client_starts_anew() {
 fn whoever_reads_while_others_write_misses_nothing() {
     const WRITERS: usize = 6;
     const EACH: usize = 25;
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let done = AtomicBool::new(false);
     let (paged, streamed) = thread::scope(|scope| {
         let paging = scope.spawn(|| {
@@ -305,7 +305,7 @@ fn whoever_reads_while_others_write_misses_nothing() {
 
 #[test]
 fn bad_input_is_told_with_its_place() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     todo.created("t");
     unchanged(&todo, || {
         for (query, place) in [
@@ -345,11 +345,11 @@ fn bad_input_is_told_with_its_place() {
 }
 
 #[test]
-fn only_the_user_reads_it() {
-    let (todo, other) = (Todo::someone(), Todo::someone());
+fn only_the_user_reads_the_changes() {
+    let (todo, other) = (TestUser::random(), TestUser::random());
     other.created("theirs");
     for accept in ["application/json", "text/event-stream"] {
-        let call = |of: &Todo, authorization: Option<&str>| {
+        let call = |of: &TestUser, authorization: Option<&str>| {
             let call = todo.call("GET", feed_path(of, "")).header("accept", accept);
             call.authorization(authorization).send()
         };
@@ -384,8 +384,8 @@ fn only_the_user_reads_it() {
 }
 
 #[test]
-fn it_has_one_method_and_one_path() {
-    let todo = Todo::someone();
+fn the_changes_have_one_method_and_one_path() {
+    let todo = TestUser::random();
     let path = feed_path(&todo, "");
     for method in ["POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"] {
         let answer = todo.call(method, path.as_str()).send();
@@ -432,7 +432,7 @@ fn a_stream_tells_what_there_is_and_what_comes() {
 #[test]
 fn a_stream_ends_by_itself_and_is_resumed() {
     let replica = Replica::with(shared_stack(), &[("stream_seconds", "2")]);
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     let (done, streams) = (AtomicBool::new(false), AtomicU32::new(0));
     let (follower, created) = thread::scope(|scope| {
         let following = scope.spawn(|| {
@@ -466,20 +466,20 @@ fn a_stream_ends_by_itself_and_is_resumed() {
 }
 
 /// How many streams a user has, by the places that are taken.
-fn streams(todo: &Todo) -> Value {
+fn streams(todo: &TestUser) -> Value {
     let places = "SELECT count(*) FROM change_streams WHERE user_id = $1 AND until > now()";
     todo.database().json(places, &[todo.user()])
 }
 
 /// Waits until a user has so many.
-fn left(todo: &Todo, count: i64) {
+fn left(todo: &TestUser, count: i64) {
     until("places are free again", ENDED, || match streams(todo) {
         found if found == count => Ok(()),
         found => Err(found),
     });
 }
 
-fn refused(todo: &Todo, status: u16, code: &str) {
+fn refused(todo: &TestUser, status: u16, code: &str) {
     match ChangeStream::try_open(todo, "", None) {
         Err(NoStream::Answer(answer)) => {
             let seconds: Option<u64> = answer
@@ -500,7 +500,7 @@ fn refused(todo: &Todo, status: u16, code: &str) {
 fn streams_are_bounded_for_each_user_and_for_each_host() {
     let bounds = [("streams_of_user", "2"), ("streams_of_host", "3")];
     let replica = Replica::with(shared_stack(), &bounds);
-    let [todo, other, third] = [(); 3].map(|()| Todo::someone_on(replica.endpoints()));
+    let [todo, other, third] = [(); 3].map(|()| TestUser::random_on(replica.endpoints()));
     let of_user = [(); 2].map(|()| ChangeStream::open(&todo, "", None));
     refused(&todo, 429, "too-many-streams");
     let of_other = ChangeStream::open(&other, "", None);
@@ -509,7 +509,7 @@ fn streams_are_bounded_for_each_user_and_for_each_host() {
     // All else goes on, on this host and elsewhere.
     third.created("t");
     assert_eq!(events_of(&page(&third, "").expect(200).json()).len(), 1);
-    let elsewhere = Todo::named(third.user(), shared_stack());
+    let elsewhere = TestUser::named(third.user(), shared_stack());
     assert_eq!(ChangeStream::open(&elsewhere, "", None).beginning(), 0);
     // A client that is gone is noticed, and its place is another's.
     drop(of_user);
@@ -522,7 +522,7 @@ fn streams_are_bounded_for_each_user_and_for_each_host() {
 #[test]
 fn the_bound_holds_when_all_come_at_once() {
     let replica = Replica::with(shared_stack(), &[("streams_of_user", "5")]);
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     let opened = thread::scope(|scope| {
         let clients: Vec<_> = (0..20)
             .map(|_| scope.spawn(|| ChangeStream::try_open(&todo, "", None).ok()))
@@ -539,7 +539,7 @@ fn the_bound_holds_when_all_come_at_once() {
 #[test]
 fn a_client_that_does_not_read_holds_no_place_for_long() {
     let replica = Replica::with(shared_stack(), &[("stream_seconds", "3")]);
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     let description = "x".repeat(1000);
     todo.created_with(json!({"title": "t", "description": description}));
     wait_until_settled(&todo, Limit::DELIVERY);
@@ -563,7 +563,7 @@ fn a_client_that_does_not_read_holds_no_place_for_long() {
 #[test]
 fn a_stream_has_a_line_when_it_has_ended() {
     let replica = Replica::with(shared_stack(), &[("stream_seconds", "1")]);
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     todo.created("t");
     let mut stream = ChangeStream::open(&todo, "", None);
     while stream.says() != Said::End {}

@@ -3,14 +3,14 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
 
 #[test]
 fn absent_null_and_value_are_three_things() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let before = todo.created_with(json!({
         "title": "Pay rent", "description": "d", "priority": "high", "tags": ["a", "b"],
         "due_date": "2030-01-31T09:00:00Z", "timezone": "Europe/Berlin", "is_recurring": true,
@@ -75,7 +75,7 @@ fn absent_null_and_value_are_three_things() {
 
 #[test]
 fn no_change_is_no_event_and_no_version() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "tags": ["a"], "due_date": "2030-01-31T09:00:00+01:00", "description": "d",
     }));
@@ -95,7 +95,7 @@ fn no_change_is_no_event_and_no_version() {
 
 #[test]
 fn the_anchor_day_follows_the_due_date_and_the_zone() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({"title": "t", "due_date": "2030-01-31T23:30:00Z"}));
     let id = string_member(&task, "id");
     assert_eq!(task["anchor_day"], 31);
@@ -114,7 +114,7 @@ fn the_anchor_day_follows_the_due_date_and_the_zone() {
 
 #[test]
 fn if_match_guards_against_lost_updates() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     let patch = |tag: &str, title: &str| {
@@ -156,7 +156,7 @@ fn if_match_guards_against_lost_updates() {
 
 #[test]
 fn of_two_writers_with_one_version_one_wins() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     let statuses: Vec<u16> = thread::scope(|scope| {
@@ -193,7 +193,7 @@ fn of_two_writers_with_one_version_one_wins() {
 
 #[test]
 fn read_only_unknown_and_invalid_fields_are_named() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
     let id = string_member(&task, "id");
@@ -240,8 +240,8 @@ fn read_only_unknown_and_invalid_fields_are_named() {
 
 #[test]
 fn nobody_elses_task_is_changed() {
-    let todo = Todo::someone();
-    let other = Todo::someone();
+    let todo = TestUser::random();
+    let other = TestUser::random();
     let theirs = other.created("theirs");
     unchanged(&other, || {
         todo.patch(string_member(&theirs, "id"), json!({"title": "mine"}))

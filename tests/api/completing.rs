@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
@@ -21,7 +21,7 @@ pub const NEVER: [&str; 7] = [
 
 #[test]
 fn completing_is_idempotent() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     let completed = todo.complete(id).task(200);
@@ -38,8 +38,8 @@ fn completing_is_idempotent() {
 }
 
 #[test]
-fn completed_many_times_at_once_it_emits_once() {
-    let todo = Todo::someone();
+fn a_task_completed_many_times_at_once_emits_once() {
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     thread::scope(|scope| {
@@ -54,8 +54,8 @@ fn completed_many_times_at_once_it_emits_once() {
 }
 
 #[test]
-fn reopening_undoes_it_and_is_idempotent_too() {
-    let todo = Todo::someone();
+fn reopening_undoes_completing_and_is_idempotent() {
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     unchanged(&todo, || {
@@ -91,7 +91,7 @@ fn reopening_undoes_it_and_is_idempotent_too() {
 
 #[test]
 fn if_match_guards_completing_and_reopening() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     let post = |what: &str, tags: &str| {
@@ -133,7 +133,7 @@ fn if_match_guards_completing_and_reopening() {
 
 #[test]
 fn a_body_is_not_needed_and_not_read() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let target = format!("{}/complete", todo.task_path(string_member(&task, "id")));
     todo.call("POST", target).body("not JSON").send().task(200);
@@ -141,8 +141,8 @@ fn a_body_is_not_needed_and_not_read() {
 
 #[test]
 fn what_is_not_there_cannot_be_completed_or_reopened() {
-    let todo = Todo::someone();
-    let other = Todo::someone();
+    let todo = TestUser::random();
+    let other = TestUser::random();
     let theirs = other.created("theirs");
     unchanged(&other, || {
         for id in [

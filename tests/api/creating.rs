@@ -1,14 +1,14 @@
 //! `POST /api/{user_id}/tasks`.
 
 use e2e::lanes::change;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
 
 #[test]
 fn a_title_is_enough() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let answer = todo.create(json!({"title": "  Water plants "}));
     let location = answer.header("location").map(str::to_owned);
     assert_eq!(answer.header("etag"), Some("\"1\""));
@@ -35,7 +35,7 @@ fn a_title_is_enough() {
 
 #[test]
 fn every_field_is_kept() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "Pay rent", "description": "Standing order?", "priority": "high",
         "tags": ["home", " money ", "home"], "due_date": "2030-01-31T23:30:00.1234567-05:00",
@@ -57,7 +57,7 @@ fn every_field_is_kept() {
 
 #[test]
 fn null_is_as_good_as_absent() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "description": null, "priority": null, "tags": null, "due_date": null, "timezone": null,
         "is_recurring": null, "recurring_interval": null,
@@ -70,7 +70,7 @@ fn null_is_as_good_as_absent() {
 
 #[test]
 fn values_at_their_limits_are_accepted() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let tags: Vec<String> = (0..10).map(|n| format!("{n}{}", "ü".repeat(49))).collect();
     let task = todo.created_with(json!({
         "title": "é".repeat(200), "description": "漢".repeat(1000), "tags": tags,
@@ -87,7 +87,7 @@ fn values_at_their_limits_are_accepted() {
 
 #[test]
 fn each_invalid_field_is_named() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let cases: Vec<(Value, &[&str])> = vec![
         (json!({}), &["/title"]),
         (json!({"title": null}), &["/title"]),
@@ -169,7 +169,7 @@ fn each_invalid_field_is_named() {
 
 #[test]
 fn the_content_type_is_not_what_makes_json() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let call = || {
         todo.call("POST", todo.tasks_path())
             .body(r#"{"title": "t"}"#)
@@ -181,8 +181,8 @@ fn the_content_type_is_not_what_makes_json() {
 #[test]
 fn a_user_id_with_reserved_characters_is_encoded_in_every_url() {
     let stack = e2e::shared_stack();
-    let someone = Todo::someone();
-    let todo = Todo::named(&format!("auth0|{}@a.b_c-d", &someone.user()[5..30]), stack);
+    let someone = TestUser::random();
+    let todo = TestUser::named(&format!("auth0|{}@a.b_c-d", &someone.user()[5..30]), stack);
     let answer = todo.create(json!({"title": "t"}));
     let location = answer.header("location").unwrap_or_default().to_owned();
     assert!(
@@ -213,7 +213,7 @@ fn a_user_id_with_reserved_characters_is_encoded_in_every_url() {
 
 #[test]
 fn a_user_with_as_many_tasks_as_allowed_is_told_so() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let last = todo.created("the last");
     change(
         &todo,

@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::events::types;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::json;
 
 use crate::completing::NEVER;
@@ -11,7 +11,7 @@ use crate::unharmed::unchanged;
 
 #[test]
 fn a_deleted_task_is_gone() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let kept = todo.created("kept");
     let id = string_member(&task, "id");
@@ -33,8 +33,8 @@ fn a_deleted_task_is_gone() {
 }
 
 #[test]
-fn deleted_many_times_at_once_it_emits_once() {
-    let todo = Todo::someone();
+fn a_task_deleted_many_times_at_once_emits_once() {
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     let mut statuses: Vec<u16> = thread::scope(|scope| {
@@ -56,7 +56,7 @@ fn deleted_many_times_at_once_it_emits_once() {
 
 #[test]
 fn if_match_guards_against_deleting_what_one_has_not_seen() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     let delete = |tags: &str| {
@@ -84,7 +84,7 @@ fn if_match_guards_against_deleting_what_one_has_not_seen() {
 
 #[test]
 fn a_deletion_and_an_edit_of_one_version_do_not_both_win() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for _ in 0..5 {
         let task = todo.created("t");
         let id = string_member(&task, "id");
@@ -115,8 +115,8 @@ fn a_deletion_and_an_edit_of_one_version_do_not_both_win() {
 
 #[test]
 fn nobody_elses_task_is_deleted() {
-    let todo = Todo::someone();
-    let other = Todo::someone();
+    let todo = TestUser::random();
+    let other = TestUser::random();
     let theirs = other.created("theirs");
     unchanged(&other, || {
         todo.delete(string_member(&theirs, "id"))

@@ -6,20 +6,24 @@ use std::collections::BTreeSet;
 use domain::event::EventType;
 use e2e::answer::Answer;
 use e2e::description::{OPENAPI, check, described_answers, operation_id};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 #[test]
-fn it_is_served_as_committed() {
-    let todo = Todo::someone();
+fn openapi_json_is_served_as_committed() {
+    let todo = TestUser::random();
     let call = todo.call("GET", "/openapi.json").authorization(None);
     let answer = call.send().expect(200);
     assert_eq!(String::from_utf8_lossy(&answer.body), OPENAPI);
 }
 
 /// Every operation with a valid request: its method, target and body.
-fn operations(todo: &Todo, task: &str, notification: &str) -> Vec<(&'static str, String, Value)> {
+fn operations(
+    todo: &TestUser,
+    task: &str,
+    notification: &str,
+) -> Vec<(&'static str, String, Value)> {
     let (tasks, task) = (todo.tasks_path(), todo.task_path(task));
     let notifications = tasks.replace("/tasks", "/notifications");
     let none = || Value::Null;
@@ -68,7 +72,7 @@ fn operations(todo: &Todo, task: &str, notification: &str) -> Vec<(&'static str,
 /// All but those of an outage.
 #[test]
 fn every_answer_described_is_given() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     // One that can be skipped, and has no next instance.
     let last = json!({"title": "t", "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}});
     let (task, notification) = (todo.created_with(last), Uuid::now_v7().to_string());
@@ -169,7 +173,7 @@ fn answer(status: u16, headers: &[(&str, &str)], body: &str) -> Answer {
 
 #[test]
 fn an_answer_that_is_not_described_is_noticed() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let given = todo.create(json!({"title": "t"}));
     let (tasks, task) = (todo.tasks_path(), given.json());
     let check_creation = |change: &dyn Fn(&mut Answer)| {

@@ -1,13 +1,13 @@
 //! The format of errors, and paths and methods that no route has.
 
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::json;
 
 use crate::unharmed::unchanged;
 
 #[test]
 fn unrouted_paths_are_not_found() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let user = todo.user();
     for path in [
         "/",
@@ -43,7 +43,7 @@ fn unrouted_paths_are_not_found() {
 
 #[test]
 fn other_methods_are_not_allowed_and_the_allowed_are_named() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let task = todo.task_path(string_member(&task, "id"));
     let allowed = [
@@ -96,7 +96,7 @@ fn other_methods_are_not_allowed_and_the_allowed_are_named() {
 /// What clients depend on, one of each.
 #[test]
 fn each_kind_of_error_keeps_its_form() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     let stale = todo

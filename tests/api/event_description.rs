@@ -9,7 +9,7 @@ use domain::event::EventType;
 use e2e::asyncapi::{ASYNCAPI, DESCRIPTION, check, schemas, validator};
 use e2e::events::records_of;
 use e2e::flow::wait_until_settled;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Map, Value, json};
 use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
@@ -34,7 +34,7 @@ fn named(references: &Value) -> BTreeSet<&str> {
 
 /// Records of events of each type with their topic, but for `reminder.triggered`, which takes a service with a shorter lead;
 /// see `tests/reminders`.
-fn events(todo: &Todo) -> Vec<(&'static str, Record)> {
+fn events(todo: &TestUser) -> Vec<(&'static str, Record)> {
     let far = "2099-01-31T09:00:00+01:00";
     let task = todo.created_with(json!({
         "title": "Water the plants", "due_date": far, "is_recurring": true, "recurring_interval": "weekly",
@@ -61,8 +61,8 @@ fn events(todo: &Todo) -> Vec<(&'static str, Record)> {
 }
 
 #[test]
-fn it_is_served_as_committed() {
-    let todo = Todo::someone();
+fn asyncapi_json_is_served_as_committed() {
+    let todo = TestUser::random();
     let call = todo.call("GET", "/asyncapi.json").authorization(None);
     let answer = call.send().expect(200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
@@ -70,7 +70,7 @@ fn it_is_served_as_committed() {
 }
 
 #[test]
-fn it_is_valid_asyncapi() {
+fn asyncapi_json_is_valid() {
     let schema = workspace::root().join("tests/data/asyncapi/asyncapi-3.0.0.json");
     let schema: Value = serde_json::from_slice(&fs::read(schema).unwrap_or_default())
         .unwrap_or_else(|error| panic!("{error}"));
@@ -141,8 +141,8 @@ fn every_type_is_described_in_one_topic() {
 }
 
 #[test]
-fn it_says_who_receives_what() {
-    let todo = Todo::someone();
+fn asyncapi_json_says_who_receives_what() {
+    let todo = TestUser::random();
     let call = todo.call("GET", "/dapr/subscribe").authorization(None);
     let subscriptions = call.send().expect(200).json();
     let mut expected = BTreeMap::new();
@@ -197,7 +197,7 @@ fn it_says_who_receives_what() {
 
 #[test]
 fn a_subscriber_finds_the_schema_of_what_it_received_and_the_data_fits() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let mut seen = BTreeSet::new();
     for (_, record) in events(&todo) {
         let event = record.json().unwrap_or_default();
@@ -232,7 +232,7 @@ fn a_subscriber_finds_the_schema_of_what_it_received_and_the_data_fits() {
 
 #[test]
 fn nobody_else_has_a_schema() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for name in [
         "task.created",
         "urn:todo-events:schema:task.created:2",
@@ -251,7 +251,7 @@ fn nobody_else_has_a_schema() {
 /// The tests may rely on the check.
 #[test]
 fn an_event_that_is_not_as_described_is_noticed() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let records = events(&todo);
     let of_type = |name: &str| {
         let events = records.iter().filter_map(|(_, record)| record.json().ok());

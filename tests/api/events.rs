@@ -1,13 +1,13 @@
 //! What a change puts on the topic of task events. Consumers depend on each member.
 
 use e2e::events::{first_appearances, records_of};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use xtask::endpoints::TASKS_TOPIC;
 
 /// One of each type: created, updated, completed, deleted.
-fn lifetime(todo: &Todo) -> String {
+fn lifetime(todo: &TestUser) -> String {
     let task = todo.created_with(json!({
         "title": "Pay rent", "description": "Standing order?", "priority": "high", "tags": ["home", "money"],
         // Past, so that no reminder takes numbers in between.
@@ -23,7 +23,7 @@ fn lifetime(todo: &Todo) -> String {
 
 #[test]
 fn each_event_keeps_its_form() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let id = lifetime(&todo);
     let mut events = todo.published_events();
     for event in &events {
@@ -73,7 +73,7 @@ fn each_event_keeps_its_form() {
 
 #[test]
 fn a_users_events_are_numbered_and_share_a_partition() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for _ in 0..3 {
         lifetime(&todo);
     }
@@ -101,7 +101,7 @@ fn a_users_events_are_numbered_and_share_a_partition() {
 
 #[test]
 fn what_is_published_is_what_is_stored() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     lifetime(&todo);
     let published = todo.published_events();
     let stored = todo.stored_events();
@@ -115,7 +115,7 @@ fn what_is_published_is_what_is_stored() {
 
 #[test]
 fn the_trace_of_the_request_travels_with_the_event() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let answer = todo.create(json!({"title": "t"})).expect(201);
     let events = todo.published_events();
     assert_eq!(
@@ -131,7 +131,7 @@ fn the_trace_of_the_request_travels_with_the_event() {
 /// An event holds all fields of the representation, under the same names but for `id`.
 #[test]
 fn an_event_holds_the_whole_task() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let mut task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "weekly"}));
     let event = todo.published_events().remove(0);

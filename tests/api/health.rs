@@ -1,11 +1,11 @@
 //! The routes that tell Kubernetes and the sidecar about the service. They need no token.
 
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use serde_json::json;
 
 #[test]
-fn it_is_alive_and_ready() {
-    let todo = Todo::someone();
+fn the_service_is_alive_and_ready() {
+    let todo = TestUser::random();
     for route in ["/healthz", "/readyz"] {
         let answer = todo
             .call("GET", route)
@@ -19,7 +19,7 @@ fn it_is_alive_and_ready() {
 
 #[test]
 fn subscriptions_are_what_the_sidecar_understands() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let answer = todo
         .call("GET", "/dapr/subscribe")
         .authorization(None)

@@ -2,14 +2,14 @@
 
 use std::thread;
 
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::json;
 
 use crate::unharmed::unchanged;
 
 #[test]
 fn the_same_request_gets_the_first_answer() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let body = json!({
         "title": "Pay rent", "priority": "high", "tags": ["home"], "due_date": "2030-01-31T09:00:00+01:00",
         "timezone": "Europe/Berlin", "is_recurring": true, "recurring_interval": "monthly",
@@ -35,7 +35,7 @@ fn the_same_request_gets_the_first_answer() {
 
 #[test]
 fn the_same_task_in_other_words_is_the_same_request() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let first = todo
         .create_once(
             "key",
@@ -50,7 +50,7 @@ fn the_same_task_in_other_words_is_the_same_request() {
 
 #[test]
 fn another_request_is_refused() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let first = todo.create_once("key", json!({"title": "t"})).task(201);
     unchanged(&todo, || {
         todo.create_once("key", json!({"title": "u"}))
@@ -72,7 +72,7 @@ fn another_request_is_refused() {
 
 #[test]
 fn keys_belong_to_their_user() {
-    let (todo, other) = (Todo::someone(), Todo::someone());
+    let (todo, other) = (TestUser::random(), TestUser::random());
     let mine = todo.create_once("key", json!({"title": "mine"})).task(201);
     let theirs = other
         .create_once("key", json!({"title": "theirs"}))
@@ -82,7 +82,7 @@ fn keys_belong_to_their_user() {
 
 #[test]
 fn many_at_once_make_one_task() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let body = json!({"title": "t", "tags": ["a"]});
     let tasks: Vec<_> = thread::scope(|scope| {
         let clients: Vec<_> = (0..8)
@@ -101,7 +101,7 @@ fn many_at_once_make_one_task() {
 
 #[test]
 fn a_key_is_free_again_after_a_day() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let first = todo.create_once("key", json!({"title": "t"})).task(201);
     let age = |interval: &str| {
         let mut database = todo.database();
@@ -129,7 +129,7 @@ fn a_key_is_free_again_after_a_day() {
 
 #[test]
 fn a_key_that_is_none_is_refused() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     unchanged(&todo, || {
         for key in ["", "a b", "schlüssel", &"x".repeat(256)] {
             let answer = todo.create_once(key, json!({"title": "t"}));

@@ -9,7 +9,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use e2e::answer::Answer;
 use e2e::replica::Replica;
 use e2e::shared_stack;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::tokens::seconds_from_now;
 use e2e::wait::{Limit, until};
 use p256::ecdsa::SigningKey;
@@ -82,7 +82,7 @@ impl Issuer {
     }
 
     /// Lets the keys that the service keeps grow older by so many seconds.
-    fn age(&self, todo: &Todo, seconds: u32) {
+    fn age(&self, todo: &TestUser, seconds: u32) {
         let statement = format!(
             "UPDATE signing_keys SET
                 fetched_at = fetched_at - interval '{seconds} seconds', asked_at = asked_at - interval '{seconds} seconds'
@@ -125,7 +125,7 @@ fn ec_jwk(kid: &str) -> Value {
 }
 
 /// A request of the user with a token of the issuer's.
-fn list(todo: &Todo, algorithm: &str, kid: &str, change: impl FnOnce(&mut Value)) -> Answer {
+fn list(todo: &TestUser, algorithm: &str, kid: &str, change: impl FnOnce(&mut Value)) -> Answer {
     let mut claims = json!({
         "sub": todo.user(), "iss": "https://issuer.example", "aud": "todo", "exp": seconds_from_now(60),
     });
@@ -153,7 +153,7 @@ fn list(todo: &Todo, algorithm: &str, kid: &str, change: impl FnOnce(&mut Value)
 fn an_issuers_tokens_are_taken_beside_those_of_the_secret() {
     let issuer = Issuer::with(json!([rsa_jwk("r"), ec_jwk("e")]));
     let replica = issuer.trusted();
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     todo.list("").expect(200);
     assert_eq!(issuer.asked(), 0, "nobody needed its keys");
     for _ in 0..3 {
@@ -189,7 +189,7 @@ fn an_issuers_tokens_are_taken_beside_those_of_the_secret() {
     assert_eq!(issuer.asked(), 1, "its keys are kept");
 
     // Another app, which trusts nobody, takes none of them.
-    let other = Todo::named(todo.user(), shared_stack());
+    let other = TestUser::named(todo.user(), shared_stack());
     list(&other, "RS256", "r", |_| {}).problem(401, "unauthenticated");
     other.list("").expect(200);
 }
@@ -198,7 +198,7 @@ fn an_issuers_tokens_are_taken_beside_those_of_the_secret() {
 fn a_new_key_is_taken_and_an_old_one_ends() {
     let issuer = Issuer::with(json!([rsa_jwk("r")]));
     let replica = issuer.trusted();
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     list(&todo, "RS256", "r", |_| {}).expect(200);
     issuer.publish(Some(json!([ec_jwk("e")])));
     until("the new key is taken", Limit::RECOVERY, || {
@@ -224,7 +224,7 @@ fn a_new_key_is_taken_and_an_old_one_ends() {
 fn while_the_issuer_does_not_answer_its_keys_are_good_for_a_day() {
     let issuer = Issuer::with(json!([rsa_jwk("r")]));
     let replica = issuer.trusted();
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     issuer.publish(None);
     for _ in 0..3 {
         list(&todo, "RS256", "r", |_| {}).problem(503, "unavailable");

@@ -3,7 +3,7 @@
 use std::cmp::Reverse;
 
 use e2e::answer::Answer;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
@@ -27,7 +27,7 @@ pub fn next_page(answer: &Answer) -> Option<String> {
 
 #[test]
 fn without_tasks_the_list_is_empty() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let answer = todo.list("").expect(200);
     assert_eq!(answer.header("content-type"), Some("application/json"));
     assert_eq!(answer.header("link"), None);
@@ -36,8 +36,8 @@ fn without_tasks_the_list_is_empty() {
 
 #[test]
 fn each_filter_selects_what_it_says() {
-    let todo = Todo::someone();
-    let other = Todo::someone();
+    let todo = TestUser::random();
+    let other = TestUser::random();
     other.created("a");
     todo.created_with(json!({"title": "a", "priority": "low", "tags": ["home"], "due_date": "2030-01-01T00:00:00Z"}));
     todo.created_with(json!({"title": "b", "priority": "high", "tags": ["work", "urgent"], "description": "50% off_x"}));
@@ -90,7 +90,7 @@ fn each_filter_selects_what_it_says() {
 }
 
 /// The tasks of a test on orders: ties in every key, and half of them without a due date.
-fn many(todo: &Todo) -> Vec<Value> {
+fn many(todo: &TestUser) -> Vec<Value> {
     let tasks = (0..24).map(|n: usize| {
         let due = n
             .is_multiple_of(2)
@@ -146,7 +146,7 @@ const SORTS: [&str; 10] = [
 
 #[test]
 fn every_order_is_total() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let tasks = many(&todo);
     for sort in SORTS {
         let query = if sort.is_empty() {
@@ -161,7 +161,7 @@ fn every_order_is_total() {
 
 #[test]
 fn pages_join_to_the_whole_list() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let tasks = many(&todo);
     for sort in &SORTS[1..] {
         for limit in [1, 5, 23, 24, 200] {
@@ -198,7 +198,7 @@ fn pages_join_to_the_whole_list() {
 
 #[test]
 fn a_page_has_fifty_tasks_unless_told_otherwise() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for n in 0..51 {
         todo.created(&n.to_string());
     }
@@ -222,7 +222,7 @@ fn a_page_has_fifty_tasks_unless_told_otherwise() {
 
 #[test]
 fn the_link_keeps_the_query() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for title in ["x <1>", "x <2>", "x <3>"] {
         todo.created_with(json!({"title": title, "tags": ["a&b", "c"]}));
     }
@@ -251,7 +251,7 @@ fn the_link_keeps_the_query() {
 
 #[test]
 fn each_bad_parameter_is_named() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     todo.created("t");
     todo.created("u");
     let link = next_page(&todo.list("limit=1&sort_by=priority_asc")).unwrap_or_default();
@@ -303,7 +303,7 @@ fn each_bad_parameter_is_named() {
 
 #[test]
 fn a_cursor_of_another_user_shows_only_ones_own() {
-    let (todo, other) = (Todo::someone(), Todo::someone());
+    let (todo, other) = (TestUser::random(), TestUser::random());
     todo.created("mine");
     other.created("t");
     other.created("u");

@@ -3,7 +3,7 @@
 use e2e::logs::{line_of, lines_of};
 use e2e::replica::Replica;
 use e2e::shared_stack;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -11,7 +11,7 @@ use xtask::net;
 
 #[test]
 fn each_request_has_a_line() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let created = todo.create(json!({"title": "t"}));
     let trace = created.trace.clone();
     let task = created.task(201);
@@ -43,7 +43,7 @@ fn each_request_has_a_line() {
 fn without_debug_only_what_matters_has_a_line() {
     let stack = shared_stack();
     let replica = Replica::with(stack, &[("log_level", "info"), ("jwt_secret", "too short")]);
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     let unknown = todo.call("GET", "/unknown").send();
     // Not a call that is compared with the API's description: no client should see a 500.
     let trace = Uuid::now_v7().simple().to_string();
@@ -71,7 +71,7 @@ fn without_debug_only_what_matters_has_a_line() {
 
 #[test]
 fn each_event_has_a_line_where_it_is_handled() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2030-01-01T00:00:00Z",
     }));
@@ -108,7 +108,7 @@ fn each_event_has_a_line_where_it_is_handled() {
 /// Titles, descriptions, tags, tokens and keys of requests that succeed.
 #[test]
 fn nothing_private_is_logged() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let marker = format!("private-{}", &todo.user()[5..]);
     let body = json!({"title": marker, "description": marker, "tags": [marker], "due_date": "2030-01-01T00:00:00Z"});
     let task = todo.create_once(&marker, body).task(201);

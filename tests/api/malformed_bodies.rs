@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use e2e::logs;
 use e2e::raw_http::Connection;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -14,7 +14,7 @@ const LIMIT: usize = 64 * 1024;
 
 #[test]
 fn what_is_not_json_is_refused() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let marker = format!("private-{}", Uuid::now_v7().simple());
     let mut bodies: Vec<Vec<u8>> = [
@@ -89,7 +89,7 @@ fn what_is_not_json_is_refused() {
 
 #[test]
 fn refused_values_are_not_logged() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let marker = format!("private-{}", Uuid::now_v7().simple());
     let values = [
         json!(marker),
@@ -153,7 +153,7 @@ fn refused_values_are_not_logged() {
 
 #[test]
 fn nul_is_refused_everywhere() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     unchanged(&todo, || {
         let cases: [(Value, &str); 9] = [
@@ -197,7 +197,7 @@ fn padded(length: usize) -> Vec<u8> {
 
 #[test]
 fn a_body_of_64_kib_is_read_and_a_longer_one_is_not() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let post = |body: Vec<u8>| todo.call("POST", todo.tasks_path()).body(body).send();
     let task = post(padded(LIMIT)).task(201);
     let patch = |body: Vec<u8>| {
@@ -218,7 +218,7 @@ fn head<'a>(authorization: &'a str, framing: (&'a str, &'a str)) -> [(&'a str, &
 
 #[test]
 fn an_announced_length_is_refused_before_the_body_comes() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let authorization = format!("Bearer {}", todo.token());
     let path = todo.tasks_path();
     unchanged(&todo, || {
@@ -232,7 +232,7 @@ fn an_announced_length_is_refused_before_the_body_comes() {
 
 #[test]
 fn a_body_without_a_length_is_counted_as_it_comes() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let authorization = format!("Bearer {}", todo.token());
     let path = todo.tasks_path();
     let headers = head(&authorization, ("transfer-encoding", "chunked"));
@@ -263,7 +263,7 @@ fn a_body_without_a_length_is_counted_as_it_comes() {
 
 #[test]
 fn a_body_that_does_not_come_holds_its_place_for_ten_seconds() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let authorization = format!("Bearer {}", todo.token());
     let path = todo.tasks_path();
     let headers = head(&authorization, ("content-length", "100"));
@@ -278,7 +278,7 @@ fn a_body_that_does_not_come_holds_its_place_for_ten_seconds() {
 
 #[test]
 fn a_body_that_ends_early_changes_nothing() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let authorization = format!("Bearer {}", todo.token());
     let path = todo.tasks_path();
     let refused = |connection: Connection| {
@@ -316,7 +316,7 @@ fn a_body_that_ends_early_changes_nothing() {
 
 #[test]
 fn text_that_looks_like_sql_or_markup_is_kept_as_it_is() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let texts = [
         "'; DROP TABLE tasks; --",
         "\" OR 1=1",

@@ -2,12 +2,12 @@
 
 use e2e::answer::Answer;
 use e2e::raw_http::Connection;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::json;
 
 use crate::unharmed::unchanged;
 
-fn raw(todo: &Todo, method: &str, target: &[u8]) -> Answer {
+fn raw(todo: &TestUser, method: &str, target: &[u8]) -> Answer {
     let authorization = format!("Bearer {}", todo.token());
     let headers = [
         ("authorization", authorization.as_str()),
@@ -31,7 +31,7 @@ const NO_TEXT: [&str; 7] = [
 
 #[test]
 fn a_path_that_is_no_text_is_refused() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     unchanged(&todo, || {
@@ -55,7 +55,7 @@ fn a_path_that_is_no_text_is_refused() {
 /// The host may refuse these itself, in its own words.
 #[test]
 fn raw_bytes_in_the_target_are_refused() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let path = todo.task_path(string_member(&task, "id"));
     unchanged(&todo, || {
@@ -87,7 +87,7 @@ fn raw_bytes_in_the_target_are_refused() {
 
 #[test]
 fn a_query_that_is_no_text_is_refused() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     todo.created("t");
     let list = |query: &str| {
         raw(
@@ -123,7 +123,7 @@ fn a_query_that_is_no_text_is_refused() {
 
 #[test]
 fn half_an_escape_is_no_route_to_anything() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     unchanged(&todo, || {
@@ -155,7 +155,7 @@ fn half_an_escape_is_no_route_to_anything() {
 
 #[test]
 fn a_request_longer_than_any_is_refused() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let query = format!("{}?q={}", todo.tasks_path(), "x".repeat(20_000));
     assert_eq!(raw(&todo, "GET", query.as_bytes()).violations(), ["q"]);
     let path = todo.task_path(&"x".repeat(20_000));
@@ -173,7 +173,7 @@ fn a_request_longer_than_any_is_refused() {
 /// Bytes that are not even UTF-8 do not get here: Spin itself answers 500 to them.
 #[test]
 fn header_fields_beyond_ascii_are_refused_or_ignored() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
     let request = |method: &str, target: &str, lines: &[&[u8]]| {

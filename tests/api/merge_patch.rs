@@ -1,7 +1,7 @@
 //! Property of `PATCH`: it does to the writable fields what RFC 7396 says, defaults standing in for what is removed,
 //! and counts and reports exactly the changes.
 
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use proptest::prelude::*;
 use proptest::test_runner::{Config, TestRunner};
 use serde_json::{Map, Value, json};
@@ -104,7 +104,7 @@ fn without_defaults(document: &Map<String, Value>) -> Map<String, Value> {
 }
 
 fn follows_the_model(patches: Vec<Map<String, Value>>) -> Result<(), TestCaseError> {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let mut task = todo.created("a");
     let id = string_member(&task, "id").to_owned();
     let mut model = document(&task);

@@ -7,7 +7,7 @@ use e2e::database::Database;
 use e2e::flow::wait_until_settled;
 use e2e::gauges;
 use e2e::shared_stack;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 use xtask::{net, workspace};
 
@@ -33,7 +33,7 @@ fn asked_for(beginning: &str) -> BTreeSet<String> {
 
 #[test]
 fn the_sidecar_has_the_metrics_that_are_asked_of_it() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     todo.created("t");
     wait_until_settled(&todo, Limit::DELIVERY);
     let url = format!("{}/metrics", shared_stack().dapr_metrics_url);

@@ -6,7 +6,7 @@ use domain::task_list::TaskQuery;
 use domain::user_id::UserId;
 use e2e::database::Database;
 use e2e::shared_stack;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use platform::call::Call;
 use platform::lists;
 use platform::outbox::EventDraft;
@@ -19,7 +19,7 @@ use crate::scratch::Scratch;
 /// Each with parameters that fit nothing, and with some that fit a task.
 #[test]
 fn each_statement_returns_one_row_on_any_state() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.create_once("key", json!({"title": "t"})).task(201);
     let strangers = Uuid::now_v7();
     let mut database = Database::of(shared_stack());
@@ -169,7 +169,7 @@ fn each_statement_returns_one_row_on_any_state() {
 /// The statements that are out of reach from here run behind the routes; one without a row would be a 500.
 #[test]
 fn each_route_answers_on_empty_state() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let id = Uuid::now_v7().to_string();
     todo.list("").expect(200);
     todo.get(&id).expect(404);

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 
 use crate::listing::{next_page, sorted};
@@ -20,7 +20,7 @@ fn task(n: usize, title: &str) -> Value {
 }
 
 /// Creates, changes, completes and deletes tasks until told to stop.
-fn disturb(todo: &Todo, seed: usize, stop: &AtomicBool) {
+fn disturb(todo: &TestUser, seed: usize, stop: &AtomicBool) {
     let mut mine: Vec<String> = Vec::new();
     let mut n = seed;
     while !stop.load(Ordering::Relaxed) {
@@ -46,7 +46,7 @@ fn disturb(todo: &Todo, seed: usize, stop: &AtomicBool) {
     }
 }
 
-fn walk(todo: &Todo, sort_by: &str, limit: usize) -> Vec<Value> {
+fn walk(todo: &TestUser, sort_by: &str, limit: usize) -> Vec<Value> {
     let mut found = Vec::new();
     let mut target = Some(format!(
         "{}?sort_by={sort_by}&limit={limit}",
@@ -63,7 +63,7 @@ fn walk(todo: &Todo, sort_by: &str, limit: usize) -> Vec<Value> {
 
 #[test]
 fn what_stays_is_seen_exactly_once() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let mut steady: HashMap<String, Value> = HashMap::new();
     for n in 0..STEADY {
         // Passing tasks in between, so that the steady ones are not neighbours.

@@ -1,11 +1,11 @@
 //! `GET /api/{user_id}/tasks/{task_id}`.
 
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::json;
 
 #[test]
 fn a_task_is_read_as_it_was_created() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let created =
         todo.created_with(json!({"title": "Call Ada", "tags": ["phone"], "priority": "low"}));
     let answer = todo.get(string_member(&created, "id"));
@@ -15,8 +15,8 @@ fn a_task_is_read_as_it_was_created() {
 
 #[test]
 fn what_is_not_there_is_not_found() {
-    let todo = Todo::someone();
-    let other = Todo::someone();
+    let todo = TestUser::random();
+    let other = TestUser::random();
     let theirs = other.created("theirs");
     let mine = todo.created("mine");
     let deleted = todo.created("deleted");
@@ -47,7 +47,7 @@ fn what_is_not_there_is_not_found() {
 
 #[test]
 fn an_id_is_found_in_any_case() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created("t");
     assert_eq!(
         todo.get(&string_member(&task, "id").to_uppercase())

@@ -4,14 +4,14 @@ use std::thread;
 
 use e2e::events::types;
 use e2e::flow::{series, successor, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
 use crate::completing::NEVER;
 use crate::unharmed::unchanged;
 
-fn daily(todo: &Todo) -> Value {
+fn daily(todo: &TestUser) -> Value {
     todo.created_with(json!({
         "title": "t", "due_date": "2040-01-02T08:00:00Z", "recurrence": {"rule": "FREQ=DAILY"},
     }))
@@ -31,7 +31,7 @@ fn said(task: &Value) -> Value {
 
 #[test]
 fn an_interval_is_the_simple_form_of_a_rule() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let simple = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "weekly"}));
     let rule =
@@ -42,8 +42,8 @@ fn an_interval_is_the_simple_form_of_a_rule() {
 }
 
 #[test]
-fn a_patch_changes_it_member_by_member() {
-    let todo = Todo::someone();
+fn a_patch_changes_a_recurrence_member_by_member() {
+    let todo = TestUser::random();
     let id = string_member(&todo.created("t"), "id").to_owned();
     for (patch, expected) in [
         (
@@ -96,8 +96,8 @@ fn a_patch_changes_it_member_by_member() {
 }
 
 #[test]
-fn what_makes_no_sense_is_refused() {
-    let todo = Todo::someone();
+fn a_recurrence_that_makes_no_sense_is_refused() {
+    let todo = TestUser::random();
     let simple = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
     let never = todo.created("t");
@@ -153,7 +153,7 @@ fn what_makes_no_sense_is_refused() {
 
 #[test]
 fn skipping_brings_the_next_instance() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = daily(&todo);
     let id = string_member(&task, "id");
     let skipped = todo.skip(id).task(200);
@@ -188,7 +188,7 @@ fn skipping_brings_the_next_instance() {
 
 #[test]
 fn whatever_becomes_of_a_skipped_task_it_has_one_successor() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = daily(&todo);
     let id = string_member(&task, "id");
     thread::scope(|scope| {
@@ -210,7 +210,7 @@ fn whatever_becomes_of_a_skipped_task_it_has_one_successor() {
 
 #[test]
 fn the_last_of_a_series_is_skipped_without_a_next() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task =
         todo.created_with(json!({"title": "t", "recurrence": {"rule": "FREQ=DAILY;COUNT=1"}}));
     todo.skip(string_member(&task, "id")).task(200);
@@ -220,7 +220,7 @@ fn the_last_of_a_series_is_skipped_without_a_next() {
 
 #[test]
 fn only_an_open_task_that_recurs_can_be_skipped() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let once = todo.created("t");
     let task = daily(&todo);
     todo.complete(string_member(&task, "id")).task(200);
@@ -237,7 +237,7 @@ fn only_an_open_task_that_recurs_can_be_skipped() {
 
 #[test]
 fn skipping_may_require_a_version() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = daily(&todo);
     let target = format!("{}/skip", todo.task_path(string_member(&task, "id")));
     wait_until_settled(&todo, Limit::DELIVERY);

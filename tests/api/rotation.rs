@@ -2,7 +2,7 @@
 
 use e2e::replica::Replica;
 use e2e::shared_stack;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::tokens::{seconds_from_now, signed};
 use jsonwebtoken::Algorithm;
 use serde_json::json;
@@ -19,7 +19,7 @@ fn clients_with_an_old_or_a_new_token_are_served() {
         ("jwt_secret_previous", &stack.secrets.jwt_secret),
     ];
     let replica = Replica::with(stack, &rotating);
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     let with_key = |key| {
         let claims = json!({"sub": todo.user(), "exp": seconds_from_now(60)});
         let token = format!("Bearer {}", signed(Algorithm::HS256, &claims, key));
@@ -36,7 +36,7 @@ fn clients_with_an_old_or_a_new_token_are_served() {
 #[test]
 fn a_former_key_that_is_too_short_vouches_for_nobody() {
     let replica = Replica::with(shared_stack(), &[("jwt_secret_previous", "short")]);
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     todo.list("").expect(200);
     let claims = json!({"sub": todo.user(), "exp": seconds_from_now(60)});
     for key in ["short", NEW_KEY] {
@@ -56,7 +56,7 @@ fn a_sidecar_with_an_old_or_a_new_token_is_heard() {
         ("app_api_token_previous", &stack.secrets.app_token),
     ];
     let replica = Replica::with(stack, &rotating);
-    let todo = Todo::someone_on(replica.endpoints());
+    let todo = TestUser::random_on(replica.endpoints());
     let delivered = |token| {
         let id = Uuid::now_v7();
         let event = json!({

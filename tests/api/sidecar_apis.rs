@@ -24,7 +24,7 @@ fn status(method: &str, path: &str) -> u16 {
 }
 
 #[test]
-fn it_serves_only_what_the_app_calls() {
+fn the_sidecar_serves_only_what_the_app_calls() {
     assert_eq!(status("GET", "/v1.0/metadata"), 200);
     for (method, path) in [
         ("GET", "/v1.0/secrets/kubernetes/kafka-todo-events"),

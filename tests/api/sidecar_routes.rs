@@ -5,7 +5,7 @@ use std::thread;
 use e2e::answer::Answer;
 use e2e::logs;
 use e2e::raw_http::Connection;
-use e2e::todo::{Call, Todo, string_member};
+use e2e::test_user::{Call, TestUser, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -23,14 +23,14 @@ const ROUTES: [&str; 5] = [
 ];
 
 /// A call as the sidecar makes it, but for its token.
-fn delivery<'a>(todo: &'a Todo, route: &str, body: &Value) -> Call<'a> {
+fn delivery<'a>(todo: &'a TestUser, route: &str, body: &Value) -> Call<'a> {
     todo.call("POST", route)
         .authorization(None)
         .header("content-type", "application/cloudevents+json")
         .body(body.to_string())
 }
 
-fn delivered(todo: &Todo, body: &Value) -> Answer {
+fn delivered(todo: &TestUser, body: &Value) -> Answer {
     let token = &todo.stack().secrets.app_token;
     delivery(todo, EVENTS, body)
         .header("dapr-api-token", token)
@@ -38,7 +38,7 @@ fn delivered(todo: &Todo, body: &Value) -> Answer {
 }
 
 /// An event that would make a next instance, of a task that the real events have not completed.
-fn completion(todo: &Todo) -> Value {
+fn completion(todo: &TestUser) -> Value {
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
     let id = string_member(&task, "id");
@@ -53,14 +53,14 @@ fn completion(todo: &Todo) -> Value {
     })
 }
 
-fn is_claimed(todo: &Todo, event: &Value) -> bool {
+fn is_claimed(todo: &TestUser, event: &Value) -> bool {
     let claims = "SELECT count(*) FROM processed_events WHERE event_id = $1::text::uuid";
     todo.database().json(claims, &[string_member(event, "id")]) != 0
 }
 
 #[test]
 fn without_the_apps_token_nothing_happens() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let event = completion(&todo);
     let secrets = todo.stack().secrets.clone();
     let short = &secrets.app_token[..15];
@@ -143,7 +143,7 @@ fn spellings(path: &str) -> Vec<String> {
 
 #[test]
 fn no_spelling_of_the_path_gets_around_the_token() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let event = completion(&todo);
     let body = event.to_string();
     let length = body.len().to_string();
@@ -178,7 +178,7 @@ fn no_spelling_of_the_path_gets_around_the_token() {
 
 #[test]
 fn other_methods_are_not_allowed() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for route in ROUTES {
         let call = todo
             .call("GET", route)
@@ -191,7 +191,7 @@ fn other_methods_are_not_allowed() {
 
 #[test]
 fn a_delivery_again_and_many_at_once_change_nothing_more() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let event = completion(&todo);
     thread::scope(|scope| {
         for _ in 0..4 {
@@ -215,7 +215,7 @@ fn a_delivery_again_and_many_at_once_change_nothing_more() {
 
 #[test]
 fn a_malformed_event_is_dropped_unclaimed_and_not_logged() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let event = completion(&todo);
     // Text that is nothing but a title.
     let marker = format!("private {}", Uuid::now_v7().simple());
@@ -300,7 +300,7 @@ fn a_malformed_event_is_dropped_unclaimed_and_not_logged() {
 
 #[test]
 fn an_event_of_another_type_is_none_of_its_business() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let mut event = completion(&todo);
     unchanged(&todo, || {
         for event_type in [

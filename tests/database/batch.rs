@@ -294,7 +294,7 @@ fn batches_in_opposite_orders_do_not_wait_for_each_other() {
 }
 
 #[test]
-fn without_locking_tasks_first_they_do() {
+fn batches_that_do_not_lock_tasks_first_deadlock() {
     let first = "    PERFORM FROM tasks AS task\n    WHERE ";
     let (done, deadlocks) = attack(&replaced(
         &slowed_batch(),
@@ -305,7 +305,7 @@ fn without_locking_tasks_first_they_do() {
 }
 
 #[test]
-fn without_claiming_keys_first_they_do() {
+fn batches_that_do_not_claim_keys_first_deadlock() {
     let claim = "FROM wanted ORDER BY wanted.key";
     let without = claim.replace(" ORDER", " WHERE false ORDER");
     let (done, deadlocks) = attack(&replaced(&slowed_batch(), claim, &without));

@@ -56,7 +56,7 @@ fn only(turn: &Value, outcome: &str) -> Value {
 }
 
 #[test]
-fn nothing_but_a_published_event_closes_that_of_publishing() {
+fn only_a_published_event_closes_the_breaker_of_publishing() {
     let (_database, mut client) = after_failures();
     let token = take_over(&mut client);
     // One lane is the probe, though three wait.
@@ -72,7 +72,7 @@ fn nothing_but_a_published_event_closes_that_of_publishing() {
 }
 
 #[test]
-fn a_probe_that_finds_no_lane_leaves_it_open() {
+fn a_probe_that_finds_no_lane_leaves_the_breaker_open() {
     let (_database, mut client) = after_failures();
     // Another replica has them all.
     execute(
@@ -91,7 +91,7 @@ fn a_probe_that_finds_no_lane_leaves_it_open() {
 }
 
 #[test]
-fn that_of_the_jobs_is_closed_by_its_probe_alone() {
+fn only_its_probe_closes_the_breaker_of_jobs() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     let mut may = |step: &str| {

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use e2e::database::Database;
 use e2e::shared_stack;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
 use xtask::{process, workspace};
@@ -105,7 +105,7 @@ fn believed(stream: &str, events: &[Value]) -> Vec<bool> {
 
 #[test]
 fn the_rules_deliver_what_the_database_believes() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let subscriptions = todo.call("GET", "/dapr/subscribe").authorization(None);
     let subscriptions = subscriptions.send().expect(200).json();
     let events = events();

@@ -46,7 +46,7 @@ fn passes(client: &mut Client, seconds: u32) {
 }
 
 #[test]
-fn an_event_that_does_not_arrive_while_nothing_else_does() {
+fn an_event_that_does_not_arrive_while_nothing_else_does_is_a_stall() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     published(&mut client, "u", 1, COMPLETED, 20);
@@ -68,7 +68,7 @@ fn an_event_that_does_not_arrive_while_nothing_else_does() {
 }
 
 #[test]
-fn what_lies_before_it_takes_its_time_to_be_read() {
+fn a_backlog_before_an_event_is_no_stall() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     published(&mut client, "ignored", 5000, CREATED, 60);
@@ -81,7 +81,7 @@ fn what_lies_before_it_takes_its_time_to_be_read() {
 }
 
 #[test]
-fn so_many_that_others_are_looked_at_each_time() {
+fn a_stall_is_found_among_many_waiting_events() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     published(&mut client, "first", 300, COMPLETED, 20);
@@ -92,7 +92,7 @@ fn so_many_that_others_are_looked_at_each_time() {
 }
 
 #[test]
-fn whatever_arrives_and_nothing_missing_begin_anew() {
+fn an_arrival_or_nothing_missing_starts_the_watch_again() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     published(&mut client, "u", 2, COMPLETED, 20);

@@ -34,7 +34,7 @@ const READERS_DATABASE: &str = "postgres://todo:todo@127.0.0.1:5432/todo?sslmode
 const READERS_POSTGRES: u16 = 5432;
 
 #[test]
-fn the_readme() {
+fn the_readme_runs() {
     let own = folder();
     run("README.md", shell(&workspace::root(), &own), |commands| {
         with_free_ports(commands, &mut BTreeMap::new())
@@ -42,7 +42,7 @@ fn the_readme() {
 }
 
 #[test]
-fn the_quick_start() {
+fn the_quick_start_runs() {
     let own = folder();
     let database = Database::create();
     let mut shell = shell(&workspace::root(), &own);
@@ -64,7 +64,7 @@ fn the_quick_start() {
 
 /// Operators' commands work on the service that the environment names, where none of this clone's runs.
 #[test]
-fn the_operators_manual() {
+fn the_operators_manual_runs() {
     let own = folder();
     let stack = shared_stack();
     let mut shell = shell(&workspace::root(), &own);
@@ -75,7 +75,7 @@ fn the_operators_manual() {
 }
 
 #[test]
-fn the_readme_of_the_kubernetes_tools() {
+fn the_readme_of_the_kubernetes_tools_runs() {
     let own = folder();
     let shell = shell(&workspace::root(), &own);
     run("tools/kubernetes/README.md", shell, str::to_owned);
@@ -83,7 +83,7 @@ fn the_readme_of_the_kubernetes_tools() {
 
 /// In a copy, since it changes the lock file; without the network, so that what is released tomorrow changes nothing.
 #[test]
-fn the_calendars_readme() {
+fn the_calendars_readme_runs() {
     let own = folder();
     let copy = own.path().join("repository");
     copy_repository(&copy);

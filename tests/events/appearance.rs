@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use e2e::events::types;
 use e2e::flow::{ordered, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -38,7 +38,7 @@ const TASK: [&str; 23] = [
 
 #[test]
 fn the_four_task_events_have_the_promised_form() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "Water the plants", "due_date": "2020-02-01T09:00:00+01:00", "timezone": "Europe/Berlin",
     }));
@@ -115,7 +115,7 @@ fn the_four_task_events_have_the_promised_form() {
 /// What Dapr makes of the header: the handlers' lines are found by the trace of the request that began it all.
 #[test]
 fn the_trace_of_a_request_reaches_the_handlers_and_what_they_emit() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
     let trace = todo.complete(string_member(&task, "id")).expect(200).trace;
@@ -137,7 +137,7 @@ fn the_trace_of_a_request_reaches_the_handlers_and_what_they_emit() {
 
 #[test]
 fn a_change_that_changes_nothing_emits_nothing() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({"title": "t", "tags": ["a"]}));
     let id = string_member(&task, "id");
     todo.patch(id, json!({})).task(200);

@@ -3,14 +3,14 @@
 use e2e::flow::{ordered, wait_until_settled};
 use e2e::lanes;
 use e2e::logs::lines_of;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 use serde_json::Value;
 
 #[test]
-fn its_lane_rests_and_alerts_once() {
-    let todo = Todo::someone();
-    let other = Todo::someone();
+fn a_lane_with_a_missing_event_rests_and_alerts_once() {
+    let todo = TestUser::random();
+    let other = TestUser::random();
     todo.created("1");
     wait_until_settled(&todo, Limit::DELIVERY);
     lanes::take(&todo);

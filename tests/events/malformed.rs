@@ -1,7 +1,7 @@
 //! Events that can never be handled.
 
 use e2e::flow::{deliver, publish, successor, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -33,8 +33,8 @@ fn broken(event: &Value) -> Vec<Value> {
 }
 
 #[test]
-fn the_handler_of_reminders_drops_them_and_changes_nothing() {
-    let todo = Todo::someone();
+fn the_reminder_handler_drops_malformed_events_and_changes_nothing() {
+    let todo = TestUser::random();
     todo.created_with(json!({"title": "t", "due_date": "2020-01-01T00:00:00Z"}));
     let before = wait_until_settled(&todo, Limit::DELIVERY);
     let rows = todo.rows();
@@ -52,8 +52,8 @@ fn the_handler_of_reminders_drops_them_and_changes_nothing() {
 }
 
 #[test]
-fn one_in_the_topic_goes_to_the_dead_letters_and_holds_up_nobody() {
-    let todo = Todo::someone();
+fn a_malformed_event_in_the_topic_becomes_a_dead_letter_and_holds_up_nobody() {
+    let todo = TestUser::random();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
     let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);

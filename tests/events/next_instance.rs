@@ -2,7 +2,7 @@
 
 use domain::timestamp::Timestamp;
 use e2e::flow::{series, successor, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
@@ -17,13 +17,13 @@ fn since(instant: &str, task: &Value, member: &str) -> i64 {
     micros(string_member(task, member)) - micros(instant)
 }
 
-fn by_rule(todo: &Todo, due_date: &str, recurrence: Value) -> Value {
+fn by_rule(todo: &TestUser, due_date: &str, recurrence: Value) -> Value {
     todo.created_with(json!({
         "title": "t", "due_date": due_date, "timezone": "Europe/Berlin", "recurrence": recurrence,
     }))
 }
 
-fn recurring(todo: &Todo, interval: &str, due_date: &str, timezone: &str) -> Value {
+fn recurring(todo: &TestUser, interval: &str, due_date: &str, timezone: &str) -> Value {
     todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": interval, "due_date": due_date,
         "timezone": timezone,
@@ -31,14 +31,14 @@ fn recurring(todo: &Todo, interval: &str, due_date: &str, timezone: &str) -> Val
 }
 
 /// Completes a task and gives the instance that follows.
-fn next(todo: &Todo, task: &Value) -> Value {
+fn next(todo: &TestUser, task: &Value) -> Value {
     todo.complete(string_member(task, "id")).task(200);
     successor(todo, task)
 }
 
 #[test]
-fn it_is_what_the_completed_one_was() {
-    let todo = Todo::someone();
+fn the_next_instance_copies_the_completed_task() {
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "Water the plants", "description": "All of them", "priority": "low", "tags": ["home", "garden"],
         "is_recurring": true, "recurring_interval": "weekly",
@@ -67,7 +67,7 @@ fn it_is_what_the_completed_one_was() {
 /// Nobody's fault: it is no dead letter, and the relay does not wait for it to be handled.
 #[test]
 fn a_series_ends_with_the_calendar() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = recurring(&todo, "daily", "9998-12-31T12:00:00Z", "UTC");
     todo.complete(string_member(&task, "id")).task(200);
     wait_until_settled(&todo, Limit::DELIVERY);
@@ -79,7 +79,7 @@ fn a_series_ends_with_the_calendar() {
 /// What the event says counts: a change after the completion is none of the next instance's business.
 #[test]
 fn a_task_renamed_after_its_completion_passes_its_old_name_on() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = recurring(&todo, "daily", "2020-01-01T08:00:00Z", "UTC");
     let id = string_member(&task, "id");
     todo.complete(id).task(200);
@@ -89,7 +89,7 @@ fn a_task_renamed_after_its_completion_passes_its_old_name_on() {
 
 #[test]
 fn a_daily_one_keeps_its_wall_clock_time_when_clocks_change() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for (due_date, expected) in [
         // Spring: clocks go forward on 28 March 2027.
         ("2027-03-27T08:00:00+01:00", "2027-03-28T06:00:00.000000Z"),
@@ -109,7 +109,7 @@ fn a_daily_one_keeps_its_wall_clock_time_when_clocks_change() {
 
 #[test]
 fn a_monthly_one_keeps_aiming_at_the_day_it_began_with() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let mut task = recurring(&todo, "monthly", "2027-01-31T09:00:00Z", "UTC");
     for (occurrence, expected) in [
         (2, "2027-02-28T09:00:00.000000Z"),
@@ -127,7 +127,7 @@ fn a_monthly_one_keeps_aiming_at_the_day_it_began_with() {
 
 #[test]
 fn without_a_due_date_the_completion_counts() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "weekly"}));
     let completed = todo.complete(string_member(&task, "id")).task(200);
@@ -139,7 +139,7 @@ fn without_a_due_date_the_completion_counts() {
 
 #[test]
 fn what_is_overdue_is_followed_by_what_is_not_unless_missed_dates_are_kept() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let daily = |missed: &str| json!({"rule": "FREQ=DAILY", "missed": missed});
     let overdue = by_rule(&todo, "2020-01-01T08:00:00Z", daily("skip"));
     let next_one = next(&todo, &overdue);
@@ -160,8 +160,8 @@ fn what_is_overdue_is_followed_by_what_is_not_unless_missed_dates_are_kept() {
 }
 
 #[test]
-fn it_follows_its_rule() {
-    let todo = Todo::someone();
+fn the_next_instance_follows_its_rule() {
+    let todo = TestUser::random();
     let rule = "FREQ=WEEKLY;INTERVAL=2;BYDAY=MO,TH";
     let mut task = by_rule(&todo, "2040-01-02T08:00:00Z", json!({"rule": rule}));
     assert_eq!(task["is_recurring"], true);
@@ -178,7 +178,7 @@ fn it_follows_its_rule() {
 
 #[test]
 fn from_the_completion_its_day_counts() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let recurrence = json!({"rule": "FREQ=DAILY;INTERVAL=3", "from": "completion"});
     let task = by_rule(&todo, "2040-01-02T08:00:00Z", recurrence);
     let next_one = next(&todo, &task);
@@ -197,7 +197,7 @@ fn from_the_completion_its_day_counts() {
 
 #[test]
 fn a_time_that_clocks_skipped_comes_back_the_day_after() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let mut task = by_rule(&todo, "2040-03-24T01:30:00Z", json!({"rule": "FREQ=DAILY"}));
     task = next(&todo, &task);
     // 02:30 does not exist on 25 March 2040.
@@ -213,7 +213,7 @@ fn a_time_that_clocks_skipped_comes_back_the_day_after() {
 
 #[test]
 fn count_and_until_end_a_series() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let two = by_rule(
         &todo,
         "2040-01-02T08:00:00Z",
@@ -238,7 +238,7 @@ fn count_and_until_end_a_series() {
 /// Tasks that the version before wrote have an interval alone.
 #[test]
 fn a_task_of_an_earlier_version_keeps_missed_dates() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = recurring(&todo, "weekly", "2020-01-01T08:00:00Z", "UTC");
     let earlier = "UPDATE tasks SET recurrence = NULL WHERE id = $1::text::uuid";
     let changed = todo

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use domain::timestamp::Timestamp;
 use e2e::events::types;
 use e2e::flow::{ordered, successor, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
@@ -29,7 +29,7 @@ fn about<'a>(events: &'a [Value], task: &Value) -> Vec<&'a str> {
 
 #[test]
 fn a_generated_task_is_announced_and_gets_its_reminder_like_any_other() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "weekly", "due_date": in_days(3),
     }));
@@ -78,7 +78,7 @@ fn a_generated_task_is_announced_and_gets_its_reminder_like_any_other() {
 
 #[test]
 fn a_task_that_does_not_recur_is_followed_by_nothing() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({"title": "t", "due_date": "2020-01-01T00:00:00Z"}));
     todo.complete(string_member(&task, "id")).task(200);
     let events = wait_until_settled(&todo, Limit::DELIVERY);

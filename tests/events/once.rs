@@ -4,25 +4,25 @@ use std::thread;
 
 use e2e::events::types;
 use e2e::flow::{deliver, series, successor, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 const ROUTE: &str = "/api/events/tasks";
 
-fn daily(todo: &Todo) -> Value {
+fn daily(todo: &TestUser) -> Value {
     todo.created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z"}))
 }
 
 /// Delivers an event to the recurrence handler, which must be content.
-fn redeliver(todo: &Todo, event: &Value) {
+fn redeliver(todo: &TestUser, event: &Value) {
     let answer = deliver(todo, ROUTE, event).expect(200);
     assert_eq!(answer.json(), json!({"status": "SUCCESS"}));
 }
 
 /// The last completion that is stored of a user.
-fn completion(todo: &Todo) -> Value {
+fn completion(todo: &TestUser) -> Value {
     let events = todo.stored_events();
     let last = events
         .iter()
@@ -34,8 +34,8 @@ fn completion(todo: &Todo) -> Value {
 }
 
 #[test]
-fn delivered_twice_it_makes_one() {
-    let todo = Todo::someone();
+fn a_completion_delivered_twice_makes_one_instance() {
+    let todo = TestUser::random();
     let task = daily(&todo);
     todo.complete(string_member(&task, "id")).task(200);
     successor(&todo, &task);
@@ -50,8 +50,8 @@ fn delivered_twice_it_makes_one() {
 }
 
 #[test]
-fn delivered_many_times_at_once_it_makes_one() {
-    let todo = Todo::someone();
+fn a_completion_delivered_many_times_at_once_makes_one_instance() {
+    let todo = TestUser::random();
     for _ in 0..3 {
         let task = daily(&todo);
         todo.complete(string_member(&task, "id")).task(200);
@@ -70,8 +70,8 @@ fn delivered_many_times_at_once_it_makes_one() {
 }
 
 #[test]
-fn reopened_and_completed_again_it_makes_no_second_one() {
-    let todo = Todo::someone();
+fn a_task_reopened_and_completed_again_has_no_second_successor() {
+    let todo = TestUser::random();
     let task = daily(&todo);
     let id = string_member(&task, "id");
     todo.complete(id).task(200);
@@ -102,8 +102,8 @@ fn reopened_and_completed_again_it_makes_no_second_one() {
 }
 
 #[test]
-fn what_was_deleted_does_not_come_back() {
-    let todo = Todo::someone();
+fn a_deleted_instance_does_not_come_back() {
+    let todo = TestUser::random();
     let task = daily(&todo);
     let id = string_member(&task, "id");
     todo.complete(id).task(200);
@@ -133,7 +133,7 @@ fn what_was_deleted_does_not_come_back() {
 
 #[test]
 fn a_task_deleted_before_its_completion_was_heard_of_has_no_successor() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = daily(&todo);
     // A completion that only the handler is told of.
     let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);

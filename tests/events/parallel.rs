@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::flow::{ordered, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::json;
 
@@ -13,7 +13,7 @@ const CLIENTS: usize = 4;
 const CHANGES: usize = 25;
 
 /// Creates tasks, five changes for each.
-fn work(todo: &Todo) {
+fn work(todo: &TestUser) {
     for round in 0..CHANGES / 5 {
         let task = todo.created(&format!("{round}"));
         let id = string_member(&task, "id");
@@ -26,7 +26,7 @@ fn work(todo: &Todo) {
 
 #[test]
 fn two_users_hammered_in_parallel_keep_their_orders() {
-    let users = [Todo::someone(), Todo::someone()];
+    let users = [TestUser::random(), TestUser::random()];
     thread::scope(|scope| {
         for todo in &users {
             for _ in 0..CLIENTS {

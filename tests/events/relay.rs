@@ -2,15 +2,15 @@
 
 use e2e::flow::{ordered, wait_until_settled};
 use e2e::lanes;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::Limit;
 
 /// The relay comes every 5 s.
 const RELAYED: Limit = Limit::new("the relay", 10);
 
 #[test]
-fn it_publishes_what_a_holder_left_behind_once_the_lease_is_over() {
-    let todo = Todo::someone();
+fn the_relay_publishes_what_a_holder_left_behind_once_the_lease_is_over() {
+    let todo = TestUser::random();
     todo.created("1");
     wait_until_settled(&todo, Limit::DELIVERY);
     lanes::take(&todo);
@@ -26,7 +26,7 @@ fn it_publishes_what_a_holder_left_behind_once_the_lease_is_over() {
 /// Whoever comes first after a lease ran out, here a request, publishes what was left before its own event.
 #[test]
 fn a_request_that_finds_the_lane_free_begins_with_what_was_left() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     todo.created("1");
     wait_until_settled(&todo, Limit::DELIVERY);
     lanes::take(&todo);

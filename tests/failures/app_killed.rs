@@ -2,16 +2,16 @@
 
 use e2e::events::types;
 use e2e::flow::{ordered, series, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::json;
 
 use crate::own_stack::{OwnStack, done};
 
 #[test]
-fn the_event_it_left_arrives_and_before_what_the_user_does_next() {
+fn an_event_that_a_killed_app_left_arrives_before_what_the_user_does_next() {
     let stack = OwnStack::start();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
     }));
@@ -53,9 +53,9 @@ fn the_event_it_left_arrives_and_before_what_the_user_does_next() {
 
 /// Without a sidecar that might still have got the request.
 #[test]
-fn an_event_that_nobody_heard_of_arrives_and_before_what_the_user_does_next() {
+fn an_event_that_nobody_heard_of_arrives_before_what_the_user_does_next() {
     let stack = OwnStack::start();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     todo.created("first");
     wait_until_settled(&todo, Limit::DELIVERY);
 

@@ -4,7 +4,7 @@ use e2e::events::records_of;
 use e2e::flow::{ordered, series, successor, wait_until_settled};
 use e2e::lanes;
 use e2e::logs::lines_of;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::dead_letters;
@@ -16,10 +16,10 @@ use xtask::replay::replay;
 use crate::own_stack::OwnStack;
 
 #[test]
-fn it_blocks_its_own_lane_and_alerts() {
+fn a_rejected_event_blocks_its_own_lane_and_alerts() {
     let stack = OwnStack::start();
-    let todo = Todo::someone_on(stack.endpoints());
-    let other = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
+    let other = TestUser::random_on(stack.endpoints());
     let blocked = || {
         let mut lines = lines_of(stack.endpoints(), "event-relay", todo.user());
         lines.retain(|line| line["outcome"] == "blocked");
@@ -61,9 +61,9 @@ fn it_blocks_its_own_lane_and_alerts() {
 }
 
 #[test]
-fn an_operator_looks_at_it_retries_it_and_skips_it() {
+fn an_operator_shows_retries_and_skips_a_blocked_lane() {
     let stack = OwnStack::start();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let deployment = Deployment::of(stack.endpoints());
     let lane = || match operator::find(&deployment, todo.user()) {
         Ok(lane) => lane,

@@ -4,7 +4,7 @@ use std::thread;
 use std::time::Duration;
 
 use e2e::flow::{dead_letters, ordered, series, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
@@ -14,10 +14,10 @@ use crate::own_stack::{OwnStack, done};
 const OUTAGE: Duration = Duration::from_secs(25);
 
 #[test]
-fn events_wait_until_it_is_back_and_none_becomes_a_dead_letter() {
+fn events_wait_until_the_database_is_back_and_none_becomes_a_dead_letter() {
     let stack = OwnStack::with(|options| options.own_postgres());
-    let users: Vec<Todo> = (0..3)
-        .map(|_| Todo::someone_on(stack.endpoints()))
+    let users: Vec<TestUser> = (0..3)
+        .map(|_| TestUser::random_on(stack.endpoints()))
         .collect();
     let tasks: Vec<Value> = users
         .iter()

@@ -8,7 +8,7 @@ use std::time::Duration;
 use e2e::answer::Answer;
 use e2e::changes::Follower;
 use e2e::flow::{dead_letters, wait_until_settled};
-use e2e::todo::{Call, Todo, string_member};
+use e2e::test_user::{Call, TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::stack::Stack;
@@ -36,7 +36,7 @@ fn retrying<'a>(request: impl Fn() -> Call<'a>) -> Answer {
 }
 
 /// Creates tasks, with and without due dates, of which some are changed, some completed and some deleted.
-fn work(todo: &Todo, begun: &AtomicUsize, over: &AtomicBool) {
+fn work(todo: &TestUser, begun: &AtomicUsize, over: &AtomicBool) {
     for number in 0.. {
         if over.load(Ordering::Acquire) {
             break;
@@ -76,21 +76,21 @@ fn work(todo: &Todo, begun: &AtomicUsize, over: &AtomicBool) {
 }
 
 /// How a client follows until it has come to `end`, which is 0 while that is not known.
-type Way = fn(&Todo, &AtomicUsize) -> Follower;
+type Way = fn(&TestUser, &AtomicUsize) -> Follower;
 
 fn has_all(follower: &Follower, end: &AtomicUsize) -> bool {
     let end = end.load(Ordering::Acquire) as i64;
     end > 0 && follower.last() >= end
 }
 
-fn begun(todo: &Todo) -> Follower {
+fn begun(todo: &TestUser) -> Follower {
     match Follower::start(todo) {
         Some(follower) => follower,
         None => panic!("a follower cannot start"),
     }
 }
 
-fn by_pages(todo: &Todo, end: &AtomicUsize) -> Follower {
+fn by_pages(todo: &TestUser, end: &AtomicUsize) -> Follower {
     let mut follower = begun(todo);
     while !has_all(&follower, end) {
         follower.read_pages(todo);
@@ -99,7 +99,7 @@ fn by_pages(todo: &Todo, end: &AtomicUsize) -> Follower {
     follower
 }
 
-fn by_streams(todo: &Todo, end: &AtomicUsize) -> Follower {
+fn by_streams(todo: &TestUser, end: &AtomicUsize) -> Follower {
     let mut follower = begun(todo);
     while !has_all(&follower, end) {
         follower.read_stream(todo, &|follower| has_all(follower, end));
@@ -142,10 +142,10 @@ fn kill_every_part(stack: &Stack, begun: &AtomicUsize) {
 }
 
 #[test]
-fn it_ends_with_exactly_what_the_server_has() {
+fn a_follower_of_changes_ends_with_exactly_what_the_server_has() {
     let stack = OwnStack::with(|options| options.own_postgres().broker_on_disk());
-    let users: Vec<Todo> = (0..USERS)
-        .map(|_| Todo::someone_on(stack.endpoints()))
+    let users: Vec<TestUser> = (0..USERS)
+        .map(|_| TestUser::random_on(stack.endpoints()))
         .collect();
     for todo in &users {
         todo.created("from before");
@@ -194,7 +194,7 @@ fn it_ends_with_exactly_what_the_server_has() {
 }
 
 /// All tasks of a user, by their ids.
-fn all_tasks(todo: &Todo) -> Vec<Value> {
+fn all_tasks(todo: &TestUser) -> Vec<Value> {
     let mut tasks = Vec::new();
     let mut target = Some(format!("{}?limit=200", todo.tasks_path()));
     while let Some(page) = target {

@@ -8,7 +8,7 @@ use e2e::flow::publish;
 use e2e::gauges::{self, Gauges};
 use e2e::lanes;
 use e2e::shared_stack;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
 use uuid::Uuid;
@@ -65,7 +65,7 @@ fn each_gauge_moves_when_the_thing_happens() {
     let stack =
         OwnStack::with(|options| options.variable("reminder_lead_seconds", &LEAD.to_string()));
     let endpoints = stack.endpoints();
-    let todo = Todo::someone_on(endpoints);
+    let todo = TestUser::random_on(endpoints);
     // The first delivery of a new stack may take longer than the second reminder has.
     scheduled(&todo, 3600);
     scheduled(&todo, 6);
@@ -118,7 +118,7 @@ fn each_gauge_moves_when_the_thing_happens() {
 }
 
 /// Creates a task that is to be reminded of so many seconds from now, and waits for its reminder.
-fn scheduled(todo: &Todo, seconds: i64) {
+fn scheduled(todo: &TestUser, seconds: i64) {
     let mut database = todo.database();
     let due_date = database.json(
         "rfc3339(now() + $1::text::interval)",
@@ -136,7 +136,7 @@ fn scheduled(todo: &Todo, seconds: i64) {
     });
 }
 
-fn dead_letter_comes_and_goes(todo: &Todo) {
+fn dead_letter_comes_and_goes(todo: &TestUser) {
     let stack = todo.stack();
     let mut event = todo.stored_events().remove(0);
     event["id"] = json!(Uuid::now_v7());

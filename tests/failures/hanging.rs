@@ -7,7 +7,7 @@ use std::time::Duration;
 use e2e::database::Database;
 use e2e::flow::{all_ordered, dead_letters, wait_until_all_settled};
 use e2e::load::{self, Load};
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::service::Service;
@@ -37,27 +37,27 @@ const PROMPT: Duration = Duration::from_secs(5);
 const AFTERMATH: Limit = Limit::new("the aftermath of a part that hung", 120);
 
 #[test]
-fn the_broker() {
+fn the_broker_hangs() {
     let stack = OwnStack::alone(|options| options);
     let part = stack.broker();
     story(&stack, part, RATE).assert_answered(&[201]);
 }
 
 #[test]
-fn the_sidecar() {
+fn the_sidecar_hangs() {
     let stack = OwnStack::alone(|options| options);
     story(&stack, Ok(stack.daprd()), RATE).assert_answered(&[201]);
 }
 
 #[test]
-fn the_scheduler() {
+fn the_scheduler_hangs() {
     let stack = OwnStack::alone(|options| options);
     story(&stack, Ok(stack.scheduler()), RATE).assert_answered(&[201]);
 }
 
 /// Here requests wait; what answers them in time is the pooler that is between them and the database on Kubernetes.
 #[test]
-fn the_database() {
+fn the_database_hangs() {
     let stack = OwnStack::alone(|options| options.own_postgres());
     let load = story(&stack, stack.postgres(), RATE_OF_WAITING);
     load.assert_answered(&[201, 503]);
@@ -71,8 +71,8 @@ fn story(stack: &Stack, part: anyhow::Result<&Service>, rate: f64) -> Load {
     let Ok(part) = part else {
         panic!("the stack has no such part of its own");
     };
-    let users: Vec<Todo> = (0..USERS)
-        .map(|_| Todo::someone_on(stack.endpoints()))
+    let users: Vec<TestUser> = (0..USERS)
+        .map(|_| TestUser::random_on(stack.endpoints()))
         .collect();
     // One task in ten has a reminder, whose alarm is due within the hour and set at once.
     let due_date = Database::of(stack.endpoints())
@@ -99,7 +99,7 @@ fn story(stack: &Stack, part: anyhow::Result<&Service>, rate: f64) -> Load {
 }
 
 /// Requires that everything follows from what was accepted, by itself.
-fn recovered(stack: &Stack, users: &[Todo], load: &Load) {
+fn recovered(stack: &Stack, users: &[TestUser], load: &Load) {
     let all = wait_until_all_settled(stack.endpoints(), users, AFTERMATH);
     for (user, events) in all.iter().enumerate() {
         let mut created: BTreeMap<&str, usize> = BTreeMap::new();
@@ -129,7 +129,7 @@ fn recovered(stack: &Stack, users: &[Todo], load: &Load) {
     assert_eq!(dead_letters(stack.endpoints()), json!([]));
 
     // And all is as before: the next event does not wait for the relay.
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     todo.created("t");
     todo.settle(Limit::new("as soon as usual", 3));
     let open: Value = database.json("SELECT count(*) FROM publishers WHERE failures > 0", &[]);

@@ -7,7 +7,7 @@ use std::time::Duration;
 use e2e::answer::Answer;
 use e2e::events::types;
 use e2e::flow::{dead_letters, ordered, series, wait_until_settled};
-use e2e::todo::{Call, Todo, string_member};
+use e2e::test_user::{Call, TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
 use xtask::stack::Stack;
@@ -29,7 +29,7 @@ const PACE: Duration = Duration::from_millis(20);
 const AFTERMATH: Limit = Limit::new("the aftermath of a killed part", 90);
 
 #[test]
-fn the_broker() {
+fn the_broker_is_killed_under_load() {
     let stack = OwnStack::with(|options| options.broker_on_disk());
     under_load(
         &stack,
@@ -39,7 +39,7 @@ fn the_broker() {
 }
 
 #[test]
-fn the_sidecar() {
+fn the_sidecar_is_killed_under_load() {
     let stack = OwnStack::start();
     under_load(
         &stack,
@@ -49,7 +49,7 @@ fn the_sidecar() {
 }
 
 #[test]
-fn the_app() {
+fn the_app_is_killed_under_load() {
     let stack = OwnStack::start();
     under_load(
         &stack,
@@ -59,7 +59,7 @@ fn the_app() {
 }
 
 #[test]
-fn the_database() {
+fn the_database_is_killed_under_load() {
     let stack = OwnStack::with(|options| options.own_postgres());
     under_load(
         &stack,
@@ -69,7 +69,7 @@ fn the_database() {
 }
 
 #[test]
-fn the_scheduler() {
+fn the_scheduler_is_killed_under_load() {
     let stack = OwnStack::start();
     under_load(
         &stack,
@@ -89,7 +89,7 @@ fn retrying<'a>(request: impl Fn() -> Call<'a>) -> Answer {
     })
 }
 
-fn work(todo: &Todo, begun: &AtomicUsize, back: &AtomicBool) {
+fn work(todo: &TestUser, begun: &AtomicUsize, back: &AtomicBool) {
     for number in 0..TASKS {
         if number == BEFORE_BACK {
             until("the part is back", AFTERMATH, || {
@@ -121,8 +121,8 @@ fn work(todo: &Todo, begun: &AtomicUsize, back: &AtomicBool) {
 }
 
 fn under_load(stack: &Stack, kill: impl FnOnce(), start: impl FnOnce()) {
-    let users: Vec<Todo> = (0..USERS)
-        .map(|_| Todo::someone_on(stack.endpoints()))
+    let users: Vec<TestUser> = (0..USERS)
+        .map(|_| TestUser::random_on(stack.endpoints()))
         .collect();
     let (begun, back) = (AtomicUsize::new(0), AtomicBool::new(false));
     let reached = |count: usize| match begun.load(Ordering::Acquire) {

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use e2e::events::records_of;
 use e2e::flow::{dead_letters, series, wait_until_settled};
 use e2e::logs::lines_of;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -41,7 +41,7 @@ const LONGER_THAN_THE_WATCH: Duration = Duration::from_secs(30);
 fn a_backlog_that_a_stream_ignores_is_not_taken_for_sleep() {
     let stack = OwnStack::alone(|options| options);
     stack.has_made_up_events();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let task = todo
         .created_with(json!({"title": "t", "is_recurring": true, "recurring_interval": "daily"}));
     wait_until_settled(&todo, Limit::DELIVERY);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use e2e::database::Database;
 use e2e::flow::{dead_letters, wait_until_settled};
 use e2e::lanes;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::TASKS_TOPIC;
@@ -42,9 +42,9 @@ fn a_hundred_thousand_lanes_are_drained_by_two_replicas_and_reminders_do_not_wai
         Err(error) => panic!("{error:#}"),
     };
     let mut database = Database::of(stack.endpoints());
-    let template = Todo::someone_on(stack.endpoints());
+    let template = TestUser::random_on(stack.endpoints());
     template.created("Water the plants");
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let due_date = database.json("rfc3339(now() + interval '30 days')", &[]);
     let task = todo.created_with(json!({"title": "t", "due_date": due_date}));
     for todo in [&template, &todo] {

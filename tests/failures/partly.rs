@@ -9,7 +9,7 @@ use e2e::events::records;
 use e2e::flow::{all_ordered, dead_letters, wait_until_all_settled};
 use e2e::lanes;
 use e2e::load::{self, Load};
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use xtask::endpoints::{Endpoints, TASKS_TOPIC};
@@ -34,8 +34,8 @@ const RATES: [f64; 2] = [40.0, 2.0];
 fn one_lane_in_a_hundred_cannot_be_published() {
     let stack = OwnStack::alone(|options| options);
     let users = users(&stack, 300);
-    let bad: Vec<Todo> = users.iter().step_by(100).cloned().collect();
-    let good: Vec<Todo> = users
+    let bad: Vec<TestUser> = users.iter().step_by(100).cloned().collect();
+    let good: Vec<TestUser> = users
         .iter()
         .filter(|todo| bad.iter().all(|bad| bad.user() != todo.user()))
         .cloned()
@@ -69,7 +69,7 @@ fn one_partition_of_six_cannot_be_written() {
     let users = users(&stack, 360);
     let refused = 0;
     let partitions = partitions(stack.endpoints());
-    let good: Vec<Todo> = users
+    let good: Vec<TestUser> = users
         .iter()
         .filter(|todo| partitions.get(todo.user()) != Some(&refused))
         .cloned()
@@ -91,9 +91,9 @@ fn one_partition_of_six_cannot_be_written() {
 }
 
 /// Users with a task each, of which all is done.
-fn users(stack: &Stack, count: usize) -> Vec<Todo> {
-    let users: Vec<Todo> = (0..count)
-        .map(|_| Todo::someone_on(stack.endpoints()))
+fn users(stack: &Stack, count: usize) -> Vec<TestUser> {
+    let users: Vec<TestUser> = (0..count)
+        .map(|_| TestUser::random_on(stack.endpoints()))
         .collect();
     for todo in &users {
         todo.created("first");
@@ -111,14 +111,14 @@ fn partitions(stack: &Endpoints) -> BTreeMap<String, i32> {
 }
 
 /// Lets all create tasks, and requires that the good ones' events reach the reminder handler in time.
-fn creating(stack: &Stack, all: &[Todo], good: &[Todo], rate: f64) -> Load {
+fn creating(stack: &Stack, all: &[TestUser], good: &[TestUser], rate: f64) -> Load {
     let mut database = Database::of(stack.endpoints());
     let due_date = database.json("rfc3339(now() + interval '30 days')", &[]);
     let since = database.json("SELECT clock_timestamp()", &[]);
     let body = |number: usize| json!({"title": number.to_string(), "due_date": due_date});
     let load = load::creates(all, rate, body, || thread::sleep(LOAD));
     wait_until_all_settled(stack.endpoints(), good, Limit::RECOVERY);
-    let names: Vec<&str> = good.iter().map(Todo::user).collect();
+    let names: Vec<&str> = good.iter().map(TestUser::user).collect();
     let names = json!(names).to_string();
     let delays = database.json(
         "SELECT jsonb_build_object(
@@ -144,7 +144,7 @@ fn creating(stack: &Stack, all: &[Todo], good: &[Todo], rate: f64) -> Load {
 }
 
 /// Requires that all that waited is delivered, in order.
-fn mended(stack: &Stack, users: &[Todo]) {
+fn mended(stack: &Stack, users: &[TestUser]) {
     wait_until_all_settled(stack.endpoints(), users, MENDED);
     all_ordered(stack.endpoints(), users);
     assert_eq!(dead_letters(stack.endpoints()), json!([]));

@@ -3,7 +3,7 @@
 //! One that does not take its answer holds no place: Spin takes a page of a megabyte at once, and the instance ends.
 
 use e2e::raw_http::Connection;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 
 use crate::own_stack::OwnStack;
@@ -18,8 +18,8 @@ const HELD: Limit = Limit::new("places are free again", 20);
 #[ignore = "holds 2500 connections, more files than many machines let a process open"]
 fn bodies_that_do_not_come_hold_their_places_no_longer_than_ten_seconds() {
     let stack = OwnStack::start();
-    let slow = Todo::someone_on(stack.endpoints());
-    let todo = Todo::someone_on(stack.endpoints());
+    let slow = TestUser::random_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let authorization = format!("Bearer {}", slow.token());
     let headers = [
         ("authorization", authorization.as_str()),

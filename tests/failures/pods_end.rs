@@ -6,7 +6,7 @@ use std::time::Duration;
 use e2e::database::Database;
 use e2e::flow::{all_ordered, dead_letters, wait_until_all_settled};
 use e2e::load;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::Limit;
 use serde_json::json;
 
@@ -29,8 +29,8 @@ const AFTERMATH: Limit = Limit::new("what follows after the last start", 120);
 #[test]
 fn no_accepted_request_is_lost_and_no_delivery_becomes_a_dead_letter() {
     let stack = OwnStack::alone(|options| options);
-    let users: Vec<Todo> = (0..USERS)
-        .map(|_| Todo::someone_on(stack.endpoints()))
+    let users: Vec<TestUser> = (0..USERS)
+        .map(|_| TestUser::random_on(stack.endpoints()))
         .collect();
     let due_date = Database::of(stack.endpoints()).json("rfc3339(now() + interval '30 days')", &[]);
     let body = |number: usize| json!({"title": number.to_string(), "due_date": due_date});

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use e2e::database::Database;
 use e2e::flow::{dead_letters, ordered, publish, series, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
 use uuid::Uuid;
@@ -33,7 +33,7 @@ fn read_only(stack: &OwnStack, setting: &str) {
 #[test]
 fn creates_get_503_and_no_delivery_becomes_a_dead_letter() {
     let stack = OwnStack::with(|options| options.own_postgres());
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
     }));

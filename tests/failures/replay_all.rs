@@ -2,7 +2,7 @@
 
 use e2e::events::records_of;
 use e2e::flow::{ordered, series, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use xtask::deployment::Deployment;
@@ -21,8 +21,8 @@ fn replayed(stack: &OwnStack, since: &str) -> usize {
 #[test]
 fn everybodys_events_come_again_in_order_and_change_nothing() {
     let stack = OwnStack::start();
-    let users: Vec<Todo> = (0..3)
-        .map(|_| Todo::someone_on(stack.endpoints()))
+    let users: Vec<TestUser> = (0..3)
+        .map(|_| TestUser::random_on(stack.endpoints()))
         .collect();
     for round in 0..4 {
         for todo in &users {
@@ -37,7 +37,7 @@ fn everybodys_events_come_again_in_order_and_change_nothing() {
         .iter()
         .map(|todo| wait_until_settled(todo, Limit::DELIVERY))
         .collect();
-    let numbers = |todo: &Todo| -> Vec<String> {
+    let numbers = |todo: &TestUser| -> Vec<String> {
         let records = records_of(stack.endpoints(), TASKS_TOPIC, todo.user());
         let events = records.iter().filter_map(|record| record.json().ok());
         events

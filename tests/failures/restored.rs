@@ -1,7 +1,7 @@
 //! A database that was restored to the past: what is emitted then has numbers that nobody has seen.
 
 use e2e::flow::wait_until_settled;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::deployment::Deployment;
@@ -10,9 +10,9 @@ use xtask::lanes;
 use crate::own_stack::OwnStack;
 
 #[test]
-fn handlers_go_on_with_what_comes_after_it() {
+fn handlers_go_on_with_what_comes_after_a_restore() {
     let stack = OwnStack::start();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let task = todo.created_with(json!({"title": "t", "due_date": "2100-01-01T00:00:00Z"}));
     wait_until_settled(&todo, Limit::DELIVERY);
     let reminder =
@@ -53,7 +53,7 @@ fn handlers_go_on_with_what_comes_after_it() {
     assert_eq!(numbers(&events), ["1", "2", "1000003", "1000004"]);
 
     // Whoever comes later may have been there in that time.
-    let newcomer = Todo::someone_on(stack.endpoints());
+    let newcomer = TestUser::random_on(stack.endpoints());
     newcomer.created("t");
     assert_eq!(
         numbers(&wait_until_settled(&newcomer, Limit::DELIVERY)),

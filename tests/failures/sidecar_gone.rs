@@ -7,7 +7,7 @@ use e2e::database::Database;
 use e2e::events::types;
 use e2e::flow::{dead_letters, ordered, series, wait_until_settled};
 use e2e::logs::lines_of;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::Endpoints;
@@ -19,7 +19,7 @@ use crate::own_stack::{OwnStack, done};
 const PROMPT: Duration = Duration::from_millis(1400);
 
 #[test]
-fn stopped_it_fails_and_slows_nobody_and_gets_every_event_later() {
+fn a_stopped_sidecar_fails_and_slows_nobody_and_gets_every_event_later() {
     let stack = OwnStack::start();
     outage(
         &stack,
@@ -29,7 +29,7 @@ fn stopped_it_fails_and_slows_nobody_and_gets_every_event_later() {
 }
 
 #[test]
-fn frozen_it_fails_and_slows_nobody_and_gets_every_event_later() {
+fn a_frozen_sidecar_fails_and_slows_nobody_and_gets_every_event_later() {
     let stack = OwnStack::start();
     outage(
         &stack,
@@ -38,7 +38,7 @@ fn frozen_it_fails_and_slows_nobody_and_gets_every_event_later() {
     );
 }
 
-fn daily(todo: &Todo) -> Value {
+fn daily(todo: &TestUser) -> Value {
     todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T08:00:00Z",
     }))
@@ -60,7 +60,7 @@ fn attempts(stack: &Endpoints, component: &str) -> usize {
 
 fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
     let endpoints = stack.endpoints();
-    let users: Vec<Todo> = (0..3).map(|_| Todo::someone_on(endpoints)).collect();
+    let users: Vec<TestUser> = (0..3).map(|_| TestUser::random_on(endpoints)).collect();
     let tasks: Vec<(Value, Value)> = users
         .iter()
         .map(|todo| (daily(todo), daily(todo)))
@@ -107,7 +107,7 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
         }
         prompt(|| todo.delete(string_member(deleted, "id"))).expect(204);
         // A newcomer's lane is new.
-        prompt(|| Todo::someone_on(endpoints).create(json!({"title": "t"}))).task(201);
+        prompt(|| TestUser::random_on(endpoints).create(json!({"title": "t"}))).task(201);
     }
     assert_eq!(database.json(state, &[])["open"], 1);
     // Whoever comes first after each back-off is the probe; nobody else tries.
@@ -135,7 +135,7 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
     assert_eq!(dead_letters(endpoints), json!([]));
 
     // And all is as before: the next event does not wait for the relay.
-    let todo = Todo::someone_on(endpoints);
+    let todo = TestUser::random_on(endpoints);
     todo.created("t");
     todo.settle(Limit::new("as soon as usual", 3));
 }

@@ -2,7 +2,7 @@
 
 use e2e::flow::{ordered, wait_until_settled};
 use e2e::replica::Replica;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 
 use crate::own_stack::{OwnStack, done};
@@ -16,11 +16,11 @@ const TOLD: &str = "SELECT count(*) FROM pg_stat_activity
     AND query_start > $1::text::timestamptz";
 
 #[test]
-fn it_neither_overtakes_nor_hides_what_the_next_one_published() {
+fn a_stalled_holder_neither_overtakes_nor_hides_what_the_next_published() {
     let stack = OwnStack::start();
     let replica = Replica::of(stack.endpoints());
-    let todo = Todo::someone_on(stack.endpoints());
-    let through_replica = Todo::named(todo.user(), replica.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
+    let through_replica = TestUser::named(todo.user(), replica.endpoints());
     let mut database = todo.database();
     todo.created("1");
     wait_until_settled(&todo, Limit::DELIVERY);

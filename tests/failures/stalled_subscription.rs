@@ -3,16 +3,16 @@
 use e2e::flow::wait_until_settled;
 use e2e::lanes;
 use e2e::logs::lines_of;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 use serde_json::json;
 
 use crate::own_stack::OwnStack;
 
 #[test]
-fn the_sidecar_is_made_to_subscribe_anew() {
+fn a_stalled_subscription_is_made_anew() {
     let stack = OwnStack::start();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let ready = || {
         todo.call("GET", "/readyz/deliveries")
             .authorization(None)

@@ -12,7 +12,7 @@ use domain::timestamp::Timestamp;
 use e2e::changes::{ChangeStream, Said};
 use e2e::load;
 use e2e::replica::Replica;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::Endpoints;
@@ -57,7 +57,7 @@ fn age(event: &Value) -> Duration {
 }
 
 /// Follows from 0 until all is over; the numbers that came.
-fn follow(todo: &Todo, seen: &Seen) -> i64 {
+fn follow(todo: &TestUser, seen: &Seen) -> i64 {
     let mut last = 0;
     while !seen.over.load(Ordering::Acquire) {
         let Ok(mut stream) = ChangeStream::try_open(todo, "", Some(&last.to_string())) else {
@@ -158,14 +158,14 @@ fn a_thousand_streams_are_held_while_creates_go_on() {
         .into_iter()
         .chain(replicas.iter().map(Replica::endpoints))
         .collect();
-    let users: Vec<Todo> = (0..STREAMS)
-        .map(|number| Todo::someone_on(hosts[number % HOSTS]))
+    let users: Vec<TestUser> = (0..STREAMS)
+        .map(|number| TestUser::random_on(hosts[number % HOSTS]))
         .collect();
     // For the same load, with and without streams.
     let body = |number: usize| json!({"title": number.to_string()});
     measured("idle without streams", || thread::sleep(IDLE));
-    let strangers: Vec<Todo> = (0..100)
-        .map(|number| Todo::someone_on(hosts[number % HOSTS]))
+    let strangers: Vec<TestUser> = (0..100)
+        .map(|number| TestUser::random_on(hosts[number % HOSTS]))
         .collect();
     measured("creates without streams", || {
         load::creates(&strangers, RATE, body, || thread::sleep(IDLE))

@@ -4,7 +4,7 @@ use e2e::events::records_of;
 use e2e::flow::{successor, wait_until_settled};
 use e2e::logs::lines_of;
 use e2e::spans::Spans;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::endpoints::TASKS_TOPIC;
@@ -14,14 +14,14 @@ use crate::own_stack::{OwnStack, done};
 /// The sidecar sends its spans every five seconds.
 const SPANS: Limit = Limit::new("the sidecar's spans", 30);
 
-fn daily(todo: &Todo) -> Value {
+fn daily(todo: &TestUser) -> Value {
     todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": "2020-01-01T00:00:00Z",
     }))
 }
 
 /// Requires that a completion is one trace: in the database, on Kafka, in the sidecar's spans and in the handlers' logs.
-fn assert_one_trace(todo: &Todo, spans: &Spans, task: &Value, trace: &str) {
+fn assert_one_trace(todo: &TestUser, spans: &Spans, task: &Value, trace: &str) {
     let next = successor(todo, task);
     wait_until_settled(todo, Limit::RECOVERY);
     let stored = todo.database().json(
@@ -70,10 +70,10 @@ fn assert_one_trace(todo: &Todo, spans: &Spans, task: &Value, trace: &str) {
 }
 
 #[test]
-fn it_goes_from_the_request_through_kafka_to_the_handlers() {
+fn a_trace_goes_from_the_request_through_kafka_to_the_handlers() {
     let spans = Spans::listen();
     let stack = OwnStack::with(|options| options.spans(spans.address()));
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let (at_once, later) = (daily(&todo), daily(&todo));
     let trace = todo
         .complete(string_member(&at_once, "id"))

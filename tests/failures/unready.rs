@@ -1,7 +1,7 @@
 //! The database answers and takes writes, but is not what this version needs.
 
 use e2e::database::Database;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 
 use crate::own_stack::OwnStack;
@@ -30,9 +30,9 @@ fn isolate(stack: &OwnStack, setting: &str) {
 }
 
 #[test]
-fn without_its_functions_or_read_committed_it_is_not_ready() {
+fn the_app_is_not_ready_without_its_functions_or_read_committed() {
     let stack = OwnStack::start();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let status = |route: &str| todo.call("GET", route).authorization(None).send().status;
     let becomes = |expected: u16| {
         until("readiness is told anew", Limit::SOON, || {

@@ -9,20 +9,20 @@ use serde_json::{Value, json};
 
 use crate::answer::Answer;
 use crate::description;
-use crate::todo::{Todo, string_member};
+use crate::test_user::{TestUser, string_member};
 
 /// For how long a stream may say nothing: heartbeats come every 5 s, and a database that is away can hold one up.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// The path of a user's feed, with its query.
-pub fn feed_path(todo: &Todo, query: &str) -> String {
+pub fn feed_path(todo: &TestUser, query: &str) -> String {
     let path = todo.tasks_path().replace("/tasks", "/changes");
     let separator = if query.is_empty() { "" } else { "?" };
     format!("{path}{separator}{query}")
 }
 
 /// Asks for a page of changes.
-pub fn page(todo: &Todo, query: &str) -> Answer {
+pub fn page(todo: &TestUser, query: &str) -> Answer {
     todo.call("GET", feed_path(todo, query)).send()
 }
 
@@ -80,7 +80,7 @@ impl ChangeStream {
     /// # Errors
     ///
     /// When the answer is another one, or there is none.
-    pub fn try_open(todo: &Todo, query: &str, last: Option<&str>) -> Result<Self, NoStream> {
+    pub fn try_open(todo: &TestUser, query: &str, last: Option<&str>) -> Result<Self, NoStream> {
         let target = feed_path(todo, query);
         let authority = todo.stack().api_url.trim_start_matches("http://");
         let mut stream = TcpStream::connect(authority)?;
@@ -133,7 +133,7 @@ impl ChangeStream {
     }
 
     /// Opens one that must be there.
-    pub fn open(todo: &Todo, query: &str, last: Option<&str>) -> Self {
+    pub fn open(todo: &TestUser, query: &str, last: Option<&str>) -> Self {
         match Self::try_open(todo, query, last) {
             Ok(stream) => stream,
             Err(error) => panic!("no stream: {error:?}"),
@@ -261,12 +261,12 @@ pub struct Follower {
 
 impl Follower {
     /// Takes the newest number, then all tasks. None where a request gets no answer for now.
-    pub fn start(todo: &Todo) -> Option<Self> {
+    pub fn start(todo: &TestUser) -> Option<Self> {
         let mut follower = Self::default();
         follower.restart(todo).then_some(follower)
     }
 
-    fn restart(&mut self, todo: &Todo) -> bool {
+    fn restart(&mut self, todo: &TestUser) -> bool {
         let Some(newest) = answered(todo, &feed_path(todo, "after=latest")) else {
             return false;
         };
@@ -301,7 +301,7 @@ impl Follower {
     }
 
     /// Reads pages until there is no more for now, or no answer.
-    pub fn read_pages(&mut self, todo: &Todo) {
+    pub fn read_pages(&mut self, todo: &TestUser) {
         loop {
             let target = feed_path(todo, &format!("after={}", self.last));
             match todo.call("GET", target).try_send() {
@@ -324,7 +324,7 @@ impl Follower {
     }
 
     /// Reads a stream until it ends, or breaks, or `until` says so; nothing where there is none for now.
-    pub fn read_stream(&mut self, todo: &Todo, until: &dyn Fn(&Self) -> bool) {
+    pub fn read_stream(&mut self, todo: &TestUser, until: &dyn Fn(&Self) -> bool) {
         let last = self.last.to_string();
         let mut stream = match ChangeStream::try_open(todo, "", Some(&last)) {
             Ok(stream) => stream,
@@ -383,7 +383,7 @@ fn task_of(event: &Value) -> Value {
 }
 
 /// A successful answer, if there is one before long.
-fn answered(todo: &Todo, target: &str) -> Option<Answer> {
+fn answered(todo: &TestUser, target: &str) -> Option<Answer> {
     let began = Instant::now();
     while began.elapsed() < SILENCE {
         match todo.call("GET", target).try_send() {

@@ -11,7 +11,7 @@ use crate::answer::Answer;
 use crate::asyncapi;
 use crate::database::Database;
 use crate::events::{records, records_of};
-use crate::todo::{Todo, string_member};
+use crate::test_user::{TestUser, string_member};
 use crate::wait::{Limit, until};
 
 /// Waits until nothing more follows from what a user did: every event is at the broker, and each handler has dealt with
@@ -19,7 +19,7 @@ use crate::wait::{Limit, until};
 /// way then. Gives all events, reminders' included, in the order of their numbers.
 ///
 /// What does not count: events that no handler claims because they are malformed, and alarms that ring later.
-pub fn wait_until_settled(todo: &Todo, limit: Limit) -> Vec<Value> {
+pub fn wait_until_settled(todo: &TestUser, limit: Limit) -> Vec<Value> {
     let mut database = todo.database();
     until("nothing more follows", limit, || {
         let found = database.json(SETTLED, &[todo.user()]);
@@ -66,9 +66,13 @@ SELECT jsonb_build_object(
 )";
 
 /// The same of many users of a stack at once; gives the events of each, in the users' order.
-pub fn wait_until_all_settled(stack: &Endpoints, users: &[Todo], limit: Limit) -> Vec<Vec<Value>> {
+pub fn wait_until_all_settled(
+    stack: &Endpoints,
+    users: &[TestUser],
+    limit: Limit,
+) -> Vec<Vec<Value>> {
     let mut database = Database::of(stack);
-    let names: Vec<&str> = users.iter().map(Todo::user).collect();
+    let names: Vec<&str> = users.iter().map(TestUser::user).collect();
     let names = json!(names).to_string();
     until("nothing more follows", limit, || {
         let rest = database.json(ALL_SETTLED, &[&names]);
@@ -85,7 +89,7 @@ pub fn wait_until_all_settled(stack: &Endpoints, users: &[Todo], limit: Limit) -
         GROUP BY user_id
     ) AS lanes";
     let mut events = database.json(events, &[&names]);
-    let mut of = |todo: &Todo| events[todo.user()].take();
+    let mut of = |todo: &TestUser| events[todo.user()].take();
     let events: Vec<Vec<Value>> = users
         .iter()
         .map(|todo| of(todo).as_array().cloned().unwrap_or_default())
@@ -115,7 +119,7 @@ SELECT jsonb_build_object(
 )";
 
 /// Delivers an event to a handler as the sidecar does, with the app's token.
-pub fn deliver(todo: &Todo, route: &str, event: &Value) -> Answer {
+pub fn deliver(todo: &TestUser, route: &str, event: &Value) -> Answer {
     todo.call("POST", route)
         .authorization(None)
         .header("dapr-api-token", &todo.stack().secrets.app_token)
@@ -125,7 +129,7 @@ pub fn deliver(todo: &Todo, route: &str, event: &Value) -> Answer {
 }
 
 /// Publishes an event through the sidecar, with the user's id as its key.
-pub fn publish(todo: &Todo, topic: &str, event: &Value) {
+pub fn publish(todo: &TestUser, topic: &str, event: &Value) {
     asyncapi::made_by_a_test(event);
     let stack = todo.stack();
     let request = Request::post(format!(
@@ -147,7 +151,7 @@ pub fn publish(todo: &Todo, topic: &str, event: &Value) {
 /// not before the one that precedes it in whichever topic. Gives the first appearances in the order of the numbers.
 ///
 /// To be called when all are published.
-pub fn ordered(todo: &Todo) -> Vec<Record> {
+pub fn ordered(todo: &TestUser) -> Vec<Record> {
     let of = |topic| records_of(todo.stack(), topic, todo.user());
     ordered_among(
         todo,
@@ -156,7 +160,7 @@ pub fn ordered(todo: &Todo) -> Vec<Record> {
 }
 
 /// The same of many users of a stack, whose topics are read once. By their keys alone.
-pub fn all_ordered(stack: &Endpoints, users: &[Todo]) {
+pub fn all_ordered(stack: &Endpoints, users: &[TestUser]) {
     let mut by_key = [TASKS_TOPIC, REMINDERS_TOPIC].map(|topic| {
         let mut of: BTreeMap<String, Vec<Record>> = BTreeMap::new();
         for record in records(stack, topic) {
@@ -174,7 +178,7 @@ pub fn all_ordered(stack: &Endpoints, users: &[Todo]) {
     }
 }
 
-fn ordered_among(todo: &Todo, topics: [(&str, Vec<Record>); 2]) -> Vec<Record> {
+fn ordered_among(todo: &TestUser, topics: [(&str, Vec<Record>); 2]) -> Vec<Record> {
     let mut first: BTreeMap<u64, Record> = BTreeMap::new();
     let mut seen = Vec::new();
     for (topic, records) in topics {
@@ -218,7 +222,7 @@ fn sequence_of(record: &Record) -> u64 {
 }
 
 /// The instance that follows a task in its series; waits for it.
-pub fn successor(todo: &Todo, task: &Value) -> Value {
+pub fn successor(todo: &TestUser, task: &Value) -> Value {
     until("the next instance", Limit::DELIVERY, || {
         let series = series(todo, string_member(task, "series_id"));
         let next = task["occurrence"].as_i64().map(|number| number + 1);
@@ -230,7 +234,7 @@ pub fn successor(todo: &Todo, task: &Value) -> Value {
 }
 
 /// The tasks of a series, by their number in it.
-pub fn series(todo: &Todo, series: &str) -> Vec<Value> {
+pub fn series(todo: &TestUser, series: &str) -> Vec<Value> {
     let mut tasks = todo.listed("limit=200");
     tasks.retain(|task| task["series_id"] == series);
     tasks.sort_by_key(|task| task["occurrence"].as_i64());

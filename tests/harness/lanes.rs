@@ -1,9 +1,9 @@
 //! Lanes in states that are hard to bring about from outside.
 
-use crate::todo::Todo;
+use crate::test_user::TestUser;
 
 /// Gives a user's lane to a holder that will never do anything. The user must have a lane, and all be published.
-pub fn take(todo: &Todo) {
+pub fn take(todo: &TestUser) {
     change(
         todo,
         "INSERT INTO publish_queue (user_id, turn_at, since, holder, held_until)
@@ -13,7 +13,7 @@ pub fn take(todo: &Todo) {
 }
 
 /// Lets the time run out for which the user's lane is held.
-pub fn expire_lease(todo: &Todo) {
+pub fn expire_lease(todo: &TestUser) {
     change(
         todo,
         "UPDATE publish_queue SET held_until = clock_timestamp() WHERE user_id = $1",
@@ -21,7 +21,7 @@ pub fn expire_lease(todo: &Todo) {
 }
 
 /// Ends the rest of a blocked lane.
-pub fn unblock(todo: &Todo) {
+pub fn unblock(todo: &TestUser) {
     change(
         todo,
         "UPDATE publish_queue SET turn_at = clock_timestamp() WHERE user_id = $1",
@@ -32,7 +32,7 @@ pub fn unblock(todo: &Todo) {
 pub const UNREADABLE: &str = "nest";
 
 /// Makes an event, by its number, one that no sidecar can read: nested too deep.
-pub fn make_unreadable(todo: &Todo, number: u32) {
+pub fn make_unreadable(todo: &TestUser, number: u32) {
     let nest = "repeat('[', 10100) || repeat(']', 10100)";
     change(
         todo,
@@ -44,7 +44,7 @@ pub fn make_unreadable(todo: &Todo, number: u32) {
 }
 
 /// Takes back what [`make_unreadable`] did.
-pub fn make_readable(todo: &Todo, number: u32) {
+pub fn make_readable(todo: &TestUser, number: u32) {
     change(
         todo,
         &format!(
@@ -54,7 +54,7 @@ pub fn make_readable(todo: &Todo, number: u32) {
 }
 
 /// Changes one row by a statement whose only parameter is the user.
-pub fn change(todo: &Todo, statement: &str) {
+pub fn change(todo: &TestUser, statement: &str) {
     let user = todo.user();
     match todo.database().client().execute(statement, &[&user]) {
         Ok(1) => {}

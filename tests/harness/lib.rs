@@ -1,7 +1,7 @@
 //! The harness of the end-to-end tests: one user of a running service, and everything that can be seen of what the
 //! service did for that user: answers, events, rows and log lines.
 //!
-//! A test begins with [`todo::Todo::someone`], a user of its own on the stack that all tests share, so that tests run
+//! A test begins with [`todo::TestUser::someone`], a user of its own on the stack that all tests share, so that tests run
 //! in parallel and see nothing of each other. Nothing waits a fixed time: [`wait::until`] waits for a condition.
 //!
 //! Everything here panics when the service does not do what the test expects, with what was seen instead. That goes for
@@ -23,7 +23,7 @@ pub mod logs;
 pub mod raw_http;
 pub mod replica;
 pub mod spans;
-pub mod todo;
+pub mod test_user;
 pub mod tokens;
 pub mod wait;
 

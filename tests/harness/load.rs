@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use crate::answer::Answer;
 use crate::raw_http::complete;
-use crate::todo::Todo;
+use crate::test_user::TestUser;
 
 /// For how long a client waits for its answer: longer than any part is frozen.
 const PATIENCE: Duration = Duration::from_secs(90);
@@ -114,7 +114,7 @@ impl fmt::Display for Load {
 /// Creates tasks, so many a second, for the users in turn, as long as `story` goes on; then waits for what is not yet
 /// answered. `body` is that of the request with this number.
 pub fn creates(
-    users: &[Todo],
+    users: &[TestUser],
     rate: f64,
     body: impl Fn(usize) -> Value + Sync,
     story: impl FnOnce(),
@@ -161,7 +161,7 @@ impl Drop for OnDrop<'_> {
     }
 }
 
-fn create(todo: &Todo, user: usize, body: &Value, began: Instant) -> Sent {
+fn create(todo: &TestUser, user: usize, body: &Value, began: Instant) -> Sent {
     let sent = Instant::now();
     let answer = exchange(todo, &body.to_string());
     let status = answer.as_ref().map(|answer| answer.status);
@@ -181,7 +181,7 @@ fn create(todo: &Todo, user: usize, body: &Value, began: Instant) -> Sent {
 }
 
 /// No more of HTTP than that takes, so that the load is the service's and not its own.
-fn exchange(todo: &Todo, body: &str) -> io::Result<Answer> {
+fn exchange(todo: &TestUser, body: &str) -> io::Result<Answer> {
     let authority = todo.stack().api_url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(authority)?;
     stream.set_nodelay(true)?;

@@ -1,14 +1,14 @@
 //! A crash between a reminder's row and its job, which the relay's sweep repairs.
 
 use e2e::flow::wait_until_settled;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 use serde_json::Value;
 
 use crate::support::{alarm, due, id, in_a_day, in_days, lose_alarm, set_alarm, settled};
 
 /// Writes into the row what the alarm is thought to be, an hour ago.
-fn claim_set(todo: &Todo, task: &Value, set: Option<&str>) {
+fn claim_set(todo: &TestUser, task: &Value, set: Option<&str>) {
     let changed = todo.database().client().execute(
         "UPDATE reminders SET alarm_set = $2::text::timestamptz, updated_at = now() - interval '1 hour'
         WHERE task_id::text = $1",
@@ -19,7 +19,7 @@ fn claim_set(todo: &Todo, task: &Value, set: Option<&str>) {
 
 #[test]
 fn an_alarm_never_set_is_set() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = due(&todo, &in_a_day());
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let before = wait_until_settled(&todo, Limit::DELIVERY);
@@ -33,7 +33,7 @@ fn an_alarm_never_set_is_set() {
 
 #[test]
 fn an_alarm_never_moved_is_moved() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = due(&todo, &in_a_day());
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let rings = alarm(&todo, &task);
@@ -47,7 +47,7 @@ fn an_alarm_never_moved_is_moved() {
 
 #[test]
 fn an_alarm_never_taken_back_is_taken_back() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = due(&todo, &in_a_day());
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     todo.complete(id(&task)).task(200);

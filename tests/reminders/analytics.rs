@@ -2,7 +2,7 @@
 
 use e2e::answer::Answer;
 use e2e::flow::wait_until_settled;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::Limit;
 use proptest::strategy::{Strategy, ValueTree};
 use proptest::test_runner::TestRunner;
@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::support::{id, in_days, moment, now};
 
-fn analytics(todo: &Todo, query: &str) -> Answer {
+fn analytics(todo: &TestUser, query: &str) -> Answer {
     let path = todo.tasks_path().replace("/tasks", "/analytics");
     todo.call("GET", format!("{path}?{query}")).send()
 }
@@ -21,7 +21,7 @@ fn today() -> String {
 }
 
 /// What the user's stored events count up to, by type and day.
-fn recount(todo: &Todo) -> Value {
+fn recount(todo: &TestUser) -> Value {
     todo.database().json(
         "SELECT jsonb_build_object(
             'totals', (SELECT coalesce(jsonb_object_agg(type, count), '{}') FROM (
@@ -40,7 +40,7 @@ fn recount(todo: &Todo) -> Value {
 
 #[test]
 fn a_user_without_events_has_no_counts() {
-    let answer = analytics(&Todo::someone(), "from=2026-01-02&to=2026-01-31").expect(200);
+    let answer = analytics(&TestUser::random(), "from=2026-01-02&to=2026-01-31").expect(200);
     assert_eq!(
         answer.json(),
         json!({"from": "2026-01-02", "to": "2026-01-31", "totals": {}, "completion_rate": null, "days": []})
@@ -55,7 +55,7 @@ fn the_counts_of_a_random_history_are_those_of_its_events() {
         Ok(tree) => tree.current(),
         Err(reason) => panic!("{reason}"),
     };
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let mut tasks: Vec<Value> = Vec::new();
     for (step, which) in &steps {
         let task = tasks.get(*which).cloned();
@@ -88,7 +88,7 @@ fn the_counts_of_a_random_history_are_those_of_its_events() {
 
 #[test]
 fn a_range_includes_both_its_ends() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let inserted = todo.database().client().execute(
         "INSERT INTO analytics_daily (user_id, day, type, count)
         SELECT $1, day::date, type, count
@@ -135,8 +135,8 @@ fn a_range_includes_both_its_ends() {
 }
 
 #[test]
-fn mistakes_are_named() {
-    let todo = Todo::someone();
+fn each_mistake_in_a_range_of_days_is_named() {
+    let todo = TestUser::random();
     for (query, places) in [
         ("from=yesterday", vec!["from"]),
         ("to=2026-02-30", vec!["to"]),
@@ -147,7 +147,7 @@ fn mistakes_are_named() {
     ] {
         assert_eq!(analytics(&todo, query).violations(), places, "{query}");
     }
-    let other = Todo::someone();
+    let other = TestUser::random();
     let path = todo.tasks_path().replace("/tasks", "/analytics");
     other.call("GET", &path).send().problem(403, "forbidden");
     let call = todo.call("GET", &path).authorization(None);

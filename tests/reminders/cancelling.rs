@@ -2,15 +2,15 @@
 
 use e2e::events::types;
 use e2e::flow::wait_until_settled;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
 use crate::support::{after, alarm, due, id, in_a_day, in_days, in_seconds, settled};
 
 /// Creates a task with a reminder, lets `change` happen, and requires that this cancels the reminder for `reason`.
-fn cancelled_by(reason: &str, change: impl Fn(&Todo, &str)) -> (Todo, Value) {
-    let todo = Todo::someone();
+fn cancelled_by(reason: &str, change: impl Fn(&TestUser, &str)) -> (TestUser, Value) {
+    let todo = TestUser::random();
     let task = due(&todo, &in_a_day());
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     assert!(alarm(&todo, &task).is_some());
@@ -29,14 +29,14 @@ fn cancelled_by(reason: &str, change: impl Fn(&Todo, &str)) -> (Todo, Value) {
 }
 
 #[test]
-fn completion() {
+fn completing_a_task_cancels_its_reminder() {
     cancelled_by("completed", |todo, id| {
         todo.complete(id).task(200);
     });
 }
 
 #[test]
-fn skipping() {
+fn skipping_a_task_cancels_its_reminder() {
     let (todo, task) = cancelled_by("skipped", |todo, id| {
         // Only what recurs can be skipped; the last of its series has no next one.
         let last = json!({"recurrence": {"rule": "FREQ=DAILY;COUNT=1"}});
@@ -48,14 +48,14 @@ fn skipping() {
 }
 
 #[test]
-fn deletion() {
+fn deleting_a_task_cancels_its_reminder() {
     cancelled_by("deleted", |todo, id| {
         todo.delete(id).expect(204);
     });
 }
 
 #[test]
-fn clearing_the_due_date() {
+fn clearing_the_due_date_cancels_the_reminder() {
     let (todo, task) = cancelled_by("no_due_date", |todo, id| {
         todo.patch(id, json!({"due_date": null})).task(200);
     });
@@ -72,7 +72,7 @@ fn clearing_the_due_date() {
 }
 
 #[test]
-fn bringing_the_due_date_within_a_day() {
+fn a_due_date_within_a_day_cancels_the_reminder() {
     cancelled_by("due_too_soon", |todo, id| {
         todo.patch(id, json!({"due_date": in_seconds(3600)}))
             .task(200);
@@ -80,7 +80,7 @@ fn bringing_the_due_date_within_a_day() {
 }
 
 #[test]
-fn reopening_brings_it_again() {
+fn reopening_a_task_schedules_its_reminder_again() {
     let (todo, task) = cancelled_by("completed", |todo, id| {
         todo.complete(id).task(200);
     });

@@ -7,7 +7,7 @@ use e2e::database::Database;
 use e2e::events::records_of;
 use e2e::flow::{publish, wait_until_settled};
 use e2e::logs;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -29,7 +29,7 @@ fn letter_at(database: &mut Database, topic: &str, partition: i32, offset: i64) 
 }
 
 /// Waits for a dead letter.
-fn letter(todo: &Todo, topic: &str, partition: i32, offset: i64, deliveries: i64) -> Value {
+fn letter(todo: &TestUser, topic: &str, partition: i32, offset: i64, deliveries: i64) -> Value {
     let mut database = todo.database();
     until("a dead letter", Limit::DELIVERY, || {
         let letter = letter_at(&mut database, topic, partition, offset);
@@ -42,7 +42,7 @@ fn letter(todo: &Todo, topic: &str, partition: i32, offset: i64, deliveries: i64
 }
 
 /// Waits for the dead letter of a record by its content.
-fn kept_as(todo: &Todo, body: &str) -> Value {
+fn kept_as(todo: &TestUser, body: &str) -> Value {
     let mut database = todo.database();
     until("a dead letter", Limit::DELIVERY, || {
         let kept = database.json(
@@ -59,7 +59,7 @@ fn kept_as(todo: &Todo, body: &str) -> Value {
 }
 
 /// The lines that alert to a dead letter.
-fn alerts(todo: &Todo, letter: &Value) -> Vec<Value> {
+fn alerts(todo: &TestUser, letter: &Value) -> Vec<Value> {
     let mut lines = logs::lines_of(todo.stack(), "event-relay", string_member(letter, "id"));
     lines.retain(|line| line["level"] == "error");
     lines
@@ -72,7 +72,7 @@ fn payload(letter: &Value) -> Vec<u8> {
 }
 
 /// Where the record of an event is: partition and offset.
-fn position(todo: &Todo, event_id: &str) -> (i32, i64) {
+fn position(todo: &TestUser, event_id: &str) -> (i32, i64) {
     let records = records_of(todo.stack(), TASKS_TOPIC, todo.user());
     let record = records
         .iter()
@@ -84,7 +84,7 @@ fn position(todo: &Todo, event_id: &str) -> (i32, i64) {
 }
 
 /// Writes a record as a stranger would; gives its offset.
-fn append(todo: &Todo, partition: i32, key: &[u8], body: &[u8]) -> i64 {
+fn append(todo: &TestUser, partition: i32, key: &[u8], body: &[u8]) -> i64 {
     let broker = &todo.stack().kafka;
     match kafka::append(broker, TASKS_TOPIC, partition, Some(key), &[], body) {
         Ok(offset) => offset,
@@ -93,7 +93,7 @@ fn append(todo: &Todo, partition: i32, key: &[u8], body: &[u8]) -> i64 {
 }
 
 /// A delivery of the dead-letter topic, as the sidecar makes it.
-fn given_up(todo: &Todo, topic: &str, offset: i64, body: &[u8]) -> Answer {
+fn given_up(todo: &TestUser, topic: &str, offset: i64, body: &[u8]) -> Answer {
     let wrapped = json!({
         "specversion": "1.0", "id": Uuid::now_v7(), "source": "todo-events", "type": "com.dapr.event.sent",
         "datacontenttype": "application/octet-stream", "data_base64": STANDARD.encode(body),
@@ -110,7 +110,7 @@ fn given_up(todo: &Todo, topic: &str, offset: i64, body: &[u8]) -> Answer {
 
 #[test]
 fn what_a_handler_drops_is_kept_once_with_its_position_and_alerts_once() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = due(&todo, &in_days(3));
     let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
     event["id"] = json!(Uuid::now_v7());
@@ -149,8 +149,8 @@ fn what_a_handler_drops_is_kept_once_with_its_position_and_alerts_once() {
 }
 
 #[test]
-fn delivered_again_it_is_counted_and_alerts_no_more() {
-    let todo = Todo::someone();
+fn a_dead_letter_delivered_again_is_counted_and_alerts_no_more() {
+    let todo = TestUser::random();
     let topic = format!("topic-{}", Uuid::now_v7());
     let event =
         json!({"id": Uuid::now_v7(), "type": "task.created", "data": {"user_id": todo.user()}});
@@ -179,7 +179,7 @@ fn delivered_again_it_is_counted_and_alerts_no_more() {
 /// Offsets begin anew when a topic is made anew.
 #[test]
 fn another_record_at_a_used_position_is_another_dead_letter() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let topic = format!("topic-{}", Uuid::now_v7());
     given_up(&todo, &topic, 7, b"first").expect(200);
     let first = letter(&todo, &topic, 0, 7, 1);
@@ -197,7 +197,7 @@ fn another_record_at_a_used_position_is_another_dead_letter() {
 }
 
 /// Marks a dead letter as dealt with.
-fn resolve(todo: &Todo, letter: &Value) {
+fn resolve(todo: &TestUser, letter: &Value) {
     let discarded = todo.database().client().execute(
         "UPDATE dead_letters SET status = 'discarded', resolved_at = now() WHERE id::text = $1",
         &[&string_member(letter, "id")],
@@ -206,8 +206,8 @@ fn resolve(todo: &Todo, letter: &Value) {
 }
 
 #[test]
-fn one_that_returns_after_it_was_dealt_with_is_open_again_and_alerts() {
-    let todo = Todo::someone();
+fn a_dead_letter_that_returns_is_open_again_and_alerts() {
+    let todo = TestUser::random();
     let topic = format!("topic-{}", Uuid::now_v7());
     given_up(&todo, &topic, 7, b"again").expect(200);
     let kept = letter(&todo, &topic, 0, 7, 1);
@@ -229,7 +229,7 @@ fn one_that_returns_after_it_was_dealt_with_is_open_again_and_alerts() {
 
 #[test]
 fn any_bytes_are_kept_as_they_are() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let topic = format!("topic-{}", Uuid::now_v7());
     let large = vec![b'x'; 1_000_000];
     let bodies: [&[u8]; 6] = [
@@ -248,7 +248,7 @@ fn any_bytes_are_kept_as_they_are() {
 
 #[test]
 fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": in_days(3),
     }));
@@ -270,7 +270,7 @@ fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
 #[test]
 fn keys_and_headers_that_no_http_header_can_be_hold_up_nobody() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     todo.created("t");
     let event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
     let (partition, _) = position(&todo, string_member(&event, "id"));
@@ -319,7 +319,7 @@ fn keys_and_headers_that_no_http_header_can_be_hold_up_nobody() {
 #[test]
 fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let name = todo.user().replace('-', "_");
     let mut database = todo.database();
     // Postgres refuses the reminders of this user, in words that make no handler wait for better times.
@@ -389,7 +389,7 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
 
 #[test]
 fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_letter() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let body = format!("no json \0 of {}", todo.user());
     let offset = append(&todo, 0, todo.user().as_bytes(), body.as_bytes());
     let kept = letter(&todo, TASKS_TOPIC, 0, offset, 2);
@@ -422,8 +422,8 @@ fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_lett
 }
 
 #[test]
-fn one_from_an_unknown_topic_is_replayed_only_to_a_topic_that_is_named() {
-    let todo = Todo::someone();
+fn a_dead_letter_of_an_unknown_topic_is_replayed_only_to_a_named_topic() {
+    let todo = TestUser::random();
     let body = format!("no json of {}", todo.user());
     // As where somebody else wrote the headers that tell where a record was.
     given_up(&todo, "a\tb", 7, body.as_bytes()).expect(200);

@@ -3,7 +3,7 @@
 use std::thread;
 
 use e2e::flow::{deliver, wait_until_settled};
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ const ATTEMPTS: usize = 5;
 
 /// Delivers an event whose statement deadlocks with one of the test's own: the handler's holds the reminder and wants
 /// the lane, the test's the other way round. Whether the handler's lost.
-fn deadlocked(todo: &Todo, task: &Value, event: &Value) -> bool {
+fn deadlocked(todo: &TestUser, task: &Value, event: &Value) -> bool {
     let mut database = todo.database();
     let mut watching = todo.database();
     let client = database.client();
@@ -55,7 +55,7 @@ fn deadlocked(todo: &Todo, task: &Value, event: &Value) -> bool {
 #[test]
 fn a_handler_tries_again_when_its_statement_was_the_victim_of_a_deadlock() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 5_000));
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);

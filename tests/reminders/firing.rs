@@ -4,7 +4,7 @@ use std::thread;
 
 use e2e::events::types;
 use e2e::flow::{deliver, ordered, publish, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -19,7 +19,7 @@ use crate::support::{
 const HANDLER: &str = "/api/events/reminders";
 
 /// Lets a scheduled reminder come due now.
-fn come_due(todo: &Todo, task: &Value) {
+fn come_due(todo: &TestUser, task: &Value) {
     let changed = todo.database().client().execute(
         "UPDATE reminders SET remind_at = now(), planned = ARRAY[now()] WHERE task_id::text = $1 AND status = 'scheduled'",
         &[&id(task)],
@@ -36,9 +36,9 @@ fn triggered(events: &[Value]) -> Vec<Value> {
 }
 
 #[test]
-fn it_becomes_one_notification() {
+fn a_due_reminder_becomes_one_notification() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let due_date = in_seconds(LEAD + 3);
     let task = due(&todo, &due_date);
     let notification = notified(&todo, &task, RING);
@@ -75,9 +75,9 @@ fn it_becomes_one_notification() {
 }
 
 #[test]
-fn moved_it_comes_at_the_new_moment_and_not_at_the_old_one() {
+fn a_moved_reminder_comes_at_the_new_moment_only() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let old = in_seconds(LEAD + 4);
     let task = due(&todo, &old);
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
@@ -105,9 +105,9 @@ fn moved_it_comes_at_the_new_moment_and_not_at_the_old_one() {
 }
 
 #[test]
-fn of_a_task_done_or_gone_it_does_not_come() {
+fn a_completed_or_deleted_task_has_no_reminder() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let due_date = in_seconds(LEAD + 6);
     let [completed, deleted, cleared] = [(); 3].map(|()| due(&todo, &due_date));
     for task in [&completed, &deleted, &cleared] {
@@ -131,7 +131,7 @@ fn of_a_task_done_or_gone_it_does_not_come() {
 #[test]
 fn the_scheduler_lost_the_alarm_and_the_sweep_triggers_it_within_a_minute() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let due_date = in_seconds(LEAD + 6);
     let task = due(&todo, &due_date);
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
@@ -144,8 +144,8 @@ fn the_scheduler_lost_the_alarm_and_the_sweep_triggers_it_within_a_minute() {
 }
 
 #[test]
-fn said_twice_and_many_times_at_once_it_stays_one_notification() {
-    let todo = Todo::someone();
+fn a_triggered_event_delivered_many_times_makes_one_notification() {
+    let todo = TestUser::random();
     let task = due(&todo, &in_days(3));
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     come_due(&todo, &task);
@@ -182,7 +182,7 @@ fn said_twice_and_many_times_at_once_it_stays_one_notification() {
 
 #[test]
 fn many_deliveries_at_once_of_an_event_not_seen_before_make_one_notification() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let (task, remind_at) = (Uuid::now_v7(), moment(now()));
     triggered_row(&todo, task, &remind_at, &in_days(1));
     let event = json!({
@@ -204,8 +204,8 @@ fn many_deliveries_at_once_of_an_event_not_seen_before_make_one_notification() {
 /// What an event says is believed only as far as the reminder's row says the same.
 #[test]
 fn nobody_is_notified_of_a_task_that_is_anothers() {
-    let owner = Todo::someone();
-    let todo = Todo::someone();
+    let owner = TestUser::random();
+    let todo = TestUser::random();
     let (task, remind_at) = (Uuid::now_v7(), moment(now()));
     triggered_row(&owner, task, &remind_at, &in_days(1));
     for (user, remind_at) in [
@@ -229,7 +229,7 @@ fn nobody_is_notified_of_a_task_that_is_anothers() {
 #[test]
 fn an_alarm_that_rings_too_early_is_set_again() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 1800));
     let before = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let events = wait_until_settled(&todo, Limit::DELIVERY);
@@ -248,8 +248,8 @@ fn an_alarm_that_rings_too_early_is_set_again() {
 }
 
 #[test]
-fn up_to_five_seconds_early_counts() {
-    let todo = Todo::someone();
+fn an_alarm_up_to_five_seconds_early_counts() {
+    let todo = TestUser::random();
     let task = due(&todo, &in_days(3));
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let set = |seconds: &str| {
@@ -271,7 +271,7 @@ fn up_to_five_seconds_early_counts() {
 
 #[test]
 fn an_alarm_of_a_finished_or_unknown_task_means_nothing() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let [cancelled, finished, deleted] = [(); 3].map(|()| due(&todo, &in_days(3)));
     for task in [&cancelled, &finished, &deleted] {
         settled(&todo, task, "scheduled", Limit::DELIVERY);
@@ -306,7 +306,7 @@ fn an_alarm_of_a_finished_or_unknown_task_means_nothing() {
 #[test]
 fn an_alarm_that_nobody_wants_does_no_harm() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 1_000));
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     todo.complete(id(&task)).task(200);

@@ -2,14 +2,14 @@
 
 use e2e::answer::Answer;
 use e2e::flow::deliver;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::support::{in_days, list, moment, notifications, now, triggered_row};
 
 /// A notification of a reminder that an event says has come; gives its id.
-fn notification(todo: &Todo, title: &str) -> String {
+fn notification(todo: &TestUser, title: &str) -> String {
     let (task, remind_at) = (Uuid::now_v7(), moment(now()));
     triggered_row(todo, task, &remind_at, &in_days(1));
     let event = json!({
@@ -30,7 +30,7 @@ fn notification(todo: &Todo, title: &str) -> String {
     }
 }
 
-fn mark(todo: &Todo, what: &str) -> Answer {
+fn mark(todo: &TestUser, what: &str) -> Answer {
     let path = todo.tasks_path().replace("/tasks", "/notifications");
     todo.call("POST", format!("{path}/{what}")).send()
 }
@@ -48,7 +48,7 @@ fn ids(answer: &Answer) -> Vec<String> {
 }
 
 /// All pages of a list, each as long as the one before but for the last.
-fn pages(todo: &Todo, query: &str) -> Vec<Vec<String>> {
+fn pages(todo: &TestUser, query: &str) -> Vec<Vec<String>> {
     let mut answer = list(todo, query).expect(200);
     let mut pages = vec![ids(&answer)];
     while let Some(link) = answer.header("link") {
@@ -66,8 +66,8 @@ fn pages(todo: &Todo, query: &str) -> Vec<Vec<String>> {
 }
 
 #[test]
-fn a_user_without_any_has_an_empty_list() {
-    let todo = Todo::someone();
+fn a_user_without_notifications_has_an_empty_list() {
+    let todo = TestUser::random();
     let answer = list(&todo, "").expect(200);
     assert_eq!(answer.json(), json!([]));
     assert_eq!(unread(&answer), "0");
@@ -76,8 +76,8 @@ fn a_user_without_any_has_an_empty_list() {
 }
 
 #[test]
-fn they_have_this_form() {
-    let todo = Todo::someone();
+fn notifications_have_the_promised_form() {
+    let todo = TestUser::random();
     let title = "\"<Gärtner> & \u{1f331}";
     let id = notification(&todo, title);
     let listed = notifications(&todo).remove(0);
@@ -112,8 +112,8 @@ fn they_have_this_form() {
 }
 
 #[test]
-fn pages_hold_each_once_newest_first() {
-    let todo = Todo::someone();
+fn pages_hold_each_notification_once_newest_first() {
+    let todo = TestUser::random();
     let mut all: Vec<String> = (0..7)
         .map(|number| notification(&todo, &number.to_string()))
         .collect();
@@ -137,7 +137,7 @@ fn pages_hold_each_once_newest_first() {
 
 #[test]
 fn notifications_of_one_instant_are_each_on_one_page() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for number in 0..5 {
         notification(&todo, &number.to_string());
     }
@@ -154,8 +154,8 @@ fn notifications_of_one_instant_are_each_on_one_page() {
 }
 
 #[test]
-fn read_ones_can_be_left_out_and_the_header_counts_the_others() {
-    let todo = Todo::someone();
+fn read_notifications_can_be_left_out_and_the_header_counts_the_others() {
+    let todo = TestUser::random();
     let all: Vec<String> = (0..5)
         .map(|number| notification(&todo, &number.to_string()))
         .collect();
@@ -193,10 +193,10 @@ fn read_ones_can_be_left_out_and_the_header_counts_the_others() {
 }
 
 #[test]
-fn nobody_elses_are_seen_or_changed() {
-    let todo = Todo::someone();
+fn notifications_of_others_are_neither_seen_nor_changed() {
+    let todo = TestUser::random();
     let id = notification(&todo, "private");
-    let other = Todo::someone();
+    let other = TestUser::random();
     notification(&other, "mine");
     let before = notifications(&todo);
     let path = todo.tasks_path().replace("/tasks", "/notifications");
@@ -220,8 +220,8 @@ fn nobody_elses_are_seen_or_changed() {
 }
 
 #[test]
-fn mistakes_are_named() {
-    let todo = Todo::someone();
+fn each_mistake_in_a_notification_request_is_named() {
+    let todo = TestUser::random();
     for (query, place) in [
         ("unread=1", "unread"),
         ("limit=0", "limit"),
@@ -244,8 +244,8 @@ fn mistakes_are_named() {
 }
 
 #[test]
-fn unread_ones_are_counted_up_to_a_thousand() {
-    let todo = Todo::someone();
+fn unread_notifications_are_counted_up_to_a_thousand() {
+    let todo = TestUser::random();
     let count = |more: i32, expected: &str| {
         let inserted = todo.database().client().execute(
             "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at)

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use e2e::flow::{dead_letters, ordered, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use xtask::endpoints::DEAD_LETTERS_TOPIC;
@@ -31,7 +31,7 @@ struct Done {
 }
 
 /// Creates daily tasks and completes every other one, until told to stop.
-fn work(todo: &Todo, stop: &AtomicBool) -> Done {
+fn work(todo: &TestUser, stop: &AtomicBool) -> Done {
     let mut done = Done::default();
     while !stop.load(Ordering::Relaxed) {
         let body = json!({
@@ -71,10 +71,10 @@ fn pass(time: Duration) {
 }
 
 #[test]
-fn twenty_seconds_without_it_lose_nothing_and_give_nothing_up() {
+fn twenty_seconds_without_postgres_lose_nothing_and_give_nothing_up() {
     let stack = started(short_lead_options().own_postgres());
-    let users: Vec<Todo> = (0..4)
-        .map(|_| Todo::someone_on(stack.endpoints()))
+    let users: Vec<TestUser> = (0..4)
+        .map(|_| TestUser::random_on(stack.endpoints()))
         .collect();
     let stop = AtomicBool::new(false);
     let all: Vec<Done> = thread::scope(|scope| {
@@ -142,7 +142,7 @@ fn twenty_seconds_without_it_lose_nothing_and_give_nothing_up() {
 }
 
 /// Of each series of a user: how many tasks, and the reminders of all of them.
-fn followed(todo: &Todo) -> Value {
+fn followed(todo: &TestUser) -> Value {
     todo.database().json(
         "SELECT jsonb_object_agg(series_id, followed) FROM (
             SELECT series_id, jsonb_build_object(

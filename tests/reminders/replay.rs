@@ -3,7 +3,7 @@
 use e2e::events::{first_appearances, records_of};
 use e2e::flow::{ordered, series, successor, wait_until_settled};
 use e2e::logs;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::deployment::Deployment;
@@ -13,7 +13,7 @@ use xtask::replay::{Replayed, Unhandled, replay, replay_unhandled, unhandled};
 use crate::support::{id, in_days, notifications, notified, ring, settled};
 
 /// Everything that is kept of a user and follows from events.
-fn kept(todo: &Todo) -> Value {
+fn kept(todo: &TestUser) -> Value {
     let kept = "SELECT jsonb_build_object(
         'lane', (SELECT to_jsonb(lane) FROM lanes AS lane WHERE user_id = $1),
         'reminders', (SELECT jsonb_agg(to_jsonb(reminder) ORDER BY task_id) FROM reminders AS reminder WHERE user_id = $1),
@@ -26,7 +26,7 @@ fn kept(todo: &Todo) -> Value {
     json!([todo.rows(), kept, notifications(todo)])
 }
 
-fn replayed(todo: &Todo, since: &str) -> Replayed {
+fn replayed(todo: &TestUser, since: &str) -> Replayed {
     match replay(&Deployment::of(todo.stack()), todo.user(), since) {
         Ok(replayed) => replayed,
         Err(error) => panic!("{error:#}"),
@@ -34,15 +34,15 @@ fn replayed(todo: &Todo, since: &str) -> Replayed {
 }
 
 /// How often a component was delivered an event.
-fn deliveries(todo: &Todo, component: &str, event: &Value) -> usize {
+fn deliveries(todo: &TestUser, component: &str, event: &Value) -> usize {
     let mut lines = logs::lines_of(todo.stack(), component, string_member(event, "id"));
     lines.retain(|line| line["message"] == "delivery");
     lines.len()
 }
 
 #[test]
-fn they_come_again_in_order_and_change_nothing() {
-    let todo = Todo::someone();
+fn replayed_events_come_again_in_order_and_change_nothing() {
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily", "due_date": in_days(3),
     }));
@@ -109,8 +109,8 @@ fn they_come_again_in_order_and_change_nothing() {
 }
 
 #[test]
-fn only_those_since_the_moment_and_only_what_was_published() {
-    let todo = Todo::someone();
+fn a_replay_takes_published_events_since_the_moment_only() {
+    let todo = TestUser::random();
     for title in ["a", "b", "c"] {
         todo.created(title);
     }
@@ -136,7 +136,7 @@ fn only_those_since_the_moment_and_only_what_was_published() {
 
 #[test]
 fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "daily",
     }));

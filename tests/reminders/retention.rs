@@ -3,7 +3,7 @@
 use e2e::database::Database;
 use e2e::flow::wait_until_settled;
 use e2e::logs;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -15,7 +15,7 @@ use crate::support::{due, id, in_a_day, in_days, settled, short_lead_options, st
 const OLD: &str = "420 days";
 
 /// Rows of one user, of each kind that is deleted some day; gives the id of their dead letters' topic.
-fn fill(todo: &Todo) -> String {
+fn fill(todo: &TestUser) -> String {
     let task = due(todo, &in_days(3));
     settled(todo, &task, "scheduled", Limit::DELIVERY);
     todo.complete(id(&task)).task(200);
@@ -44,7 +44,7 @@ fn fill(todo: &Todo) -> String {
 }
 
 /// Makes every row of a user as old as `age`.
-fn age(todo: &Todo, age: &str) {
+fn age(todo: &TestUser, age: &str) {
     let user = todo.user();
     let aged = todo.database().client().batch_execute(&format!(
         "UPDATE reminders SET updated_at = now() - interval '{age}' WHERE user_id = '{user}';
@@ -65,7 +65,7 @@ fn age(todo: &Todo, age: &str) {
 }
 
 /// How many rows of each kind a user has. Claims are dropped with their partitions.
-fn counts(database: &mut Database, todo: &Todo) -> Value {
+fn counts(database: &mut Database, todo: &TestUser) -> Value {
     database.json(
         "SELECT jsonb_build_object(
             'keys', (SELECT count(*) FROM idempotency_keys WHERE user_id = $1),
@@ -84,7 +84,7 @@ fn counts(database: &mut Database, todo: &Todo) -> Value {
 
 /// Waits until the relay of a stack has run once more from beginning to end after now: it sets an alarm that is not as
 /// wanted, and expires rows after that, so the second such alarm says that it has.
-fn relay_ran(todo: &Todo) {
+fn relay_ran(todo: &TestUser) {
     for _ in 0..2 {
         let task = due(todo, &in_a_day());
         settled(todo, &task, "scheduled", Limit::DELIVERY);
@@ -99,8 +99,8 @@ fn relay_ran(todo: &Todo) {
 
 #[test]
 fn what_is_old_and_done_with_is_deleted_and_nothing_else() {
-    let todo = Todo::someone();
-    let young = Todo::someone();
+    let todo = TestUser::random();
+    let young = TestUser::random();
     for todo in [&todo, &young] {
         fill(todo);
     }
@@ -130,7 +130,7 @@ fn what_is_old_and_done_with_is_deleted_and_nothing_else() {
 
 #[test]
 fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     for title in ["a", "b", "c"] {
         todo.created(title);
     }
@@ -142,7 +142,7 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
     );
     assert!(matches!(held, Ok(1)), "{held:?}");
     age(&todo, OLD);
-    let other = Todo::someone();
+    let other = TestUser::random();
     until("the published one is deleted", Limit::RECOVERY, || {
         let left = todo.stored_events();
         if left.len() == 2 {
@@ -169,7 +169,7 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
 
 #[test]
 fn the_row_of_a_sidecar_that_is_gone_is_forgotten() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let (gone, there) = (Uuid::now_v7().to_string(), Uuid::now_v7().to_string());
     for (sidecar, tended) in [(&gone, OLD), (&there, "50 minutes")] {
         let opened = todo.database().client().execute(
@@ -199,7 +199,7 @@ fn the_row_of_a_sidecar_that_is_gone_is_forgotten() {
 fn refused(variable: &str, seconds: &str, reason: &str) {
     let stack = started(short_lead_options().variable(variable, seconds));
     let endpoints: &Endpoints = stack.endpoints();
-    let todo = Todo::someone_on(endpoints);
+    let todo = TestUser::random_on(endpoints);
     fill(&todo);
     wait_until_settled(&todo, Limit::DELIVERY);
     age(&todo, OLD);

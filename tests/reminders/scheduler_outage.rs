@@ -5,7 +5,7 @@ use std::time::Instant;
 use e2e::events::types;
 use e2e::flow::{ordered, wait_until_settled};
 use e2e::logs;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::Value;
 
@@ -15,7 +15,7 @@ use crate::support::{
 };
 
 /// The state of a breaker.
-fn failures(todo: &Todo, dependency: &str) -> Value {
+fn failures(todo: &TestUser, dependency: &str) -> Value {
     let statement = match dependency {
         "jobs" => "SELECT failures FROM jobs_breakers",
         _ => "SELECT failures FROM publishers",
@@ -24,9 +24,9 @@ fn failures(todo: &Todo, dependency: &str) -> Value {
 }
 
 #[test]
-fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
+fn reminders_come_without_the_scheduler_which_is_used_again_when_it_is_back() {
     let stack = started(short_lead_options());
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     done(stack.scheduler().stop());
 
     // The handler is not held up: what it does and emits goes on, only the alarms are left to the sweep.
@@ -82,10 +82,10 @@ fn reminders_come_without_it_and_it_is_used_again_when_it_is_back() {
 }
 
 #[test]
-fn delivery_paused_past_the_moment_it_comes_at_once() {
+fn a_reminder_whose_delivery_paused_past_its_moment_comes_at_once() {
     // Due a minute after its moment, so that it is not yet due when delivery goes on.
     let stack = started(short_lead_options().variable("reminder_lead_seconds", "60"));
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     done(stack.daprd().stop());
     let due_date = in_seconds(60 + 2);
     let task = due(&todo, &due_date);

@@ -2,7 +2,7 @@
 
 use e2e::events::types;
 use e2e::flow::{deliver, publish, successor, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -16,8 +16,8 @@ const DAY: i64 = 24 * 3600;
 const HANDLER: &str = "/api/events/reminders";
 
 #[test]
-fn a_task_due_in_more_than_a_day_has_one_a_day_before() {
-    let todo = Todo::someone();
+fn a_task_due_in_more_than_a_day_has_a_reminder_a_day_before() {
+    let todo = TestUser::random();
     let due_date = in_days(3);
     let task = due(&todo, &due_date);
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
@@ -35,8 +35,8 @@ fn a_task_due_in_more_than_a_day_has_one_a_day_before() {
 }
 
 #[test]
-fn a_task_without_a_due_date_or_due_within_a_day_has_none() {
-    let todo = Todo::someone();
+fn a_task_without_a_due_date_or_due_within_a_day_has_no_reminder() {
+    let todo = TestUser::random();
     let tasks = [
         todo.created("t"),
         due(&todo, &in_seconds(DAY - 5)),
@@ -51,13 +51,13 @@ fn a_task_without_a_due_date_or_due_within_a_day_has_none() {
 }
 
 /// Requires that a task has no reminder and never had one, and no row.
-fn assert_without_moment(todo: &Todo, task: &Value) {
+fn assert_without_moment(todo: &TestUser, task: &Value) {
     assert_eq!(row(todo, task), Value::Null);
 }
 
 #[test]
 fn an_event_replayed_after_a_later_one_took_the_due_date_away_schedules_nothing() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     todo.created("another");
     let task = todo.created("t");
     let before = wait_until_settled(&todo, Limit::DELIVERY);
@@ -72,8 +72,8 @@ fn an_event_replayed_after_a_later_one_took_the_due_date_away_schedules_nothing(
 }
 
 #[test]
-fn a_changed_due_date_moves_it_and_a_changed_title_does_not() {
-    let todo = Todo::someone();
+fn a_changed_due_date_moves_the_reminder_and_a_changed_title_does_not() {
+    let todo = TestUser::random();
     let task = due(&todo, &in_days(3));
     settled(&todo, &task, "scheduled", Limit::DELIVERY);
     let due_date = in_seconds(DAY + 1800);
@@ -104,8 +104,8 @@ fn a_changed_due_date_moves_it_and_a_changed_title_does_not() {
 }
 
 #[test]
-fn a_generated_task_gets_its_own() {
-    let todo = Todo::someone();
+fn a_generated_task_gets_its_own_reminder() {
+    let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "is_recurring": true, "recurring_interval": "weekly", "due_date": in_days(3),
     }));
@@ -124,7 +124,7 @@ fn a_generated_task_gets_its_own() {
 
 #[test]
 fn an_older_event_that_comes_later_changes_nothing() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = due(&todo, &in_days(3));
     wait_until_settled(&todo, Limit::DELIVERY);
     todo.patch(id(&task), json!({"due_date": in_days(5)}))
@@ -153,7 +153,7 @@ fn an_older_event_that_comes_later_changes_nothing() {
 }
 
 /// An event about a task that was due in `due_in` seconds, as if it had been created three days ago.
-fn late_event(todo: &Todo, due_in: i64) -> (Value, Value) {
+fn late_event(todo: &TestUser, due_in: i64) -> (Value, Value) {
     let task = due(todo, &in_seconds(due_in));
     let mut event = wait_until_settled(todo, Limit::DELIVERY).remove(0);
     event["id"] = json!(Uuid::now_v7());
@@ -163,8 +163,8 @@ fn late_event(todo: &Todo, due_in: i64) -> (Value, Value) {
 }
 
 #[test]
-fn heard_of_after_its_moment_but_before_the_due_date_it_comes_at_once() {
-    let todo = Todo::someone();
+fn a_reminder_whose_moment_passed_before_the_due_date_comes_at_once() {
+    let todo = TestUser::random();
     let (task, event) = late_event(&todo, DAY / 2);
     assert_without_moment(&todo, &task);
     deliver(&todo, HANDLER, &event).expect(200);
@@ -177,8 +177,8 @@ fn heard_of_after_its_moment_but_before_the_due_date_it_comes_at_once() {
 }
 
 #[test]
-fn heard_of_after_the_due_date_there_is_none() {
-    let todo = Todo::someone();
+fn an_event_handled_after_the_due_date_schedules_no_reminder() {
+    let todo = TestUser::random();
     let (task, event) = late_event(&todo, -1);
     let before = wait_until_settled(&todo, Limit::DELIVERY);
     deliver(&todo, HANDLER, &event).expect(200);
@@ -188,7 +188,7 @@ fn heard_of_after_the_due_date_there_is_none() {
 
 #[test]
 fn the_last_instant_of_a_due_date_is_no_trouble() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let task = due(&todo, "9998-12-31T23:59:59Z");
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
     assert_eq!(row["remind_at"], "9998-12-30T23:59:59.000000Z");

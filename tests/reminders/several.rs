@@ -2,7 +2,7 @@
 
 use e2e::events::types;
 use e2e::flow::{deliver, wait_until_settled};
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -13,14 +13,14 @@ use crate::support::{
 };
 
 /// Creates a task with reminders of its own.
-fn with_reminders(todo: &Todo, due_date: &str, reminders: &Value) -> Value {
+fn with_reminders(todo: &TestUser, due_date: &str, reminders: &Value) -> Value {
     todo.created_with(
         json!({"title": "Water the plants", "due_date": due_date, "reminders": reminders}),
     )
 }
 
 /// The moments of the notifications of a task, in order, once there are so many.
-fn notified_at(todo: &Todo, task: &Value, count: usize) -> Vec<String> {
+fn notified_at(todo: &TestUser, task: &Value, count: usize) -> Vec<String> {
     until("notifications", RING, || {
         let mut moments: Vec<String> = notifications_of(todo, task)
             .iter()
@@ -36,9 +36,9 @@ fn notified_at(todo: &Todo, task: &Value, count: usize) -> Vec<String> {
 }
 
 #[test]
-fn each_becomes_a_notification_when_its_moment_comes() {
+fn each_of_several_reminders_becomes_a_notification_at_its_moment() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let (first, second) = (in_seconds(10), in_seconds(14));
     let due_date = after(&second, 60);
     let reminders = json!([{"before": "PT1M"}, {"at": first}]);
@@ -72,8 +72,8 @@ fn each_becomes_a_notification_when_its_moment_comes() {
 }
 
 #[test]
-fn five_come_in_order_and_the_alarm_is_for_the_next() {
-    let todo = Todo::someone();
+fn five_reminders_come_in_order_and_the_alarm_is_for_the_next() {
+    let todo = TestUser::random();
     let due_date = in_days(3);
     let reminders = json!([
         {"before": "PT0S"}, {"before": "P1W"}, {"before": "PT30M"}, {"before": "P1DT12H"}, {"at": after(&due_date, 3600)},
@@ -95,8 +95,8 @@ fn five_come_in_order_and_the_alarm_is_for_the_next() {
 }
 
 #[test]
-fn a_task_may_want_none_or_the_lead_again() {
-    let todo = Todo::someone();
+fn a_task_may_want_no_reminders_or_the_default_again() {
+    let todo = TestUser::random();
     let due_date = in_days(3);
     let task = with_reminders(&todo, &due_date, &json!([]));
     assert_eq!(task["reminders"], json!([]));
@@ -134,9 +134,9 @@ fn a_task_may_want_none_or_the_lead_again() {
 }
 
 #[test]
-fn what_has_come_is_not_repeated_when_another_is_added() {
+fn a_reminder_that_came_is_not_repeated_when_another_is_added() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let (first, due_date) = (in_seconds(3), in_days(1));
     let task = with_reminders(
         &todo,
@@ -175,9 +175,9 @@ fn what_has_come_is_not_repeated_when_another_is_added() {
 }
 
 #[test]
-fn one_that_was_just_coming_due_is_not_taken_back_by_a_change_of_the_others() {
+fn a_change_of_other_reminders_does_not_cancel_one_that_is_just_due() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let (first, due_date) = (in_seconds(12), in_days(1));
     let task = with_reminders(
         &todo,
@@ -209,8 +209,8 @@ fn one_that_was_just_coming_due_is_not_taken_back_by_a_change_of_the_others() {
 }
 
 #[test]
-fn the_next_instance_has_them_as_far_from_its_due_date() {
-    let todo = Todo::someone();
+fn the_next_instance_keeps_the_distance_of_its_reminders() {
+    let todo = TestUser::random();
     let due_date = in_days(3);
     let task = todo.created_with(json!({
         "title": "Water the plants", "due_date": due_date, "recurrence": {"rule": "FREQ=DAILY;INTERVAL=5"},
@@ -231,8 +231,8 @@ fn the_next_instance_has_them_as_far_from_its_due_date() {
 }
 
 #[test]
-fn a_new_due_date_moves_those_before_it_and_leaves_instants() {
-    let todo = Todo::someone();
+fn a_new_due_date_moves_relative_reminders_and_leaves_instants() {
+    let todo = TestUser::random();
     let (instant, due_date) = (in_days(2), in_days(3));
     let task = with_reminders(
         &todo,
@@ -254,8 +254,8 @@ fn a_new_due_date_moves_those_before_it_and_leaves_instants() {
 }
 
 #[test]
-fn without_a_due_date_they_are_refused() {
-    let todo = Todo::someone();
+fn reminders_without_a_due_date_are_refused() {
+    let todo = TestUser::random();
     let reminders = json!([{"at": in_days(1)}]);
     let refused = todo
         .create(json!({"title": "t", "reminders": reminders}))
@@ -272,8 +272,8 @@ fn without_a_due_date_they_are_refused() {
 
 /// A rollout mixes versions.
 #[test]
-fn a_handler_of_before_does_not_mistake_them() {
-    let todo = Todo::someone();
+fn a_handler_of_the_version_before_does_not_mistake_several_reminders() {
+    let todo = TestUser::random();
     let due_date = in_days(3);
     let (own, by_lead) = (
         with_reminders(&todo, &due_date, &json!([{"before": "PT1H"}])),

@@ -5,7 +5,7 @@ use std::thread;
 use e2e::answer::Answer;
 use e2e::events::types;
 use e2e::flow::wait_until_settled;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use crate::support::{
     ring, row, settled, short_lead_stack,
 };
 
-fn snooze(todo: &Todo, notification: &str, body: &Value) -> Answer {
+fn snooze(todo: &TestUser, notification: &str, body: &Value) -> Answer {
     let path = todo.tasks_path().replace("/tasks", "/notifications");
     todo.call("POST", format!("{path}/{notification}/snooze"))
         .json(body)
@@ -22,7 +22,7 @@ fn snooze(todo: &Todo, notification: &str, body: &Value) -> Answer {
 }
 
 /// A task that its user was reminded of, and the id of the notification. Due later, so that its reminder is not the lead's.
-fn reminded(todo: &Todo) -> (Value, String) {
+fn reminded(todo: &TestUser) -> (Value, String) {
     let task = todo.created_with(json!({
         "title": "Water the plants", "due_date": in_days(3), "reminders": [{"at": in_seconds(5)}],
     }));
@@ -32,7 +32,7 @@ fn reminded(todo: &Todo) -> (Value, String) {
 }
 
 /// The notification of a task whose moment this is.
-fn notified_at(todo: &Todo, task: &Value, moment: &str) -> Value {
+fn notified_at(todo: &TestUser, task: &Value, moment: &str) -> Value {
     until("a notification", SWEEP, || {
         let all = notifications_of(todo, task);
         all.iter()
@@ -43,9 +43,9 @@ fn notified_at(todo: &Todo, task: &Value, moment: &str) -> Value {
 }
 
 #[test]
-fn it_comes_again_after_the_time() {
+fn a_snoozed_notification_comes_again_after_the_time() {
     let stack = short_lead_stack();
-    let todo = Todo::someone_on(stack.endpoints());
+    let todo = TestUser::random_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 12));
     let first = notified(&todo, &task, RING);
     assert_eq!(first["snoozed_until"], Value::Null);
@@ -78,8 +78,8 @@ fn it_comes_again_after_the_time() {
 }
 
 #[test]
-fn its_alarm_is_set_and_moves_when_it_is_put_off_again() {
-    let todo = Todo::someone();
+fn a_snoozed_notifications_alarm_moves_when_it_is_snoozed_again() {
+    let todo = TestUser::random();
     let (task, notification) = reminded(&todo);
     let (first, second) = (in_seconds(900), in_seconds(1800));
     for moment in [&first, &second] {
@@ -102,7 +102,7 @@ fn its_alarm_is_set_and_moves_when_it_is_put_off_again() {
 
 #[test]
 fn planned_reminders_and_those_put_off_do_not_disturb_each_other() {
-    let todo = Todo::someone();
+    let todo = TestUser::random();
     let (task, notification) = reminded(&todo);
     let (put_off, planned) = (in_days(1), in_days(2));
     snooze(&todo, &notification, &json!({"until": put_off})).expect(200);
@@ -131,8 +131,8 @@ fn planned_reminders_and_those_put_off_do_not_disturb_each_other() {
 }
 
 #[test]
-fn a_new_due_date_or_the_end_of_the_task_cancels_it() {
-    let todo = Todo::someone();
+fn a_new_due_date_or_the_end_of_the_task_cancels_a_snooze() {
+    let todo = TestUser::random();
     let (moved, first) = reminded(&todo);
     let (ended, second) = reminded(&todo);
     for notification in [&first, &second] {
@@ -161,8 +161,8 @@ fn a_new_due_date_or_the_end_of_the_task_cancels_it() {
 }
 
 #[test]
-fn what_makes_no_sense_changes_nothing() {
-    let todo = Todo::someone();
+fn a_snooze_that_makes_no_sense_changes_nothing() {
+    let todo = TestUser::random();
     let (task, notification) = reminded(&todo);
     let before = (row(&todo, &task), notifications_of(&todo, &task));
     for (body, expected) in [
@@ -185,13 +185,13 @@ fn what_makes_no_sense_changes_nothing() {
     for nobodys in ["018f0000-0000-7000-8000-000000000000", "x"] {
         snooze(&todo, nobodys, &body).expect(404);
     }
-    snooze(&Todo::someone(), &notification, &body).expect(404);
+    snooze(&TestUser::random(), &notification, &body).expect(404);
     assert_eq!((row(&todo, &task), notifications_of(&todo, &task)), before);
 }
 
 #[test]
-fn asked_for_many_times_at_once_it_is_put_off_once() {
-    let todo = Todo::someone();
+fn many_snoozes_at_once_are_one() {
+    let todo = TestUser::random();
     let (task, notification) = reminded(&todo);
     let events = wait_until_settled(&todo, Limit::DELIVERY).len();
     let moment = in_days(1);
@@ -205,8 +205,8 @@ fn asked_for_many_times_at_once_it_is_put_off_once() {
 }
 
 #[test]
-fn five_of_a_task_may_be_put_off() {
-    let todo = Todo::someone();
+fn five_notifications_of_a_task_may_be_snoozed() {
+    let todo = TestUser::random();
     let (task, first) = reminded(&todo);
     let inserted = todo.database().client().execute(
         "INSERT INTO notifications (id, user_id, task_id, task_title, remind_at, due_date)
@@ -228,8 +228,8 @@ fn five_of_a_task_may_be_put_off() {
 
 /// Rows of reminders that have come are deleted after some days; notifications stay longer.
 #[test]
-fn an_old_one_comes_again_too() {
-    let todo = Todo::someone();
+fn an_old_notification_can_be_snoozed() {
+    let todo = TestUser::random();
     let (task, notification) = reminded(&todo);
     let deleted = todo.database().client().execute(
         "DELETE FROM reminders WHERE task_id::text = $1",

@@ -4,7 +4,7 @@ use e2e::events::types;
 use e2e::flow::{deliver, wait_until_settled};
 use e2e::lanes;
 use e2e::logs::lines_of;
-use e2e::todo::Todo;
+use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::support::{SWEEP, after, due, id, in_days, notifications, notified, ring, row, settled};
 
 /// Lets the moment of a scheduled reminder be some seconds ago.
-fn has_come(todo: &Todo, task: &Value, seconds: i64) {
+fn has_come(todo: &TestUser, task: &Value, seconds: i64) {
     let changed = todo.database().client().execute(
         "UPDATE reminders SET remind_at = now() - $2::text::interval, planned = ARRAY[now() - $2::text::interval]
         WHERE task_id::text = $1 AND status = 'scheduled'",
@@ -21,7 +21,7 @@ fn has_come(todo: &Todo, task: &Value, seconds: i64) {
     assert!(matches!(changed, Ok(1)), "{changed:?}");
 }
 
-fn scheduled(todo: &Todo) -> Value {
+fn scheduled(todo: &TestUser) -> Value {
     let task = due(todo, &in_days(3));
     settled(todo, &task, "scheduled", Limit::DELIVERY);
     wait_until_settled(todo, Limit::DELIVERY);
@@ -29,8 +29,8 @@ fn scheduled(todo: &Todo) -> Value {
 }
 
 #[test]
-fn moved_and_not_yet_heard_of_it_does_not_come_at_the_old_moment() {
-    let todo = Todo::someone();
+fn a_reminder_whose_move_was_not_yet_handled_does_not_come_at_the_old_moment() {
+    let todo = TestUser::random();
     let (moved, cleared) = (scheduled(&todo), scheduled(&todo));
     // What says so cannot be published.
     lanes::take(&todo);
@@ -68,8 +68,8 @@ fn moved_and_not_yet_heard_of_it_does_not_come_at_the_old_moment() {
 
 /// The event is not even delivered, and if it is, by an earlier rule or a replay, it takes back nothing.
 #[test]
-fn an_edit_of_the_title_when_it_is_just_due_does_not_cancel_it() {
-    let todo = Todo::someone();
+fn an_edit_of_the_title_does_not_cancel_a_reminder_that_is_just_due() {
+    let todo = TestUser::random();
     let task = scheduled(&todo);
     has_come(&todo, &task, 1);
     todo.patch(id(&task), json!({"title": "Water all plants"}))
@@ -100,9 +100,9 @@ fn edited_due_date(event: &Value) -> String {
 }
 
 #[test]
-fn one_that_cannot_be_dealt_with_rests_and_holds_up_no_other() {
-    let poisoned = Todo::someone();
-    let todo = Todo::someone();
+fn a_reminder_that_fails_rests_and_holds_up_no_other() {
+    let poisoned = TestUser::random();
+    let todo = TestUser::random();
     let (stuck, task) = (scheduled(&poisoned), scheduled(&todo));
     // Its event can have no number.
     lanes::change(

@@ -8,7 +8,7 @@ use e2e::answer::Answer;
 use e2e::asyncapi::CheckedStack;
 use e2e::database::Database;
 use e2e::shared_stack;
-use e2e::todo::{Todo, string_member};
+use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use xtask::stack::StackOptions;
@@ -91,7 +91,7 @@ pub fn in_a_day() -> String {
 }
 
 /// Creates a task that is due then.
-pub fn due(todo: &Todo, due_date: &str) -> Value {
+pub fn due(todo: &TestUser, due_date: &str) -> Value {
     todo.created_with(json!({"title": "Water the plants", "due_date": due_date}))
 }
 
@@ -101,7 +101,7 @@ pub fn id(task: &Value) -> &str {
 }
 
 /// The row of a task's reminder, instants in RFC 3339; null where there is none.
-pub fn row(todo: &Todo, task: &Value) -> Value {
+pub fn row(todo: &TestUser, task: &Value) -> Value {
     row_in(&mut todo.database(), task)
 }
 
@@ -116,7 +116,7 @@ fn row_in(database: &mut Database, task: &Value) -> Value {
 }
 
 /// A reminder that has come, without a task and without a history.
-pub fn triggered_row(todo: &Todo, task: uuid::Uuid, remind_at: &str, due_date: &str) {
+pub fn triggered_row(todo: &TestUser, task: uuid::Uuid, remind_at: &str, due_date: &str) {
     let inserted = todo.database().client().execute(
         "INSERT INTO reminders (task_id, user_id, sequence, status, remind_at, due_date)
         VALUES ($1::text::uuid, $2, 1, 'triggered', $3::text::timestamptz, $4::text::timestamptz)",
@@ -126,7 +126,7 @@ pub fn triggered_row(todo: &Todo, task: uuid::Uuid, remind_at: &str, due_date: &
 }
 
 /// Waits until a task's reminder has this status and its alarm clock is set as wanted; gives the row.
-pub fn settled(todo: &Todo, task: &Value, status: &str, limit: Limit) -> Value {
+pub fn settled(todo: &TestUser, task: &Value, status: &str, limit: Limit) -> Value {
     let mut database = todo.database();
     until("the reminder's row", limit, || {
         let row = row_in(&mut database, task);
@@ -142,26 +142,26 @@ pub fn settled(todo: &Todo, task: &Value, status: &str, limit: Limit) -> Value {
 }
 
 /// The user's notifications, newest first, at most 200.
-pub fn notifications(todo: &Todo) -> Vec<Value> {
+pub fn notifications(todo: &TestUser) -> Vec<Value> {
     let answer = list(todo, "limit=200").expect(200).json();
     answer.as_array().cloned().unwrap_or_default()
 }
 
 /// Lists notifications.
-pub fn list(todo: &Todo, query: &str) -> Answer {
+pub fn list(todo: &TestUser, query: &str) -> Answer {
     let path = todo.tasks_path().replace("/tasks", "/notifications");
     todo.call("GET", format!("{path}?{query}")).send()
 }
 
 /// The notifications of a task.
-pub fn notifications_of(todo: &Todo, task: &Value) -> Vec<Value> {
+pub fn notifications_of(todo: &TestUser, task: &Value) -> Vec<Value> {
     let mut all = notifications(todo);
     all.retain(|notification| notification["task_id"] == task["id"]);
     all
 }
 
 /// Waits for the notification of a task; there may be no second one.
-pub fn notified(todo: &Todo, task: &Value, limit: Limit) -> Value {
+pub fn notified(todo: &TestUser, task: &Value, limit: Limit) -> Value {
     let mut database = todo.database();
     until("a notification", limit, || {
         let mut found = notifications_of(todo, task);
@@ -180,7 +180,7 @@ pub fn about(events: &[Value], task: &Value) -> Vec<Value> {
 }
 
 /// Calls the handler as the sidecar does when the alarm of a task rings.
-pub fn ring(todo: &Todo, task_id: &str) -> Answer {
+pub fn ring(todo: &TestUser, task_id: &str) -> Answer {
     todo.call("POST", format!("/job/reminder-{task_id}"))
         .authorization(None)
         .header("dapr-api-token", &todo.stack().secrets.app_token)
@@ -189,28 +189,28 @@ pub fn ring(todo: &Todo, task_id: &str) -> Answer {
 }
 
 /// When the scheduler will ring for a task, in microseconds since 1970; none where it has no job.
-pub fn alarm(todo: &Todo, task: &Value) -> Option<i64> {
+pub fn alarm(todo: &TestUser, task: &Value) -> Option<i64> {
     let mut answer = call_jobs(todo, "GET", task, &Value::Null);
     let job: Value = answer.body_mut().read_json().unwrap_or_default();
     job["dueTime"].as_str().map(micros)
 }
 
 /// Removes the alarm of a task from the scheduler, as if the scheduler had lost it.
-pub fn lose_alarm(todo: &Todo, task: &Value) {
+pub fn lose_alarm(todo: &TestUser, task: &Value) {
     let answer = call_jobs(todo, "DELETE", task, &Value::Null);
     assert!(answer.status().is_success(), "{answer:?}");
     assert_eq!(alarm(todo, task), None);
 }
 
 /// Sets an alarm that nobody wants.
-pub fn set_alarm(todo: &Todo, task: &Value, moment: &str) {
+pub fn set_alarm(todo: &TestUser, task: &Value, moment: &str) {
     let job = json!({"dueTime": moment, "data": {}, "overwrite": true});
     let answer = call_jobs(todo, "POST", task, &job);
     assert!(answer.status().is_success(), "{answer:?}");
 }
 
 fn call_jobs(
-    todo: &Todo,
+    todo: &TestUser,
     method: &str,
     task: &Value,
     body: &Value,

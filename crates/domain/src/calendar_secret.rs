@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn it_is_not_printed() {
+    fn a_calendar_secret_is_not_printed() {
         assert_eq!(
             format!("{:?}", CalendarSecret::new([7; 32])),
             "CalendarSecret(…)"

@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn it_has_no_offset() {
+    fn a_wall_clock_time_has_no_offset() {
         let clock = WallClock::parse("2027-03-28T02:30:00").unwrap();
         assert_eq!(clock.to_string(), "2027-03-28T02:30:00.000000");
         assert_eq!(WallClock::from_micros(clock.micros()), Ok(clock));

@@ -15,7 +15,7 @@ fn description() -> Value {
 }
 
 #[test]
-fn its_topics_are_those_of_production() {
+fn topics_of_asyncapi_json_are_those_of_production() {
     let description = description();
     let kafka = Layer::get("prod/kafka");
     let topics = kafka.kind("KafkaTopic");
@@ -44,7 +44,7 @@ fn its_topics_are_those_of_production() {
 }
 
 #[test]
-fn its_groups_are_those_of_the_dapr_components() {
+fn groups_of_asyncapi_json_are_those_of_the_dapr_components() {
     let description = description();
     let operations = description["operations"].as_object().into_iter().flatten();
     let said: BTreeSet<&str> = operations
@@ -66,7 +66,7 @@ fn its_groups_are_those_of_the_dapr_components() {
 }
 
 #[test]
-fn its_brokers_are_where_everyone_looks_for_them() {
+fn brokers_of_asyncapi_json_are_where_everyone_looks_for_them() {
     let description = description();
     let host = |server: &str| description["servers"][server]["host"].clone();
     let cluster = Layer::get("prod/kafka").find("Kafka", "todo-events");

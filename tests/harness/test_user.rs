@@ -18,7 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A user of a stack, with a valid token.
 #[derive(Clone)]
-pub struct Todo {
+pub struct TestUser {
     stack: Endpoints,
     user: String,
     token: String,
@@ -27,7 +27,7 @@ pub struct Todo {
 
 /// A request that is being written.
 pub struct Call<'a> {
-    todo: &'a Todo,
+    todo: &'a TestUser,
     method: String,
     target: String,
     headers: Vec<(String, String)>,
@@ -36,14 +36,14 @@ pub struct Call<'a> {
     trace: String,
 }
 
-impl Todo {
+impl TestUser {
     /// A new user of the shared stack.
-    pub fn someone() -> Self {
-        Self::someone_on(shared_stack())
+    pub fn random() -> Self {
+        Self::random_on(shared_stack())
     }
 
     /// A new user of a stack.
-    pub fn someone_on(stack: &Endpoints) -> Self {
+    pub fn random_on(stack: &Endpoints) -> Self {
         Self::named(&format!("user-{}", Uuid::now_v7().simple()), stack)
     }
 
