@@ -7,9 +7,9 @@ use e2e::logs::lines_of;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
+use stack::endpoints::TASKS_TOPIC;
 use xtask::dead_letters;
 use xtask::deployment::Deployment;
-use xtask::endpoints::TASKS_TOPIC;
 use xtask::lanes::{self as operator, Lane};
 use xtask::replay::replay;
 

@@ -11,7 +11,7 @@ use e2e::flow::{dead_letters, quiet};
 use e2e::todo::{Call, Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
-use xtask::stack::Stack;
+use stack::Stack;
 
 use crate::own_stack::{OwnStack, done};
 

@@ -11,11 +11,11 @@ use e2e::shared_stack;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::json;
+use stack::endpoints::{Endpoints, TASKS_TOPIC};
+use stack::{process, workspace};
 use uuid::Uuid;
 use xtask::dead_letters;
 use xtask::deployment::Deployment;
-use xtask::endpoints::{Endpoints, TASKS_TOPIC};
-use xtask::{process, workspace};
 
 use crate::own_stack::{OwnStack, done};
 

@@ -10,7 +10,7 @@ use e2e::flow::{dead_letters, ordered, quiet, series};
 use e2e::todo::{Call, Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::json;
-use xtask::stack::Stack;
+use stack::Stack;
 
 use crate::own_stack::{OwnStack, done};
 

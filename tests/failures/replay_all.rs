@@ -5,8 +5,8 @@ use e2e::flow::{ordered, quiet, series};
 use e2e::todo::{Todo, text};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
+use stack::endpoints::TASKS_TOPIC;
 use xtask::deployment::Deployment;
-use xtask::endpoints::TASKS_TOPIC;
 use xtask::replay::{Replayed, replay_all};
 
 use crate::own_stack::OwnStack;

@@ -29,7 +29,7 @@ pub mod wait;
 
 use std::sync::OnceLock;
 
-use xtask::endpoints::Endpoints;
+use stack::endpoints::Endpoints;
 
 /// The stack that all tests share.
 ///

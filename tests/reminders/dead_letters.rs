@@ -10,11 +10,11 @@ use e2e::logs;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
+use stack::endpoints::TASKS_TOPIC;
+use stack::kafka;
 use uuid::Uuid;
 use xtask::dead_letters;
 use xtask::deployment::Deployment;
-use xtask::endpoints::TASKS_TOPIC;
-use xtask::kafka;
 
 use crate::support::{brisk, due, id, in_days, in_seconds, micros, row, settled};
 

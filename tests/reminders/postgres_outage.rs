@@ -8,8 +8,8 @@ use e2e::flow::{dead_letters, ordered, quiet};
 use e2e::todo::{Todo, text};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
-use xtask::endpoints::DEAD_LETTERS_TOPIC;
-use xtask::kafka;
+use stack::endpoints::DEAD_LETTERS_TOPIC;
+use stack::kafka;
 
 use crate::support::{brisk_options, done, id, in_days, started};
 

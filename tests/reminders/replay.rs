@@ -6,8 +6,8 @@ use e2e::logs;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
+use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
 use xtask::deployment::Deployment;
-use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
 use xtask::replay::{Replayed, Unhandled, replay, replay_unhandled, unhandled};
 
 use crate::support::{id, in_days, notifications, notified, ring, settled};

@@ -5,8 +5,8 @@ use e2e::flow::{deliver, publish, quiet, successor};
 use e2e::todo::{Todo, text};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
+use stack::endpoints::TASKS_TOPIC;
 use uuid::Uuid;
-use xtask::endpoints::TASKS_TOPIC;
 
 use crate::support::{
     about, after, alarm, due, id, in_days, in_seconds, micros, moment, notified, now, row, settled,

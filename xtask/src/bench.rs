@@ -16,13 +16,13 @@ use anyhow::{Context, Result};
 use serde::Serialize;
 use serde_json::{Value, json};
 
-use crate::cargo::Cargo;
-use crate::endpoints::{REMINDERS_TOPIC, Secrets, TASKS_TOPIC};
-use crate::programs::{Host, Programs};
-use crate::report::Report;
-use crate::service::Service;
-use crate::stack::StackOptions;
-use crate::{interrupt, postgres_server, process, workspace};
+use stack::StackOptions;
+use stack::endpoints::{REMINDERS_TOPIC, Secrets, TASKS_TOPIC};
+use stack::programs::cargo::Cargo;
+use stack::programs::{Host, Programs};
+use stack::report::Report;
+use stack::service::Service;
+use stack::{interrupt, postgres_server, process, workspace};
 
 mod generator;
 mod peer;

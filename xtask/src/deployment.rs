@@ -8,8 +8,8 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use postgres::{Client, NoTls};
 use ureq::Agent;
 
-use crate::endpoints::Endpoints;
-use crate::{net, running};
+use stack::endpoints::Endpoints;
+use stack::{net, running};
 
 /// The Dapr component that publishes.
 const PUBSUB: &str = "kafka-pubsub";

@@ -8,9 +8,9 @@ use std::process::ExitCode;
 
 use anyhow::Result;
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use xtask::interrupt;
-use xtask::programs::Host;
-use xtask::report::Report;
+use stack::interrupt;
+use stack::programs::Host;
+use stack::report::Report;
 
 /// Developer commands of the Todo events service.
 #[derive(Parser)]

@@ -5,8 +5,8 @@ use anyhow::{Context, Result, bail};
 use postgres::{Client, Row};
 
 use crate::deployment::{Deployment, Form};
-use crate::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
-use crate::interrupt;
+use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
+use stack::interrupt;
 
 /// How many events are read at once.
 const BATCH: i64 = 500;

@@ -10,9 +10,9 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::cargo::Cargo;
-use crate::process;
-use crate::report::Report;
+use stack::process;
+use stack::programs::cargo::Cargo;
+use stack::report::Report;
 
 /// Longer than any load takes.
 const LIMIT: Duration = Duration::from_secs(1800);

@@ -10,10 +10,10 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::Against;
-use crate::endpoints::{DEAD_LETTERS_TOPIC, Secrets, TASKS_TOPIC, random_hex};
-use crate::programs::Programs;
-use crate::service::{Launch, Service, accepts};
-use crate::{net, ports, postgres_server};
+use stack::endpoints::{DEAD_LETTERS_TOPIC, Secrets, TASKS_TOPIC, random_hex};
+use stack::programs::Programs;
+use stack::service::{Launch, Service, accepts};
+use stack::{net, ports, postgres_server};
 
 /// As many as this project's own stack has.
 const PARTITIONS: i32 = 3;

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
 
-use crate::kafka::{self, Offsets};
-use crate::{interrupt, net};
+use stack::kafka::{self, Offsets};
+use stack::{interrupt, net};
 
 const POLL: Duration = Duration::from_millis(100);
 /// How long nothing may move before it counts as settled.

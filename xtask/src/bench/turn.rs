@@ -13,9 +13,9 @@ use super::generator::{Generator, Plan, Tally, User, Work, part};
 use super::progress::{Baseline, Progress};
 use super::usage::{self, Usage};
 use super::{Measure, Options, Sink, table};
-use crate::endpoints::TASKS_TOPIC;
-use crate::service::Service;
-use crate::{interrupt, net, token};
+use stack::endpoints::TASKS_TOPIC;
+use stack::service::Service;
+use stack::{interrupt, net, token};
 
 const USERS: usize = 100;
 const WARM_UP_SECONDS: f64 = 3.0;

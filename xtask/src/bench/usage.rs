@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::process;
+use stack::process;
 
 /// Of a process and all its descendants.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

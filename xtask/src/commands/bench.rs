@@ -1,10 +1,10 @@
 //! `bench`
 
 use anyhow::Result;
+use stack::postgres_server;
+use stack::report::Report;
 use xtask::bench::{self, Against, Measure, Options};
-use xtask::report::Report;
 
-use super::up::database_url;
 use crate::{BenchArguments, MeasureName};
 
 pub fn run(arguments: BenchArguments, report: Report) -> Result<()> {
@@ -26,7 +26,7 @@ pub fn run(arguments: BenchArguments, report: Report) -> Result<()> {
                 schema,
             }),
             json: arguments.json,
-            database_url: database_url(),
+            database_url: postgres_server::given(),
         },
         report,
     )

@@ -1,9 +1,9 @@
 //! `build`
 
 use anyhow::Result;
-use xtask::cargo::Cargo;
-use xtask::components;
-use xtask::report::Report;
+use stack::programs::cargo::Cargo;
+use stack::programs::components;
+use stack::report::Report;
 
 pub fn run(report: Report) -> Result<()> {
     let cargo = Cargo::take(&report)?;

@@ -2,9 +2,9 @@
 
 use anyhow::Result;
 use serde_json::Value;
+use stack::report::Report;
 use xtask::dead_letters::{self, DeadLetter};
 use xtask::deployment::Deployment;
-use xtask::report::Report;
 
 use crate::DeadLettersTask;
 

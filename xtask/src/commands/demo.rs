@@ -5,14 +5,13 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Value, json};
-use xtask::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
-use xtask::kafka::{self, Offsets, Record};
-use xtask::programs::Programs;
-use xtask::report::Report;
-use xtask::stack::StackOptions;
-use xtask::{interrupt, running};
+use stack::StackOptions;
+use stack::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
+use stack::kafka::{self, Offsets, Record};
+use stack::programs::Programs;
+use stack::report::Report;
+use stack::{interrupt, postgres_server, running};
 
-use super::up::database_url;
 use crate::DemoArguments;
 
 const USER: &str = "demo";
@@ -34,7 +33,7 @@ pub fn run(arguments: DemoArguments, report: Report) -> Result<()> {
         bail!("the service is still starting; try again when it is up");
     }
     report.step("the service is not running; starting one for the demo");
-    let database_url = database_url();
+    let database_url = postgres_server::given();
     let host = arguments.host.map(Into::into);
     let programs = Programs::prepare(host, database_url.is_none(), &report)?;
     let mut options = StackOptions::new(programs).report(report);
@@ -115,7 +114,7 @@ pub struct Api {
 impl Api {
     pub fn new(endpoints: &Endpoints) -> Result<Self> {
         Ok(Self {
-            agent: xtask::net::client(Duration::from_secs(10)),
+            agent: stack::net::client(Duration::from_secs(10)),
             user_url: format!("{}/api/{USER}", endpoints.api_url),
             tasks_url: format!("{}/api/{USER}/tasks", endpoints.api_url),
             authorization: format!("Bearer {}", endpoints.token(USER)?),

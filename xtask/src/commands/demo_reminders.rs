@@ -5,13 +5,12 @@ use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::{Result, bail};
 use serde_json::{Value, json};
-use xtask::programs::Programs;
-use xtask::report::Report;
-use xtask::stack::StackOptions;
-use xtask::{interrupt, running};
+use stack::StackOptions;
+use stack::programs::Programs;
+use stack::report::Report;
+use stack::{interrupt, postgres_server, running};
 
 use super::demo::{Api, Topics, text};
-use super::up::database_url;
 use crate::DemoArguments;
 
 /// The lead of the service that the demo starts, in seconds; 24 hours where nobody waits for it.
@@ -28,7 +27,7 @@ pub fn run(arguments: DemoArguments, report: Report) -> Result<()> {
     ));
     let host = arguments.host.map(Into::into);
     let running = running::find()?;
-    let mut options = match (&running, database_url()) {
+    let mut options = match (&running, postgres_server::given()) {
         // Beside the running one, on its Postgres server.
         (Some(running), _) if host.is_none_or(|host| host == running.programs.host) => {
             StackOptions::beside(running)

@@ -4,8 +4,8 @@ use std::thread;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use xtask::report::Report;
-use xtask::{process, running};
+use stack::report::Report;
+use stack::{process, running};
 
 /// How long the running `up` may take to stop everything.
 const LIMIT: Duration = Duration::from_secs(60);

@@ -1,9 +1,9 @@
 //! `lanes`
 
 use anyhow::Result;
+use stack::report::Report;
 use xtask::deployment::Deployment;
 use xtask::lanes::{self, Lane};
-use xtask::report::Report;
 
 use super::dead_letters::times;
 use crate::LanesTask;

@@ -1,9 +1,9 @@
 //! `reconcile`
 
 use anyhow::{Result, bail};
+use stack::report::Report;
 use xtask::deployment::Deployment;
 use xtask::replay::{replay_unhandled, unhandled};
-use xtask::report::Report;
 
 use crate::ReconcileArguments;
 

@@ -1,9 +1,9 @@
 //! `replay`
 
 use anyhow::Result;
+use stack::report::Report;
 use xtask::deployment::Deployment;
 use xtask::replay::{replay, replay_all};
-use xtask::report::Report;
 
 use crate::ReplayArguments;
 

@@ -1,9 +1,9 @@
 //! `restored`
 
 use anyhow::Result;
+use stack::report::Report;
 use xtask::deployment::Deployment;
 use xtask::lanes;
-use xtask::report::Report;
 
 pub fn run(by: i64, report: Report) -> Result<()> {
     let raised = lanes::raise(&Deployment::find()?, by)?;

@@ -5,22 +5,21 @@ use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
-use xtask::asyncapi::Renderer;
-use xtask::cargo::Cargo;
-use xtask::endpoints::Endpoints;
-use xtask::fuzz::Fuzz;
-use xtask::programs::{Host, KubernetesTools, Programs};
-use xtask::report::Report;
-use xtask::stack::{Stack, StackOptions};
-use xtask::{kafka_programs, process, wasm_target, workspace};
+use stack::asyncapi::Renderer;
+use stack::endpoints::Endpoints;
+use stack::fuzz::Fuzz;
+use stack::programs::cargo::Cargo;
+use stack::programs::{Host, KubernetesTools, Programs};
+use stack::programs::{kafka, wasm_target};
+use stack::report::Report;
+use stack::{Stack, StackOptions};
+use stack::{postgres_server, process, workspace};
 
-use super::up::database_url;
 use crate::{BrokerName, TestArguments};
 
 pub fn run(arguments: &TestArguments, report: Report) -> Result<()> {
     if needs_kafka(arguments) {
-        kafka_programs::check()
-            .context("the tests run on Apache Kafka (`--broker small` does without)")?;
+        kafka::check().context("the tests run on Apache Kafka (`--broker small` does without)")?;
     }
     let cargo = Cargo::take(&report)?;
     if !arguments.e2e {
@@ -111,7 +110,7 @@ fn needs_kafka(arguments: &TestArguments) -> bool {
 
 fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) -> Result<()> {
     report.step("end-to-end tests");
-    let database_url = database_url();
+    let database_url = postgres_server::given();
     let host = arguments.host.map(Into::into);
     let filter = arguments.filter.as_deref();
     let fuzz = !arguments.ignored && filter.is_none_or(|filter| "fuzz".contains(filter));

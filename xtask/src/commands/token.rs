@@ -3,7 +3,7 @@
 use std::env;
 
 use anyhow::{Context, Result};
-use xtask::{running, token};
+use stack::{running, token};
 
 /// The clients' key, as Spin takes it.
 const KEY: &str = "SPIN_VARIABLE_JWT_SECRET";

@@ -1,17 +1,17 @@
 //! `up`
 
-use std::env;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use xtask::endpoints::Endpoints;
-use xtask::programs::Programs;
-use xtask::report::Report;
-use xtask::running::Claim;
-use xtask::stack::StackOptions;
-use xtask::{interrupt, kafka_programs, workspace};
+use stack::StackOptions;
+use stack::endpoints::Endpoints;
+use stack::programs::Programs;
+use stack::programs::kafka;
+use stack::report::Report;
+use stack::running::Claim;
+use stack::{interrupt, postgres_server, workspace};
 
 use crate::{BrokerName, UpArguments};
 
@@ -22,9 +22,9 @@ pub fn run(arguments: UpArguments, report: Report) -> Result<()> {
     let claim = Claim::take()?;
     let apache_kafka = arguments.broker == BrokerName::Kafka;
     if apache_kafka {
-        kafka_programs::check()?;
+        kafka::check()?;
     }
-    let database_url = database_url();
+    let database_url = postgres_server::given();
     let host = arguments.host.map(Into::into);
     let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
     if apache_kafka {
@@ -76,11 +76,6 @@ pub fn run(arguments: UpArguments, report: Report) -> Result<()> {
         None => "Stopped; its data is gone. `cargo xtask up --persist DIR` would keep it.".into(),
     });
     Ok(())
-}
-
-/// The server to use instead of starting one.
-pub fn database_url() -> Option<String> {
-    env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
 }
 
 fn is_free(address: SocketAddrV4) -> bool {

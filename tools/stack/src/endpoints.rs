@@ -88,7 +88,10 @@ impl fmt::Debug for Secrets {
 }
 
 /// Random bytes in hexadecimal.
-pub(crate) fn random_hex(bytes: usize) -> Result<String> {
+///
+/// # Errors
+/// When the system gives no randomness.
+pub fn random_hex(bytes: usize) -> Result<String> {
     let mut random = vec![0; bytes];
     getrandom::fill(&mut random).context("no randomness from the system")?;
     Ok(random.iter().map(|byte| format!("{byte:02x}")).collect())

@@ -15,7 +15,7 @@ use crate::interrupt;
 /// tests in their crate's folder), or else the one this program was compiled in.
 #[must_use]
 pub fn root() -> PathBuf {
-    let compiled_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let compiled_in = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let from = env::current_dir().unwrap_or_else(|_| compiled_in.clone());
     let found = from
         .ancestors()

@@ -10,8 +10,9 @@ use postgres::{Client, NoTls};
 use sha2::{Digest, Sha256};
 
 use crate::endpoints::Endpoints;
+use crate::programs::build_cache;
 use crate::report::Report;
-use crate::{build_cache, process, workspace};
+use crate::{process, workspace};
 
 /// The user whose tasks are made and broken.
 const USER: &str = "fuzz";

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -10,10 +11,10 @@ use rustix::process::Signal;
 
 use crate::dapr_resources::DaprResources;
 use crate::endpoints::Secrets;
+use crate::folders::Folders;
 use crate::programs::{Host, Programs};
 use crate::service::{Launch, Service, accepts};
-use crate::stack::Folders;
-use crate::{net, ports, postgres_server, workspace};
+use crate::{net, ports, postgres_server, process, workspace};
 
 /// Every port a stack listens on.
 #[derive(Clone, Debug)]
@@ -191,6 +192,27 @@ pub(crate) fn scheduler(programs: &Programs, ports: &Ports, folders: &Folders) -
     Ok(Service::new(launch, move || {
         net::get(&health, &[]).map(drop)
     }))
+}
+
+/// Brings the database to the newest migration.
+pub(crate) fn migrate(programs: &Programs, database_url: &str) -> Result<()> {
+    let (_, address) = database_url
+        .split_once("://")
+        .context("the database's address has no scheme")?;
+    let mut command = Command::new(&programs.migrate);
+    command
+        .arg("-path")
+        .arg(workspace::root().join("migrations"))
+        .args(["-database", &format!("pgx5://{address}"), "up"]);
+    let output = process::capture(command, Duration::from_secs(120))?;
+    if !output.status.success() {
+        // Not the command itself: it holds the database's password.
+        bail!(
+            "migrations failed: {}",
+            String::from_utf8_lossy(&output.stderr).trim()
+        );
+    }
+    Ok(())
 }
 
 /// What the app is started with.

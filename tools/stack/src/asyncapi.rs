@@ -9,8 +9,9 @@ use anyhow::{Context, Result, bail};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+use crate::programs::build_cache;
 use crate::report::Report;
-use crate::{build_cache, process, workspace};
+use crate::{process, workspace};
 
 /// The document, in the repository.
 const DOCUMENT: &str = "components/task-api/asyncapi.json";

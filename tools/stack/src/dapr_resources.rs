@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 
-use crate::stack::Folders;
+use crate::folders::Folders;
 use crate::workspace;
 
 /// Folders of components, and configurations.

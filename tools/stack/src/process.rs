@@ -201,7 +201,8 @@ pub(crate) fn signal(pid: u32, signal: Signal) {
 
 /// A process and all its descendants, parents first: servers that fork (Postgres) and launchers
 /// (`spin up`) are stopped or killed whole. Only the process itself where there is no `/proc`.
-pub(crate) fn tree(root: u32) -> Vec<u32> {
+#[must_use]
+pub fn tree(root: u32) -> Vec<u32> {
     let mut parents = Vec::new();
     for entry in std::fs::read_dir("/proc").into_iter().flatten().flatten() {
         let Some(pid) = entry

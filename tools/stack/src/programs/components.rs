@@ -5,9 +5,9 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use crate::cargo::Cargo;
+use crate::programs::cargo::Cargo;
+use crate::programs::wasm_target::{self, TARGET};
 use crate::report::Report;
-use crate::wasm_target::{self, TARGET};
 use crate::{process, workspace};
 
 /// The crates in `components/`, by name.

@@ -22,22 +22,27 @@ const TAIL_LINES: usize = 40;
 
 /// What to start, and how.
 #[derive(Debug)]
-pub(crate) struct Launch {
-    pub(crate) name: &'static str,
-    pub(crate) program: PathBuf,
-    pub(crate) arguments: Vec<String>,
-    pub(crate) environment: Vec<(&'static str, String)>,
-    pub(crate) folder: PathBuf,
+pub struct Launch {
+    /// What it is called in what is printed.
+    pub name: &'static str,
+    /// Its program.
+    pub program: PathBuf,
+    /// What the program is given.
+    pub arguments: Vec<String>,
+    /// Variables, over those of this process.
+    pub environment: Vec<(&'static str, String)>,
+    /// Where it works.
+    pub folder: PathBuf,
     /// The user to run as, when it is not this process' own.
-    pub(crate) user: Option<u32>,
+    pub user: Option<u32>,
     /// What asks it to stop.
-    pub(crate) stop: Signal,
+    pub stop: Signal,
     /// What it gets when this process ends without stopping it.
-    pub(crate) death: Signal,
+    pub death: Signal,
     /// Where its output goes.
-    pub(crate) log: PathBuf,
+    pub log: PathBuf,
     /// How long it may take to become ready.
-    pub(crate) limit: Duration,
+    pub limit: Duration,
 }
 
 type Check = Box<dyn Fn() -> Result<()> + Send + Sync>;
@@ -52,10 +57,7 @@ pub struct Service {
 
 impl Service {
     /// Describes a service; nothing is started yet.
-    pub(crate) fn new(
-        launch: Launch,
-        ready: impl Fn() -> Result<()> + Send + Sync + 'static,
-    ) -> Self {
+    pub fn new(launch: Launch, ready: impl Fn() -> Result<()> + Send + Sync + 'static) -> Self {
         Self {
             launch,
             ready: Box::new(ready),
@@ -299,6 +301,7 @@ impl Launch {
 }
 
 /// A check that a TCP port of 127.0.0.1 accepts connections.
-pub(crate) fn accepts(port: u16) -> impl Fn() -> Result<()> + Send + Sync + 'static {
+#[must_use]
+pub fn accepts(port: u16) -> impl Fn() -> Result<()> + Send + Sync + 'static {
     move || net::connect(port)
 }

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
-use crate::wasm_target::TARGET;
+use crate::programs::wasm_target::TARGET;
 use crate::{process, workspace};
 
 /// The release whose packages hold recent Rust versions and a `wasi-libc` for WASI 0.2.
@@ -235,7 +235,7 @@ mod tests {
         let copy = folder.path().join("copy");
         make(&bare, "1.95.0", &copy).expect("the toolchain can be made");
 
-        let mut build = crate::wasm_target::WasmToolchain::FromSource(copy)
+        let mut build = crate::programs::wasm_target::WasmToolchain::FromSource(copy)
             .build_command(&folder.path().join("target"));
         build.args(["--package", "calendar"]);
         process::run(build).expect("a component compiles");

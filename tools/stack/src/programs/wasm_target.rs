@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 
+use crate::programs::debian_toolchain;
 use crate::report::Report;
-use crate::{debian_toolchain, process, workspace};
+use crate::{process, workspace};
 
 /// The target the components are compiled for.
 pub const TARGET: &str = "wasm32-wasip2";
@@ -28,10 +29,12 @@ impl WasmToolchain {
     pub fn build_command(&self, target_dir: &Path) -> Command {
         let build = ["build", "--release", "--target", TARGET];
         match self {
-            Self::Installed => crate::cargo::command(Path::new("cargo"), target_dir, build),
+            Self::Installed => {
+                crate::programs::cargo::command(Path::new("cargo"), target_dir, build)
+            }
             Self::FromSource(sysroot) => {
                 let cargo = sysroot.join("bin/cargo");
-                let mut command = crate::cargo::command(&cargo, target_dir, build);
+                let mut command = crate::programs::cargo::command(&cargo, target_dir, build);
                 command.envs(Self::environment(sysroot));
                 command
             }

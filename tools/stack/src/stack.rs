@@ -1,7 +1,6 @@
 //! The whole service on this machine: Postgres, broker, Dapr scheduler, app and sidecar.
 
 use std::collections::BTreeMap;
-use std::process::Command;
 use std::thread;
 use std::time::Duration;
 
@@ -9,20 +8,17 @@ use anyhow::{Context, Result, anyhow, bail};
 
 use crate::dapr_resources::DaprResources;
 use crate::endpoints::{DEAD_LETTERS_TOPIC, Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
-use crate::programs::Programs;
+use crate::folders::Folders;
 use crate::service::Service;
 use crate::services::{self, Ports};
-use crate::{kafka, net, postgres_server, process, workspace};
+use crate::{kafka, net, postgres_server, process};
 
-mod folders;
+mod faults;
 mod options;
 mod replica;
 
-pub(crate) use folders::Folders;
 pub use options::StackOptions;
 pub use replica::Replica;
-
-pub use crate::postgres_server::DATABASE_SETTINGS;
 
 /// A running stack. Dropped, it stops; killed, its services end with it.
 #[derive(Debug)]
@@ -51,7 +47,7 @@ const PAUSE_BEFORE_END: Duration = Duration::from_secs(5);
 impl Stack {
     fn start(options: StackOptions) -> Result<Self> {
         let report = options.report;
-        let folders = Folders::new(&options)?;
+        let folders = Folders::new(options.persist.as_deref(), options.state_dir.as_deref())?;
         let secrets = folders.secrets()?;
         let ports = Ports::choose(options.listen)?;
         let programs = &options.programs;
@@ -141,7 +137,7 @@ impl Stack {
                     report.step("Postgres is ready");
                 }
                 postgres_server::create_database(&postgres_url, &database)?;
-                migrate(programs, &database_url)?;
+                services::migrate(programs, &database_url)?;
                 report.step("migrations are applied");
                 Ok(())
             });
@@ -265,39 +261,6 @@ impl Stack {
             .context("the stack has no Postgres server of its own")
     }
 
-    /// Lets the small broker refuse what is written to a partition, as where too few of its replicas are in sync.
-    ///
-    /// # Errors
-    /// When there is no such partition, or the broker is another one.
-    pub fn refuse_writes(&self, topic: &str, partition: i32) -> Result<()> {
-        let answer = net::client(Duration::from_secs(5))
-            .put(self.refusal(topic, partition))
-            .send_empty()?;
-        if !answer.status().is_success() {
-            bail!("the broker answered {}", answer.status());
-        }
-        Ok(())
-    }
-
-    /// Ends what [`Stack::refuse_writes`] began.
-    ///
-    /// # Errors
-    /// When the broker is not the small one.
-    pub fn accept_writes(&self, topic: &str, partition: i32) -> Result<()> {
-        let answer = net::client(Duration::from_secs(5))
-            .delete(self.refusal(topic, partition))
-            .call()?;
-        if !answer.status().is_success() {
-            bail!("the broker answered {}", answer.status());
-        }
-        Ok(())
-    }
-
-    fn refusal(&self, topic: &str, partition: i32) -> String {
-        let port = self.ports.broker_faults;
-        format!("http://127.0.0.1:{port}/refused/{topic}/{partition}")
-    }
-
     /// Ends app and sidecar as a pod of Kubernetes ends: both are told at the same moment. The sidecar ends its
     /// subscriptions and goes on publishing; the app, which Spin would end at once, goes on for some seconds, and takes
     /// what the sidecar had fetched.
@@ -412,24 +375,4 @@ impl Drop for Stack {
             self.folders.keep_logs();
         }
     }
-}
-
-fn migrate(programs: &Programs, database_url: &str) -> Result<()> {
-    let (_, address) = database_url
-        .split_once("://")
-        .context("the database's address has no scheme")?;
-    let mut command = Command::new(&programs.migrate);
-    command
-        .arg("-path")
-        .arg(workspace::root().join("migrations"))
-        .args(["-database", &format!("pgx5://{address}"), "up"]);
-    let output = process::capture(command, Duration::from_secs(120))?;
-    if !output.status.success() {
-        // Not the command itself: it holds the database's password.
-        bail!(
-            "migrations failed: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
-    }
-    Ok(())
 }

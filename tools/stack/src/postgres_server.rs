@@ -1,5 +1,6 @@
 //! A Postgres server of the stack's own, and databases in any server.
 
+use std::env;
 use std::fs;
 use std::io::Write;
 use std::os::unix::fs::{PermissionsExt, chown};
@@ -11,7 +12,7 @@ use anyhow::{Context, Result, bail};
 use postgres::NoTls;
 use rustix::process::Signal;
 
-use crate::postgres_programs::{self, NOBODY, PostgresPrograms};
+use crate::programs::postgres::{NOBODY, PostgresPrograms, check_reachable, runs_as_root};
 use crate::service::{Launch, Service};
 use crate::{ports, process};
 
@@ -28,16 +29,27 @@ pub const DATABASE_SETTINGS: [(&str, &str); 4] = [
     ("max_parallel_workers_per_gather", "0"),
 ];
 
+/// The address of the server to use, where `DATABASE_URL` names one, instead of starting one.
+#[must_use]
+pub fn given() -> Option<String> {
+    env::var("DATABASE_URL").ok().filter(|url| !url.is_empty())
+}
+
 /// A server that a stack starts for itself.
-pub(crate) struct Server {
-    pub(crate) service: Service,
+#[derive(Debug)]
+pub struct Server {
+    /// The server, not started yet.
+    pub service: Service,
     /// The address of its maintenance database.
-    pub(crate) url: String,
+    pub url: String,
 }
 
 /// Describes a server on [initialised](initialise) data. `durable` keeps what was committed even
 /// when the machine goes down.
-pub(crate) fn server(
+///
+/// # Errors
+/// When there is no free port.
+pub fn server(
     programs: &PostgresPrograms,
     data: &Path,
     password: &str,
@@ -82,11 +94,14 @@ pub(crate) fn server(
 
 /// The user to run as, where this process' own may not.
 fn other_user() -> Option<u32> {
-    postgres_programs::runs_as_root().then_some(NOBODY)
+    runs_as_root().then_some(NOBODY)
 }
 
 /// Makes a server's folder unless it exists; the password becomes its superuser's.
-pub(crate) fn initialise(programs: &PostgresPrograms, data: &Path, password: &str) -> Result<()> {
+///
+/// # Errors
+/// When the folder cannot be made, or Postgres not work in it.
+pub fn initialise(programs: &PostgresPrograms, data: &Path, password: &str) -> Result<()> {
     if let Ok(version) = fs::read_to_string(data.join("PG_VERSION")) {
         if version.trim() != programs.major_version.to_string() {
             bail!(
@@ -103,7 +118,7 @@ pub(crate) fn initialise(programs: &PostgresPrograms, data: &Path, password: &st
     let mut password_file = tempfile::NamedTempFile::new()?;
     password_file.write_all(password.as_bytes())?;
     if let Some(parent) = data.parent() {
-        postgres_programs::check_reachable(parent)?;
+        check_reachable(parent)?;
     }
     let mut initdb = Command::new(programs.bin.join("initdb"));
     initdb
@@ -142,7 +157,7 @@ pub(crate) fn initialise(programs: &PostgresPrograms, data: &Path, password: &st
 ///
 /// # Errors
 /// When the server does not accept it. The address is not in the message: it holds a password.
-pub(crate) fn connect(url: &str) -> Result<postgres::Client> {
+pub fn connect(url: &str) -> Result<postgres::Client> {
     let mut config: postgres::Config = url
         .parse()
         .context("the database's address is not like postgres://user:password@host:port/name")?;
@@ -153,7 +168,10 @@ pub(crate) fn connect(url: &str) -> Result<postgres::Client> {
 }
 
 /// Creates a database in a server unless it exists.
-pub(crate) fn create_database(server_url: &str, name: &str) -> Result<()> {
+///
+/// # Errors
+/// When the server does not answer or its user may not create databases.
+pub fn create_database(server_url: &str, name: &str) -> Result<()> {
     let mut client = connect(server_url)?;
     let exists = client
         .query_opt("SELECT 1 FROM pg_database WHERE datname = $1", &[&name])
@@ -174,14 +192,20 @@ pub(crate) fn create_database(server_url: &str, name: &str) -> Result<()> {
 }
 
 /// Removes a database and whatever is connected to it.
-pub(crate) fn drop_database(server_url: &str, name: &str) -> Result<()> {
+///
+/// # Errors
+/// When the server does not answer.
+pub fn drop_database(server_url: &str, name: &str) -> Result<()> {
     connect(server_url)?
         .batch_execute(&format!("DROP DATABASE IF EXISTS \"{name}\" WITH (FORCE)"))
         .with_context(|| format!("cannot drop database {name}"))
 }
 
 /// The same address with another database, and without TLS unless it says otherwise.
-pub(crate) fn with_database(url: &str, name: &str) -> Result<String> {
+///
+/// # Errors
+/// When the address is none.
+pub fn with_database(url: &str, name: &str) -> Result<String> {
     let (scheme, rest) = url
         .split_once("://")
         .context("DATABASE_URL must be like postgres://user:password@host:port/name")?;

@@ -7,7 +7,6 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use tempfile::TempDir;
 
-use super::StackOptions;
 use crate::endpoints::{Secrets, random_hex, write_private};
 
 /// Where a stack keeps logs and data.
@@ -23,13 +22,14 @@ pub(crate) struct Folders {
 }
 
 impl Folders {
-    pub(super) fn new(options: &StackOptions) -> Result<Self> {
+    /// Data in `persist`, logs in `state_dir`; without them in temporary folders.
+    pub(crate) fn new(persist: Option<&Path>, state_dir: Option<&Path>) -> Result<Self> {
         let absolute = |folder: &Path| {
             fs::create_dir_all(folder)
                 .and_then(|()| folder.canonicalize())
                 .with_context(|| format!("cannot make {}", folder.display()))
         };
-        let (data, temporary_data) = match &options.persist {
+        let (data, temporary_data) = match persist {
             Some(folder) => (absolute(folder)?, None),
             None => {
                 let folder = tempfile::Builder::new().prefix("todo-events-").tempdir()?;
@@ -38,7 +38,7 @@ impl Folders {
                 (folder.path().to_owned(), Some(folder))
             }
         };
-        let (state, temporary_state) = match &options.state_dir {
+        let (state, temporary_state) = match state_dir {
             Some(folder) => (absolute(folder)?, None),
             None => {
                 let folder = tempfile::Builder::new()
@@ -51,7 +51,7 @@ impl Folders {
         let folders = Self {
             state,
             data,
-            persistent: options.persist.is_some(),
+            persistent: persist.is_some(),
             temporary_state,
             _temporary_data: temporary_data,
         };
@@ -84,7 +84,7 @@ impl Folders {
     }
 
     /// New secrets, or those kept with the data.
-    pub(super) fn secrets(&self) -> Result<Secrets> {
+    pub(crate) fn secrets(&self) -> Result<Secrets> {
         if !self.persistent {
             return Secrets::generate();
         }
@@ -101,7 +101,7 @@ impl Folders {
     }
 
     /// A new name for the stack's database, or the one kept with the data.
-    pub(super) fn database(&self) -> Result<String> {
+    pub(crate) fn database(&self) -> Result<String> {
         let name = format!("todo_{}", random_hex(6)?);
         if !self.persistent {
             return Ok(name);
@@ -113,7 +113,7 @@ impl Folders {
         fs::read_to_string(&path).with_context(|| format!("cannot read {}", path.display()))
     }
 
-    pub(super) fn keep_logs(&mut self) {
+    pub(crate) fn keep_logs(&mut self) {
         if let Some(folder) = self.temporary_state.take() {
             eprintln!("logs of the stack: {}", folder.keep().display());
         }

@@ -9,8 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
+use crate::programs::build_cache;
 use crate::report::Report;
-use crate::{build_cache, process, workspace};
+use crate::{process, workspace};
 
 /// The oldest Java that Kafka 4's broker runs on.
 const JAVA: u32 = 17;

@@ -1,20 +1,36 @@
 //! The programs a stack is made of: found, or built and kept.
+//!
+//! All that exists only for some kind of machine is in this folder: [`cargo`]'s target folder, which clones share;
+//! `debian_toolchain`, where rustup cannot download; [`postgres`] and [`kafka`], downloaded or found; `devhost`, where there
+//! is no Spin. What starts the service is given paths, and does not know which of these ways they came.
 
 use std::env;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::str::FromStr;
 use std::thread;
 use std::time::Duration;
 
 use anyhow::{Result, anyhow, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::cargo::Cargo;
-use crate::components::{self, copy_if_changed};
-use crate::kafka_programs::{self, KafkaPrograms};
-use crate::postgres_programs::{self, PostgresPrograms};
 use crate::report::Report;
-use crate::{build_cache, process, workspace};
+use crate::{process, workspace};
+
+pub(crate) mod build_cache;
+pub mod cargo;
+pub mod components;
+mod debian_toolchain;
+mod devhost;
+pub mod kafka;
+mod kubernetes;
+pub mod postgres;
+pub mod wasm_target;
+
+use cargo::Cargo;
+use kafka::KafkaPrograms;
+pub use kubernetes::KubernetesTools;
+use postgres::PostgresPrograms;
 
 /// The line of Dapr versions whose `daprd` may be used as installed.
 const DAPR_LINE: &str = "1.18.";
@@ -27,6 +43,18 @@ pub enum Host {
     Spin,
     /// The development host in `tools/devhost`.
     Devhost,
+}
+
+impl FromStr for Host {
+    type Err = anyhow::Error;
+
+    fn from_str(name: &str) -> Result<Self> {
+        match name {
+            "spin" => Ok(Self::Spin),
+            "devhost" => Ok(Self::Devhost),
+            _ => bail!("neither spin nor devhost"),
+        }
+    }
 }
 
 /// Paths of everything a stack starts.
@@ -70,7 +98,7 @@ impl Programs {
             let go_programs = scope.spawn(|| GoPrograms::prepare(report));
             let postgres = scope.spawn(|| {
                 own_postgres
-                    .then(|| postgres_programs::prepare(&cargo, report))
+                    .then(|| postgres::prepare(&cargo, report))
                     .transpose()
             });
             let rust_programs =
@@ -93,12 +121,12 @@ impl Programs {
         })
     }
 
-    /// Adds Apache Kafka, for [`apache_kafka`](crate::stack::StackOptions::apache_kafka).
+    /// Adds Apache Kafka, for [`apache_kafka`](crate::StackOptions::apache_kafka).
     ///
     /// # Errors
-    /// As [`kafka_programs::check`], or when its libraries cannot be downloaded.
+    /// As [`kafka::check`], or when its libraries cannot be downloaded.
     pub fn with_kafka(mut self, report: &Report) -> Result<Self> {
-        self.kafka = Some(kafka_programs::prepare(report)?);
+        self.kafka = Some(kafka::prepare(report)?);
         Ok(self)
     }
 }
@@ -120,20 +148,8 @@ fn host_program(spin: Option<PathBuf>, cargo: &Cargo, report: &Report) -> Result
             report.step(format!("serving with {}", spin.display()));
             Ok((Host::Spin, spin))
         }
-        None => Ok((Host::Devhost, build_devhost(cargo, report)?)),
+        None => Ok((Host::Devhost, devhost::build(cargo, report)?)),
     }
-}
-
-/// Compiles the development host; it is run from a copy that another clone's build leaves alone.
-fn build_devhost(cargo: &Cargo, report: &Report) -> Result<PathBuf> {
-    report.step("compiling the development host (minutes the first time)");
-    let mut command = cargo.command(["build", "--profile", "tool", "--package", "devhost"]);
-    Cargo::quieten(&mut command);
-    process::run(command)?;
-    let copy = workspace::root().join("target/todo-events/devhost");
-    copy_if_changed(&cargo.target_dir().join("tool/devhost"), &copy)?;
-    report.step("development host compiled");
-    Ok(copy)
 }
 
 struct GoPrograms {
@@ -199,31 +215,4 @@ fn build_go_programs(report: &Report) -> Result<PathBuf> {
         build_cache::go_build(&sources.join("migrate"), into, &["-tags", "pgx5", "tool"])
     })?;
     Ok(built.join("bin"))
-}
-
-/// Paths of what renders and validates the manifests in `k8s/`. Tests need them, a stack does not.
-#[derive(Clone, Debug)]
-pub struct KubernetesTools {
-    /// Renders an overlay, as `kubectl apply -k` does.
-    pub kustomize: PathBuf,
-    /// Validates manifests as Kubernetes would, without one.
-    pub kubectl_validate: PathBuf,
-}
-
-impl KubernetesTools {
-    /// Finds or builds them.
-    ///
-    /// # Errors
-    /// When they cannot be built; the message says what to install.
-    pub fn prepare(report: &Report) -> Result<Self> {
-        let what = "kustomize and kubectl-validate with Go";
-        let built = build_cache::get("kubernetes", what, report, |sources, into| {
-            build_cache::go_build(sources, into, &["tool"])?;
-            build_cache::go_build(&sources.join("validate"), into, &["tool"])
-        })?;
-        Ok(Self {
-            kustomize: built.join("bin/kustomize"),
-            kubectl_validate: built.join("bin/kubectl-validate"),
-        })
-    }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use serde::{Deserialize, Serialize};
 
-use crate::cargo::Cargo;
+use crate::programs::cargo::Cargo;
 use crate::report::Report;
 use crate::{process, workspace};
 
@@ -90,11 +90,9 @@ fn download(folder: &Path, cargo: &Cargo) -> Result<()> {
     let mut build = cargo.command([
         "build",
         "--package",
-        "xtask",
+        "postgres-fetch",
         "--features",
-        "postgres-fetch",
-        "--bin",
-        "postgres-fetch",
+        "download",
     ]);
     Cargo::quieten(&mut build);
     process::run(build)?;
