@@ -20,6 +20,7 @@ pub mod gauges;
 pub mod lanes;
 pub mod load;
 pub mod logs;
+pub mod operations;
 pub mod raw_http;
 pub mod replica;
 pub mod spans;

@@ -7,14 +7,14 @@ use e2e::database::Database;
 use e2e::events::records_of;
 use e2e::flow::{publish, quiet};
 use e2e::logs;
+use e2e::operations;
 use e2e::todo::{Todo, text};
 use e2e::wait::{Limit, until};
+use operator::dead_letters;
 use serde_json::{Value, json};
 use stack::endpoints::TASKS_TOPIC;
 use stack::kafka;
 use uuid::Uuid;
-use xtask::dead_letters;
-use xtask::deployment::Deployment;
 
 use crate::support::{brisk, due, id, in_days, in_seconds, micros, row, settled};
 
@@ -353,7 +353,7 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
         .batch_execute(&format!("DROP FUNCTION refuse_{name} CASCADE"));
     assert!(repaired.is_ok(), "{repaired:?}");
 
-    let deployment = Deployment::of(todo.stack());
+    let deployment = operations::deployment(todo.stack());
     let letter_id = text(&kept, "id");
     let listed = dead_letters::list(&deployment, false, 1_000);
     assert!(
@@ -385,7 +385,7 @@ fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_lett
     let body = format!("no json \0 of {}", todo.user());
     let offset = append(&todo, 0, todo.user().as_bytes(), body.as_bytes());
     let kept = letter(&todo, TASKS_TOPIC, 0, offset, 2);
-    let deployment = Deployment::of(todo.stack());
+    let deployment = operations::deployment(todo.stack());
     if let Err(error) = dead_letters::replay(&deployment, text(&kept, "id"), None) {
         panic!("{error:#}");
     }
@@ -426,7 +426,7 @@ fn one_from_an_unknown_topic_is_replayed_only_to_a_topic_that_is_named() {
         &[&body],
     );
     assert_eq!(letter["topic"], "unknown");
-    let deployment = Deployment::of(todo.stack());
+    let deployment = operations::deployment(todo.stack());
     let status =
         || dead_letters::find(&deployment, text(&letter, "id")).map(|letter| letter.status);
     match dead_letters::replay(&deployment, text(&letter, "id"), None) {

@@ -1,5 +1,6 @@
 //! Ctrl-C, SIGTERM and SIGHUP: remembered, and looked at wherever a command waits.
 
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::{Context, Result, bail};
@@ -7,7 +8,7 @@ use anyhow::{Context, Result, bail};
 static SIGNALS: AtomicUsize = AtomicUsize::new(0);
 
 /// Exit code of a command that a signal ended before it was done, as shells use for Ctrl-C.
-pub const EXIT_CODE: u8 = 130;
+const EXIT_CODE: u8 = 130;
 
 /// From here on a first signal lets the command stop what it started; a third ends it at once
 /// (what it started ends with it, see [`crate::process`]).
@@ -38,4 +39,20 @@ pub fn check() -> Result<()> {
         bail!("interrupted");
     }
     Ok(())
+}
+
+/// Says how a command ended, unless all went well, and with which code to exit.
+#[must_use]
+pub fn exit_code(result: Result<()>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(_) if requested() => {
+            eprintln!("\nStopped before it was done; nothing is left running.");
+            ExitCode::from(EXIT_CODE)
+        }
+        Err(error) => {
+            eprintln!("\nerror: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
 }

@@ -1,30 +1,29 @@
 //! `reconcile`
 
 use anyhow::{Result, bail};
-use stack::report::Report;
-use xtask::deployment::Deployment;
-use xtask::replay::{replay_unhandled, unhandled};
+use operator::deployment::Deployment;
+use operator::replay::{replay_unhandled, unhandled};
 
 use crate::ReconcileArguments;
 
 /// How many are listed, or published again, at most.
 const LIMIT: i64 = 1000;
 
-pub fn run(arguments: &ReconcileArguments, report: Report) -> Result<()> {
-    let deployment = Deployment::find()?;
+pub fn run(arguments: &ReconcileArguments) -> Result<()> {
+    let deployment = Deployment::from_env()?;
     let since = &arguments.since;
     let events = unhandled(&deployment, since, LIMIT)?;
     if events.is_empty() {
-        report.say(format!(
+        println!(
             "Every published event since {since} reached its handlers, but for the last 5 minutes."
-        ));
+        );
         return Ok(());
     }
     for event in &events {
-        report.say(format!(
+        println!(
             "{}  {}  {} of {}  {}  not handled by {}",
             event.time, event.id, event.number, event.user, event.event_type, event.handler
-        ));
+        );
     }
     if !arguments.replay {
         bail!(
@@ -34,9 +33,9 @@ pub fn run(arguments: &ReconcileArguments, report: Report) -> Result<()> {
         );
     }
     let count = replay_unhandled(&deployment, &events)?;
-    report.step(format!("published {count} events again"));
-    report.say(
-        "What a handler has dealt with meanwhile changes nothing. Next: the same command in some minutes.",
+    println!("published {count} events again");
+    println!(
+        "What a handler has dealt with meanwhile changes nothing. Next: the same command in some minutes."
     );
     Ok(())
 }

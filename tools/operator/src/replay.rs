@@ -5,8 +5,6 @@ use anyhow::{Context, Result, bail};
 use postgres::{Client, Row};
 
 use crate::deployment::{Deployment, Form};
-use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
-use stack::interrupt;
 
 /// How many events are read at once.
 const BATCH: i64 = 500;
@@ -76,8 +74,7 @@ impl Stored {
     /// Publishes it; returns when the broker has acknowledged it.
     fn publish(&self, deployment: &Deployment) -> Result<()> {
         let topic = match self.topic.as_str() {
-            "tasks" => TASKS_TOPIC,
-            "reminders" => REMINDERS_TOPIC,
+            "tasks" | "reminders" => self.topic.as_str(),
             other => bail!("event {} belongs to no known topic: {other}", self.number),
         };
         deployment.publish(
@@ -113,7 +110,6 @@ pub fn replay(deployment: &Deployment, user: &str, since: &str) -> Result<Replay
         }
         for row in &rows {
             let event = Stored::read(row)?;
-            interrupt::check()?;
             event.publish(deployment).with_context(|| {
                 format!(
                     "stopped at event {}, after {} were published again",
@@ -155,7 +151,6 @@ pub fn replay_all(deployment: &Deployment, since: &str) -> Result<Replayed> {
         }
         for row in &rows {
             let event = Stored::read(row)?;
-            interrupt::check()?;
             event.publish(deployment).with_context(|| {
                 format!(
                     "stopped at {}, after {} events were published again",
@@ -235,7 +230,6 @@ pub fn replay_unhandled(deployment: &Deployment, events: &[Unhandled]) -> Result
         let Some(row) = database.query_opt(&statement, &parameters)? else {
             continue;
         };
-        interrupt::check()?;
         Stored::read(&row)?.publish(deployment).with_context(|| {
             format!(
                 "stopped at event {} of {}, after {count} were published again",

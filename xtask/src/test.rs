@@ -111,7 +111,7 @@ fn needs_kafka(arguments: &TestArguments) -> bool {
 fn end_to_end_tests(arguments: &TestArguments, cargo: &Cargo, report: Report) -> Result<()> {
     report.step("end-to-end tests");
     let database_url = postgres_server::given();
-    let host = arguments.host.map(Into::into);
+    let host = arguments.host;
     let filter = arguments.filter.as_deref();
     let fuzz = !arguments.ignored && filter.is_none_or(|filter| "fuzz".contains(filter));
     let fuzz = fuzz.then(|| Fuzz::prepare(&report)).transpose()?;

@@ -1,17 +1,18 @@
-//! `up`
+//! `up`, `down`, `token` and `build`.
 
+use std::env;
 use std::net::{Ipv4Addr, SocketAddrV4, TcpListener};
 use std::thread;
 use std::time::Duration;
 
-use anyhow::{Result, bail};
+use anyhow::{Context, Result, bail};
 use stack::StackOptions;
 use stack::endpoints::Endpoints;
-use stack::programs::Programs;
-use stack::programs::kafka;
+use stack::programs::cargo::Cargo;
+use stack::programs::{Programs, components, kafka};
 use stack::report::Report;
-use stack::running::Claim;
-use stack::{interrupt, postgres_server, workspace};
+use stack::running::{self, Claim};
+use stack::{interrupt, postgres_server, process, workspace};
 
 use crate::{BrokerName, UpArguments};
 
@@ -25,8 +26,7 @@ pub fn run(arguments: UpArguments, report: Report) -> Result<()> {
         kafka::check()?;
     }
     let database_url = postgres_server::given();
-    let host = arguments.host.map(Into::into);
-    let mut programs = Programs::prepare(host, database_url.is_none(), &report)?;
+    let mut programs = Programs::prepare(arguments.host, database_url.is_none(), &report)?;
     if apache_kafka {
         programs = programs.with_kafka(&report)?;
     }
@@ -106,5 +106,62 @@ The service is running. Ctrl-C stops everything; `cargo xtask demo` in another t
         database = endpoints.database_url,
         logs = endpoints.state_dir.display(),
     ));
+    Ok(())
+}
+
+/// How long the running `up` may take to stop everything.
+const STOP_LIMIT: Duration = Duration::from_secs(60);
+
+/// `down`
+pub fn down(report: Report) -> Result<()> {
+    if !running::exists()? {
+        report.say("Nothing is running. `cargo xtask up` starts the service.");
+        return Ok(());
+    }
+    let endpoints = running::find()?
+        .context("the service is still starting; stop it with Ctrl-C where it was started")?;
+    report.step(format!("stopping process {}", endpoints.pid));
+    process::terminate(endpoints.pid);
+    while running::exists()? {
+        if report.elapsed() > STOP_LIMIT {
+            bail!(
+                "process {} has not stopped within {} s",
+                endpoints.pid,
+                STOP_LIMIT.as_secs()
+            );
+        }
+        thread::sleep(Duration::from_millis(50));
+    }
+    report.step("stopped");
+    report.say("The service is down. `cargo xtask up` starts it again.");
+    Ok(())
+}
+
+/// The clients' key, as Spin takes it.
+const KEY: &str = "SPIN_VARIABLE_JWT_SECRET";
+
+/// `token`
+pub fn token(user: &str) -> Result<()> {
+    // The token alone on standard output, for `$(cargo xtask token demo)`.
+    if let Some(endpoints) = running::find()? {
+        println!("{}", endpoints.token(user)?);
+        eprintln!(
+            "Valid for a day: curl -H \"Authorization: Bearer …\" {}/api/{user}/tasks",
+            endpoints.api_url
+        );
+        return Ok(());
+    }
+    let key = env::var(KEY).with_context(|| {
+        format!("the service is not running; start it with `cargo xtask up`, or give another one's key as {KEY}")
+    })?;
+    println!("{}", stack::token::mint(&key, user)?);
+    Ok(())
+}
+
+/// `build`
+pub fn build(report: Report) -> Result<()> {
+    let cargo = Cargo::take(&report)?;
+    components::build(&cargo, &report)?;
+    report.say("Built. Next: `cargo xtask up` starts the service with these components.");
     Ok(())
 }

@@ -10,8 +10,8 @@ use stack::programs::Programs;
 use stack::report::Report;
 use stack::{interrupt, postgres_server, running};
 
-use super::demo::{Api, Topics, text};
 use crate::DemoArguments;
+use crate::demo::{Api, Topics, text};
 
 /// The lead of the service that the demo starts, in seconds; 24 hours where nobody waits for it.
 const LEAD: u64 = 20;
@@ -21,11 +21,11 @@ const AHEAD: u64 = 10;
 const LIMIT: Duration = Duration::from_secs(AHEAD + 60);
 
 /// Tells the story on a service of its own: a running one reminds a day ahead.
-pub fn run(arguments: DemoArguments, report: Report) -> Result<()> {
+pub fn run(arguments: &DemoArguments, report: Report) -> Result<()> {
     report.step(format!(
         "starting a service that reminds {LEAD} s before a task is due, not 24 hours"
     ));
-    let host = arguments.host.map(Into::into);
+    let host = arguments.host;
     let running = running::find()?;
     let mut options = match (&running, postgres_server::given()) {
         // Beside the running one, on its Postgres server.

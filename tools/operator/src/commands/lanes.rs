@@ -1,78 +1,76 @@
 //! `lanes`
 
 use anyhow::Result;
-use stack::report::Report;
-use xtask::deployment::Deployment;
-use xtask::lanes::{self, Lane};
+use operator::deployment::Deployment;
+use operator::lanes::{self, Lane};
 
-use super::dead_letters::times;
+use super::{ME, times};
 use crate::LanesTask;
 
 /// How many are listed at most.
 const LIMIT: i64 = 100;
 
-pub fn run(task: &LanesTask, report: Report) -> Result<()> {
-    let deployment = Deployment::find()?;
+pub fn run(task: &LanesTask) -> Result<()> {
+    let deployment = Deployment::from_env()?;
     match task {
-        LanesTask::List => list(&lanes::list(&deployment, LIMIT + 1)?, report),
+        LanesTask::List => list(&lanes::list(&deployment, LIMIT + 1)?),
         LanesTask::Show { user } => match lanes::find(&deployment, user)? {
-            Some(lane) => show(&lane, report),
-            None => report.say(format!("No event of {user} waits.")),
+            Some(lane) => show(&lane),
+            None => println!("No event of {user} waits."),
         },
         LanesTask::Retry { user } => {
             lanes::retry(&deployment, user)?;
-            report.say(format!(
+            println!(
                 "The turn of {user} has come: the next write or run of the relay publishes, within 5 s if the sidecar is \
-                 well. Next: `cargo xtask lanes show {user}`."
-            ));
+                 well. Next: `{ME} lanes show {user}`."
+            );
         }
         LanesTask::Skip { user, number } => {
             let skipped = lanes::skip(&deployment, user, *number)?;
             let kept = match skipped.letter {
                 Some(letter) => format!(
-                    "It is the dead letter {letter}: `cargo xtask dead-letters replay {letter}` once the cause is \
+                    "It is the dead letter {letter}: `{ME} dead-letters replay {letter}` once the cause is \
                      repaired, or `discard`."
                 ),
                 None => "It was missing, so there is nothing to replay.".to_owned(),
             };
-            report.say(format!(
+            println!(
                 "Skipped event {number} of {user}; {} of the user's wait. {kept}",
                 skipped.left
-            ));
+            );
         }
     }
     Ok(())
 }
 
-fn list(lanes: &[Lane], report: Report) {
+fn list(lanes: &[Lane]) {
     let limit = usize::try_from(LIMIT).unwrap_or(usize::MAX);
     for lane in lanes.iter().take(limit) {
         let since = lane
             .event
             .as_ref()
             .map_or("an unknown time", |event| event.time.as_str());
-        report.say(format!(
+        println!(
             "{}  {} behind  {:<7}  failed {}  next turn {}  waits since {since}",
             lane.user,
             lane.behind,
             state(lane),
             times(lane.attempts),
-            lane.turn_at,
-        ));
+            lane.turn_at
+        );
     }
     if lanes.is_empty() {
-        report.say("Every event is published.");
+        println!("Every event is published.");
     } else {
         if lanes.len() > limit {
-            report.say(format!("… and more than these {limit}."));
+            println!("… and more than these {limit}.");
         }
-        report
-            .say("\nNext: `cargo xtask lanes show USER`, then `retry USER` or `skip USER NUMBER`.");
+        println!("\nNext: `{ME} lanes show USER`, then `retry USER` or `skip USER NUMBER`.");
     }
 }
 
-fn show(lane: &Lane, report: Report) {
-    report.say(format!(
+fn show(lane: &Lane) {
+    println!(
         "user            {}\n\
          waiting         {} events\n\
          next            number {}\n\
@@ -83,25 +81,25 @@ fn show(lane: &Lane, report: Report) {
         lane.next,
         state(lane),
         times(lane.attempts),
-        lane.turn_at,
-    ));
+        lane.turn_at
+    );
     if let Some(event) = &lane.event {
-        report.say(format!(
+        println!(
             "event           {}\n\
              type            {}\n\
              task            {}\n\
              waits since     {}\n\
              size            {} bytes",
-            event.id, event.event_type, event.task, event.time, event.bytes,
-        ));
+            event.id, event.event_type, event.task, event.time, event.bytes
+        );
     }
-    report.say(format!("\n{}", reason(lane)));
+    println!("\n{}", reason(lane));
     if lane.blocked {
-        report.say(format!(
-            "\nNext: mend the cause, then `cargo xtask lanes retry {0}`; or give the event up: `cargo xtask lanes skip \
+        println!(
+            "\nNext: mend the cause, then `{ME} lanes retry {0}`; or give the event up: `{ME} lanes skip \
              {0} {1}`.",
             lane.user, lane.next
-        ));
+        );
     }
 }
 

@@ -1,48 +1,48 @@
 //! `dead-letters`
 
 use anyhow::Result;
+use operator::dead_letters::{self, DeadLetter};
+use operator::deployment::Deployment;
 use serde_json::Value;
-use stack::report::Report;
-use xtask::dead_letters::{self, DeadLetter};
-use xtask::deployment::Deployment;
 
+use super::{ME, times};
 use crate::DeadLettersTask;
 
 /// How many are listed at most.
 const LIMIT: i64 = 100;
 
-pub fn run(task: &DeadLettersTask, report: Report) -> Result<()> {
-    let deployment = Deployment::find()?;
+pub fn run(task: &DeadLettersTask) -> Result<()> {
+    let deployment = Deployment::from_env()?;
     match task {
         DeadLettersTask::List { all } => {
             let letters = dead_letters::list(&deployment, *all, LIMIT + 1)?;
-            list(&letters, report);
+            list(&letters);
         }
-        DeadLettersTask::Show { id } => show(&dead_letters::find(&deployment, id)?, report),
+        DeadLettersTask::Show { id } => show(&dead_letters::find(&deployment, id)?),
         DeadLettersTask::Replay { id, topic } => {
             let letter = dead_letters::replay(&deployment, id, topic.as_deref())?;
-            report.say(format!(
-                "Published {} to {} again. If it is given up again, it becomes another dead letter: `cargo xtask \
+            println!(
+                "Published {} to {} again. If it is given up again, it becomes another dead letter: `{ME} \
                  dead-letters list`.",
                 letter.id,
                 topic.as_deref().unwrap_or(&letter.topic)
-            ));
+            );
         }
         DeadLettersTask::Discard { id } => {
             let letter = dead_letters::discard(&deployment, id)?;
-            report.say(format!(
-                "Discarded {}. It is kept for a while: `cargo xtask dead-letters list --all`.",
+            println!(
+                "Discarded {}. It is kept for a while: `{ME} dead-letters list --all`.",
                 letter.id
-            ));
+            );
         }
     }
     Ok(())
 }
 
-fn list(letters: &[DeadLetter], report: Report) {
+fn list(letters: &[DeadLetter]) {
     let limit = usize::try_from(LIMIT).unwrap_or(usize::MAX);
     for letter in letters.iter().take(limit) {
-        report.say(format!(
+        println!(
             "{}  {}  {:<9} {}/{}/{}  {}  user {}  given up {}",
             letter.id,
             letter.first_received_at,
@@ -52,22 +52,22 @@ fn list(letters: &[DeadLetter], report: Report) {
             letter.offset,
             printable(letter.event_type.as_deref().unwrap_or("no event")),
             printable(letter.user_id.as_deref().unwrap_or("unknown")),
-            times(letter.deliveries),
-        ));
+            times(letter.deliveries)
+        );
     }
     if letters.is_empty() {
-        report.say("There are no dead letters.");
+        println!("There are no dead letters.");
     } else {
         if letters.len() > limit {
-            report.say(format!("… and more than these {limit}."));
+            println!("… and more than these {limit}.");
         }
-        report.say("\nNext: `cargo xtask dead-letters show ID`, then `replay ID` or `discard ID`.");
+        println!("\nNext: `{ME} dead-letters show ID`, then `replay ID` or `discard ID`.");
     }
 }
 
-fn show(letter: &DeadLetter, report: Report) {
+fn show(letter: &DeadLetter) {
     let optional = |text: &Option<String>| printable(text.as_deref().unwrap_or("–"));
-    report.say(format!(
+    println!(
         "id              {}\n\
          status          {}{}\n\
          topic           {}, partition {}, offset {}\n\
@@ -89,31 +89,22 @@ fn show(letter: &DeadLetter, report: Report) {
         optional(&letter.user_id),
         times(letter.deliveries),
         letter.first_received_at,
-        letter.last_received_at,
-    ));
+        letter.last_received_at
+    );
     let event: Option<Value> = serde_json::from_slice(&letter.payload).ok();
     match event.map(|event| serde_json::to_string_pretty(&event)) {
-        Some(Ok(json)) => report.say(json),
-        _ => report.say(format!(
+        Some(Ok(json)) => println!("{}", json),
+        _ => println!(
             "{} bytes that are not JSON:\n{}",
             letter.payload.len(),
             letter.payload.escape_ascii()
-        )),
+        ),
     }
     if letter.status == "open" {
-        report.say(format!(
-            "\nNext: `cargo xtask dead-letters replay {0}` once the cause is repaired, or `discard {0}`.",
+        println!(
+            "\nNext: `{ME} dead-letters replay {0}` once the cause is repaired, or `discard {0}`.",
             letter.id
-        ));
-    }
-}
-
-/// `never`, `once`, `3 times`.
-pub fn times(count: i32) -> String {
-    match count {
-        0 => "never".to_owned(),
-        1 => "once".to_owned(),
-        count => format!("{count} times"),
+        );
     }
 }
 

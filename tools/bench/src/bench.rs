@@ -3,28 +3,27 @@
 //! Each turn starts one server with everything it needs on a new database, measures it and stops it, so that no other one
 //! takes a share of the machine. Only the Postgres server stays.
 
-use std::fmt;
 use std::fs::{self, File};
 use std::io::Write;
 use std::net::{Ipv4Addr, SocketAddrV4};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use anyhow::{Context, Result};
-use serde::Serialize;
+use clap::ValueEnum;
 use serde_json::{Value, json};
-
 use stack::StackOptions;
 use stack::endpoints::{REMINDERS_TOPIC, Secrets, TASKS_TOPIC};
 use stack::programs::cargo::Cargo;
 use stack::programs::{Host, Programs};
 use stack::report::Report;
 use stack::service::Service;
-use stack::{interrupt, postgres_server, process, workspace};
+use stack::{interrupt, postgres_server, workspace};
 
+mod figures;
 mod generator;
+mod machine;
 mod peer;
 mod progress;
 mod table;
@@ -32,6 +31,7 @@ mod turn;
 mod usage;
 
 use generator::Generator;
+use machine::Machine;
 use peer::Peer;
 use progress::Progress;
 use turn::{Record, Turn};
@@ -40,17 +40,17 @@ use turn::{Record, Turn};
 const OURS: &str = "todo-events";
 
 /// What can be measured.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Measure {
-    /// Creates, by each number of clients, without and with due dates.
+    /// Creates, without and with due dates
     Create,
-    /// Lists, creates, patches, completions and deletes; then the memory.
+    /// Lists, creates, patches, completions and deletes, and the memory after them
     Mixed,
-    /// Completion to next instance, create to event, and a while of nothing.
+    /// Completion to next instance, create to event, and a while of nothing
     Probes,
-    /// What piled up while the sidecar was away; of this service only.
+    /// What piled up while the sidecar was away; of this service only
     Drain,
-    /// From the app's start until it is ready.
+    /// From the app's start until it is ready
     Start,
 }
 
@@ -357,56 +357,4 @@ fn now() -> String {
     chrono::DateTime::<chrono::Utc>::from(SystemTime::now())
         .format("%Y-%m-%dT%H:%M:%SZ")
         .to_string()
-}
-
-/// What it ran on: numbers mean little without.
-#[derive(Debug, Serialize)]
-struct Machine {
-    time: String,
-    processors: usize,
-    processor: String,
-    system: String,
-    load_average: String,
-    host: String,
-    commit: String,
-}
-
-impl Machine {
-    fn look(programs: &Programs) -> Self {
-        let line = |program: &Path, arguments: &[&str]| {
-            let mut command = Command::new(program);
-            command.args(arguments).current_dir(workspace::root());
-            process::read(command, Duration::from_secs(10))
-                .ok()
-                .and_then(|text| text.lines().next().map(str::to_owned))
-                .unwrap_or_default()
-        };
-        let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-        let processor = cpuinfo
-            .lines()
-            .find_map(|line| line.strip_prefix("model name")?.split_once(": "))
-            .map_or("", |(_, name)| name);
-        Self {
-            time: now(),
-            processors: std::thread::available_parallelism().map_or(0, usize::from),
-            processor: processor.to_owned(),
-            system: line(Path::new("uname"), &["-sr"]),
-            load_average: fs::read_to_string("/proc/loadavg").unwrap_or_default(),
-            host: match programs.host {
-                Host::Spin => line(&programs.host_program, &["--version"]),
-                Host::Devhost => "the development host".to_owned(),
-            },
-            commit: line(Path::new("git"), &["describe", "--always", "--dirty"]),
-        }
-    }
-}
-
-impl fmt::Display for Machine {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{}: {}, on {} processors {}, {}; commit {}",
-            self.time, self.host, self.processors, self.processor, self.system, self.commit
-        )
-    }
 }

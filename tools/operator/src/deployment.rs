@@ -8,9 +8,6 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use postgres::{Client, NoTls};
 use ureq::Agent;
 
-use stack::endpoints::Endpoints;
-use stack::{net, running};
-
 /// The Dapr component that publishes.
 const PUBSUB: &str = "kafka-pubsub";
 /// How long the sidecar may take until the broker has acknowledged an event.
@@ -40,38 +37,34 @@ pub enum Form {
 }
 
 impl Deployment {
-    /// The running stack of this clone, or else the one of the variables `DATABASE_URL`,
-    /// `DAPR_HTTP_ENDPOINT` (default `http://127.0.0.1:3500`) and `DAPR_API_TOKEN`.
+    /// The service of the variables `DATABASE_URL`, `DAPR_HTTP_ENDPOINT` (default `http://127.0.0.1:3500`) and
+    /// `DAPR_API_TOKEN`.
     ///
     /// # Errors
-    /// When there is neither.
-    pub fn find() -> Result<Self> {
-        if let Some(endpoints) = running::find()? {
-            return Ok(Self::of(&endpoints));
-        }
+    /// When `DATABASE_URL` is not set.
+    pub fn from_env() -> Result<Self> {
         let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let database_url = variable("DATABASE_URL").context(
-            "the service is not running; start it with `cargo xtask up`, or give another one's \
-             DATABASE_URL, DAPR_HTTP_ENDPOINT and DAPR_API_TOKEN",
+            "which service? Its database is to be in DATABASE_URL, its sidecar in DAPR_HTTP_ENDPOINT and DAPR_API_TOKEN",
         )?;
         let dapr_url =
             variable("DAPR_HTTP_ENDPOINT").unwrap_or_else(|| "http://127.0.0.1:3500".to_owned());
-        Ok(Self {
-            database_url,
-            dapr_url: dapr_url.trim_end_matches('/').to_owned(),
-            dapr_token: variable("DAPR_API_TOKEN").unwrap_or_default(),
-            agent: net::client(PUBLISH_LIMIT),
-        })
+        let dapr_token = variable("DAPR_API_TOKEN").unwrap_or_default();
+        Ok(Self::new(&database_url, &dapr_url, &dapr_token))
     }
 
-    /// A running stack.
+    /// The service with this database and this sidecar.
     #[must_use]
-    pub fn of(endpoints: &Endpoints) -> Self {
+    pub fn new(database_url: &str, dapr_url: &str, dapr_token: &str) -> Self {
         Self {
-            database_url: endpoints.database_url.clone(),
-            dapr_url: endpoints.dapr_url.clone(),
-            dapr_token: endpoints.secrets.dapr_token.clone(),
-            agent: net::client(PUBLISH_LIMIT),
+            database_url: database_url.to_owned(),
+            dapr_url: dapr_url.trim_end_matches('/').to_owned(),
+            dapr_token: dapr_token.to_owned(),
+            agent: Agent::config_builder()
+                .http_status_as_error(false)
+                .timeout_global(Some(PUBLISH_LIMIT))
+                .build()
+                .into(),
         }
     }
 

@@ -19,7 +19,7 @@ const USER: &str = "demo";
 const NEXT_LIMIT: Duration = Duration::from_secs(60);
 const EVENTS_LIMIT: Duration = Duration::from_secs(15);
 
-pub fn run(arguments: DemoArguments, report: Report) -> Result<()> {
+pub fn run(arguments: &DemoArguments, report: Report) -> Result<()> {
     if let Some(endpoints) = running::find()? {
         report.step(format!(
             "using the running service at {}",
@@ -34,7 +34,7 @@ pub fn run(arguments: DemoArguments, report: Report) -> Result<()> {
     }
     report.step("the service is not running; starting one for the demo");
     let database_url = postgres_server::given();
-    let host = arguments.host.map(Into::into);
+    let host = arguments.host;
     let programs = Programs::prepare(host, database_url.is_none(), &report)?;
     let mut options = StackOptions::new(programs).report(report);
     if let Some(url) = &database_url {
