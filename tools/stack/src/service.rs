@@ -301,7 +301,6 @@ impl Launch {
 }
 
 /// A check that a TCP port of 127.0.0.1 accepts connections.
-#[must_use]
 pub fn accepts(port: u16) -> impl Fn() -> Result<()> + Send + Sync + 'static {
     move || net::connect(port)
 }
