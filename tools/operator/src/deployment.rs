@@ -45,7 +45,8 @@ impl Deployment {
     pub fn from_env() -> Result<Self> {
         let variable = |name: &str| env::var(name).ok().filter(|value| !value.is_empty());
         let database_url = variable("DATABASE_URL").context(
-            "which service? Its database is to be in DATABASE_URL, its sidecar in DAPR_HTTP_ENDPOINT and DAPR_API_TOKEN",
+            "no service is named, and in a clone none is running; give its DATABASE_URL, DAPR_HTTP_ENDPOINT and \
+             DAPR_API_TOKEN, or start one with `cargo xtask up`",
         )?;
         let dapr_url =
             variable("DAPR_HTTP_ENDPOINT").unwrap_or_else(|| "http://127.0.0.1:3500".to_owned());
