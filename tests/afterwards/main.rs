@@ -7,7 +7,7 @@ use e2e::database::Database;
 use e2e::events::records;
 use e2e::shared_stack;
 use serde_json::Value;
-use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
+use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
 
 /// Those that are stored, and those at the broker: as they were stored, and beside them what Dapr added. What is not stored, or
 /// otherwise, a test put into a topic.

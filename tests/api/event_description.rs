@@ -12,9 +12,9 @@ use e2e::flow::wait_until_settled;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Map, Value, json};
-use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
-use xtask::kafka::Record;
-use xtask::workspace;
+use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
+use stack::kafka::Record;
+use stack::workspace;
 
 /// The members of an object of the description.
 fn members(pointer: &str) -> &'static Map<String, Value> {

@@ -4,7 +4,7 @@ use e2e::events::{first_appearances, records_of};
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
-use xtask::endpoints::TASKS_TOPIC;
+use stack::endpoints::TASKS_TOPIC;
 
 /// One of each type: created, updated, completed, deleted.
 fn lifetime(todo: &TestUser) -> String {

@@ -6,8 +6,8 @@ use e2e::shared_stack;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
+use stack::net;
 use uuid::Uuid;
-use xtask::net;
 
 #[test]
 fn each_request_has_a_line() {

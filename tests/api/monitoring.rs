@@ -9,7 +9,7 @@ use e2e::gauges;
 use e2e::shared_stack;
 use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
-use xtask::{net, workspace};
+use stack::{net, workspace};
 
 /// The names in `k8s/monitoring` that begin like this.
 fn asked_for(beginning: &str) -> BTreeSet<String> {

@@ -6,12 +6,12 @@ use std::time::Duration;
 
 use domain::rule::Rule;
 use rrule::{RRuleSet, Tz};
+use stack::fuzz::Fuzz;
+use stack::report::Report;
+use stack::{process, workspace};
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 use time::{Date, Month};
-use xtask::fuzz::Fuzz;
-use xtask::report::Report;
-use xtask::{process, workspace};
 
 /// How long dateutil may take for each thousand rules.
 const LIMIT: Duration = Duration::from_secs(60);

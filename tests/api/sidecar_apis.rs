@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use e2e::shared_stack;
-use xtask::net;
+use stack::net;
 
 /// The status of a call to the sidecar with its token.
 fn status(method: &str, path: &str) -> u16 {

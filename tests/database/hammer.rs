@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 use postgres::Client;
 use postgres::error::SqlState;
 use serde_json::{Value, json};
+use stack::workspace;
 use uuid::Uuid;
-use xtask::workspace;
 
 use crate::scratch_database::{ScratchDatabase, execute, read};
 

@@ -9,8 +9,8 @@ use e2e::database::Database;
 use e2e::shared_stack;
 use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
-use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
-use xtask::{process, workspace};
+use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
+use stack::{process, workspace};
 
 /// How long compiling the evaluation may take, the first time.
 const LIMIT: Duration = Duration::from_secs(500);

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use e2e::shared_stack;
 use postgres::{Client, NoTls};
-use xtask::workspace;
+use stack::workspace;
 
 /// A database that is dropped with this.
 pub struct ScratchDatabase {

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use serde_json::Value;
-use xtask::{process, workspace};
+use stack::{process, workspace};
 
 const FILE: &str = "docker-compose.kafka.yml";
 

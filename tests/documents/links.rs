@@ -2,7 +2,7 @@
 
 use std::path::{Component, Path, PathBuf};
 
-use xtask::workspace;
+use stack::workspace;
 
 use crate::markdown::Document;
 

@@ -10,10 +10,10 @@ use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
 
 use e2e::shared_stack;
+use stack::programs::wasm_target::{self, TARGET, WasmToolchain};
+use stack::report::Report;
+use stack::{ports, workspace};
 use tempfile::TempDir;
-use xtask::report::Report;
-use xtask::wasm_target::{self, TARGET, WasmToolchain};
-use xtask::{ports, workspace};
 
 use crate::commands::runs_here;
 use crate::markdown::{Document, files};

@@ -10,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use e2e::wait::{Limit, until};
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
-use xtask::{cargo, process};
+use stack::process;
+use stack::programs::cargo;
 
 /// All commands of a document, with everything that they build.
 const COMMANDS: Limit = Limit::new("a document's commands", 900);

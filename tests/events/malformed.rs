@@ -4,8 +4,8 @@ use e2e::flow::{deliver, publish, successor, wait_until_settled};
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
+use stack::endpoints::TASKS_TOPIC;
 use uuid::Uuid;
-use xtask::endpoints::TASKS_TOPIC;
 
 /// Copies of an event under new ids, each broken in one place.
 fn broken(event: &Value) -> Vec<Value> {

@@ -4,14 +4,14 @@ use e2e::events::records_of;
 use e2e::flow::{ordered, series, successor, wait_until_settled};
 use e2e::lanes;
 use e2e::logs::lines_of;
+use e2e::operations;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
+use operator::dead_letters;
+use operator::lanes::{self as waiting, Lane};
+use operator::replay::replay;
 use serde_json::{Value, json};
-use xtask::dead_letters;
-use xtask::deployment::Deployment;
-use xtask::endpoints::TASKS_TOPIC;
-use xtask::lanes::{self as operator, Lane};
-use xtask::replay::replay;
+use stack::endpoints::TASKS_TOPIC;
 
 use crate::own_stack::OwnStack;
 
@@ -64,8 +64,8 @@ fn a_rejected_event_blocks_its_own_lane_and_alerts() {
 fn an_operator_shows_retries_and_skips_a_blocked_lane() {
     let stack = OwnStack::start();
     let todo = TestUser::random_on(stack.endpoints());
-    let deployment = Deployment::of(stack.endpoints());
-    let lane = || match operator::find(&deployment, todo.user()) {
+    let deployment = operations::deployment(stack.endpoints());
+    let lane = || match waiting::find(&deployment, todo.user()) {
         Ok(lane) => lane,
         Err(error) => panic!("{error:#}"),
     };
@@ -80,8 +80,8 @@ fn an_operator_shows_retries_and_skips_a_blocked_lane() {
     }));
     wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(lane(), None);
-    assert!(operator::retry(&deployment, todo.user()).is_err());
-    assert!(operator::skip(&deployment, todo.user(), 1).is_err());
+    assert!(waiting::retry(&deployment, todo.user()).is_err());
+    assert!(waiting::skip(&deployment, todo.user(), 1).is_err());
 
     // A completion that the sidecar refuses, and another event behind it.
     lanes::take(&todo);
@@ -99,7 +99,7 @@ fn an_operator_shows_retries_and_skips_a_blocked_lane() {
     assert_eq!(event.event_type, "task.completed");
     assert_eq!(event.time, string_member(&stored[1], "time"));
     assert!(event.bytes > 20_000, "{event:?}");
-    let listed = operator::list(&deployment, 10).unwrap_or_default();
+    let listed = waiting::list(&deployment, 10).unwrap_or_default();
     assert_eq!(
         listed
             .iter()
@@ -109,21 +109,21 @@ fn an_operator_shows_retries_and_skips_a_blocked_lane() {
     );
 
     // Its turn comes at once, and it is refused once more.
-    if let Err(error) = operator::retry(&deployment, todo.user()) {
+    if let Err(error) = waiting::retry(&deployment, todo.user()) {
         panic!("{error:#}");
     }
     blocked(seen.attempts + 1);
 
     // Nothing but exactly the event that blocks the lane is skipped.
     for number in [0, 1, 3] {
-        match operator::skip(&deployment, todo.user(), number) {
+        match waiting::skip(&deployment, todo.user(), number) {
             Ok(skipped) => panic!("{skipped:?}"),
             Err(error) => assert!(error.to_string().contains("number 2"), "{error:#}"),
         }
     }
     assert_eq!(todo.database().lane_of(todo.user()), (3, 1));
     lanes::make_readable(&todo, 2);
-    let skipped = match operator::skip(&deployment, todo.user(), 2) {
+    let skipped = match waiting::skip(&deployment, todo.user(), 2) {
         Ok(skipped) => skipped,
         Err(error) => panic!("{error:#}"),
     };

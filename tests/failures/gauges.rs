@@ -7,15 +7,15 @@ use e2e::database::Database;
 use e2e::flow::publish;
 use e2e::gauges::{self, Gauges};
 use e2e::lanes;
+use e2e::operations;
 use e2e::shared_stack;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
+use operator::dead_letters;
 use serde_json::json;
+use stack::endpoints::{Endpoints, TASKS_TOPIC};
+use stack::{process, workspace};
 use uuid::Uuid;
-use xtask::dead_letters;
-use xtask::deployment::Deployment;
-use xtask::endpoints::{Endpoints, TASKS_TOPIC};
-use xtask::{process, workspace};
 
 use crate::own_stack::{OwnStack, done};
 
@@ -148,7 +148,7 @@ fn dead_letter_comes_and_goes(todo: &TestUser) {
         ("table_inserted_total{table=\"dead_letters\"}", 1.0, 1.0),
     ];
     shows(stack, "a dead letter", Limit::DELIVERY, &arrived);
-    let deployment = Deployment::of(stack);
+    let deployment = operations::deployment(stack);
     let letters = dead_letters::list(&deployment, false, 10).unwrap_or_default();
     for letter in letters {
         done(dead_letters::discard(&deployment, &letter.id).map(drop));

@@ -10,8 +10,8 @@ use e2e::load::{self, Load};
 use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
-use xtask::service::Service;
-use xtask::stack::Stack;
+use stack::Stack;
+use stack::service::Service;
 
 use crate::own_stack::{OwnStack, done};
 

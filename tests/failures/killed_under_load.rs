@@ -10,7 +10,7 @@ use e2e::flow::{dead_letters, ordered, series, wait_until_settled};
 use e2e::test_user::{Call, TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
-use xtask::stack::Stack;
+use stack::Stack;
 
 use crate::own_stack::{OwnStack, done};
 

@@ -9,9 +9,9 @@ use e2e::logs::lines_of;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
+use stack::endpoints::TASKS_TOPIC;
+use stack::kafka;
 use uuid::Uuid;
-use xtask::endpoints::TASKS_TOPIC;
-use xtask::kafka;
 
 use crate::own_stack::{OwnStack, done};
 

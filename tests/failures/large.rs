@@ -9,8 +9,8 @@ use e2e::lanes;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
-use xtask::endpoints::TASKS_TOPIC;
-use xtask::kafka;
+use stack::endpoints::TASKS_TOPIC;
+use stack::kafka;
 
 use crate::own_stack::{OwnStack, done};
 

@@ -5,7 +5,7 @@ use std::sync::{Condvar, Mutex, PoisonError};
 
 use e2e::asyncapi::CheckedStack;
 use e2e::shared_stack;
-use xtask::stack::StackOptions;
+use stack::StackOptions;
 
 /// How many stacks run at once, whatever the number of test threads: each is five processes.
 const AT_ONCE: usize = 2;

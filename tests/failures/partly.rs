@@ -12,8 +12,8 @@ use e2e::load::{self, Load};
 use e2e::test_user::TestUser;
 use e2e::wait::Limit;
 use serde_json::{Value, json};
-use xtask::endpoints::{Endpoints, TASKS_TOPIC};
-use xtask::stack::Stack;
+use stack::Stack;
+use stack::endpoints::{Endpoints, TASKS_TOPIC};
 
 use crate::own_stack::{OwnStack, done};
 

@@ -9,8 +9,8 @@ use e2e::flow::{dead_letters, ordered, publish, series, wait_until_settled};
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::json;
+use stack::endpoints::TASKS_TOPIC;
 use uuid::Uuid;
-use xtask::endpoints::TASKS_TOPIC;
 
 use crate::own_stack::OwnStack;
 

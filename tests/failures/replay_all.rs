@@ -2,17 +2,17 @@
 
 use e2e::events::records_of;
 use e2e::flow::{ordered, series, wait_until_settled};
+use e2e::operations;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
+use operator::replay::{Replayed, replay_all};
 use serde_json::{Value, json};
-use xtask::deployment::Deployment;
-use xtask::endpoints::TASKS_TOPIC;
-use xtask::replay::{Replayed, replay_all};
+use stack::endpoints::TASKS_TOPIC;
 
 use crate::own_stack::OwnStack;
 
 fn replayed(stack: &OwnStack, since: &str) -> usize {
-    match replay_all(&Deployment::of(stack.endpoints()), since) {
+    match replay_all(&operations::deployment(stack.endpoints()), since) {
         Ok(Replayed { count, .. }) => count,
         Err(error) => panic!("{error:#}"),
     }

@@ -1,11 +1,11 @@
 //! A database that was restored to the past: what is emitted then has numbers that nobody has seen.
 
 use e2e::flow::wait_until_settled;
+use e2e::operations;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
+use operator::lanes;
 use serde_json::{Value, json};
-use xtask::deployment::Deployment;
-use xtask::lanes;
 
 use crate::own_stack::OwnStack;
 
@@ -25,7 +25,7 @@ fn handlers_go_on_with_what_comes_after_a_restore() {
     );
     assert!(matches!(lost, Ok(1)), "{lost:?}");
 
-    match lanes::raise(&Deployment::of(stack.endpoints()), 1_000_000) {
+    match lanes::raise(&operations::deployment(stack.endpoints()), 1_000_000) {
         Ok(raised) => assert_eq!((raised.events, raised.start), (0, 1_000_000)),
         Err(error) => panic!("{error:#}"),
     }

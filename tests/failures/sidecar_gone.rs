@@ -10,8 +10,8 @@ use e2e::logs::lines_of;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
-use xtask::endpoints::Endpoints;
-use xtask::stack::Stack;
+use stack::Stack;
+use stack::endpoints::Endpoints;
 
 use crate::own_stack::{OwnStack, done};
 

@@ -15,7 +15,7 @@ use e2e::replica::Replica;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
-use xtask::endpoints::Endpoints;
+use stack::endpoints::Endpoints;
 
 use crate::own_stack::OwnStack;
 

@@ -7,7 +7,7 @@ use e2e::spans::Spans;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
-use xtask::endpoints::TASKS_TOPIC;
+use stack::endpoints::TASKS_TOPIC;
 
 use crate::own_stack::{OwnStack, done};
 

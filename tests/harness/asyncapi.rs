@@ -17,10 +17,10 @@ use jsonschema::{Draft, Validator};
 use percent_encoding::percent_decode_str;
 use postgres::{Client, NoTls};
 use serde_json::{Map, Value, json};
-use xtask::endpoints::Endpoints;
-use xtask::kafka::Record;
-use xtask::stack::Stack;
-use xtask::workspace;
+use stack::Stack;
+use stack::endpoints::Endpoints;
+use stack::kafka::Record;
+use stack::workspace;
 
 use crate::lanes::UNREADABLE;
 

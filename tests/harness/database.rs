@@ -2,7 +2,7 @@
 
 use postgres::{Client, NoTls};
 use serde_json::Value;
-use xtask::endpoints::Endpoints;
+use stack::endpoints::Endpoints;
 
 /// A connection of the test's own.
 pub struct Database {

@@ -1,8 +1,8 @@
 //! Events at the broker.
 
 use serde_json::Value;
-use xtask::endpoints::Endpoints;
-use xtask::kafka::{self, Record};
+use stack::endpoints::Endpoints;
+use stack::kafka::{self, Record};
 
 use crate::asyncapi;
 

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
+use stack::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
+use stack::kafka::Record;
 use ureq::http::Request;
-use xtask::endpoints::{Endpoints, REMINDERS_TOPIC, TASKS_TOPIC};
-use xtask::kafka::Record;
 
 use crate::answer::Answer;
 use crate::asyncapi;

@@ -5,7 +5,7 @@ use std::fs;
 
 use postgres::SimpleQueryMessage;
 use serde::Deserialize;
-use xtask::workspace;
+use stack::workspace;
 
 use crate::database::Database;
 

@@ -20,6 +20,7 @@ pub mod gauges;
 pub mod lanes;
 pub mod load;
 pub mod logs;
+pub mod operations;
 pub mod raw_http;
 pub mod replica;
 pub mod spans;
@@ -29,7 +30,7 @@ pub mod wait;
 
 use std::sync::OnceLock;
 
-use xtask::endpoints::Endpoints;
+use stack::endpoints::Endpoints;
 
 /// The stack that all tests share.
 ///

@@ -3,7 +3,7 @@
 use std::fs;
 
 use serde_json::Value;
-use xtask::endpoints::Endpoints;
+use stack::endpoints::Endpoints;
 
 use crate::wait::{Limit, until};
 

@@ -4,7 +4,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use xtask::endpoints::Endpoints;
+use stack::endpoints::Endpoints;
 
 use crate::answer::Answer;
 use crate::description;

@@ -6,8 +6,8 @@ use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use serde_json::Value;
-use xtask::endpoints::Endpoints;
-use xtask::{net, ports, process, workspace};
+use stack::endpoints::Endpoints;
+use stack::{net, ports, process, workspace};
 
 use crate::logs;
 use crate::wait::{Limit, until};

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::{Value, json};
+use stack::endpoints::{Endpoints, TASKS_TOPIC};
 use ureq::http::{HeaderValue, Request};
 use uuid::Uuid;
-use xtask::endpoints::{Endpoints, TASKS_TOPIC};
 
 use crate::answer::Answer;
 use crate::database::Database;

@@ -7,14 +7,14 @@ use e2e::database::Database;
 use e2e::events::records_of;
 use e2e::flow::{publish, wait_until_settled};
 use e2e::logs;
+use e2e::operations;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
+use operator::dead_letters;
 use serde_json::{Value, json};
+use stack::endpoints::TASKS_TOPIC;
+use stack::kafka;
 use uuid::Uuid;
-use xtask::dead_letters;
-use xtask::deployment::Deployment;
-use xtask::endpoints::TASKS_TOPIC;
-use xtask::kafka;
 
 use crate::support::{due, id, in_days, in_seconds, micros, row, settled, short_lead_stack};
 
@@ -361,7 +361,7 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
         .batch_execute(&format!("DROP FUNCTION refuse_{name} CASCADE"));
     assert!(repaired.is_ok(), "{repaired:?}");
 
-    let deployment = Deployment::of(todo.stack());
+    let deployment = operations::deployment(todo.stack());
     let letter_id = string_member(&kept, "id");
     let listed = dead_letters::list(&deployment, false, 1_000);
     assert!(
@@ -393,7 +393,7 @@ fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_lett
     let body = format!("no json \0 of {}", todo.user());
     let offset = append(&todo, 0, todo.user().as_bytes(), body.as_bytes());
     let kept = letter(&todo, TASKS_TOPIC, 0, offset, 2);
-    let deployment = Deployment::of(todo.stack());
+    let deployment = operations::deployment(todo.stack());
     if let Err(error) = dead_letters::replay(&deployment, string_member(&kept, "id"), None) {
         panic!("{error:#}");
     }
@@ -434,7 +434,7 @@ fn a_dead_letter_of_an_unknown_topic_is_replayed_only_to_a_named_topic() {
         &[&body],
     );
     assert_eq!(letter["topic"], "unknown");
-    let deployment = Deployment::of(todo.stack());
+    let deployment = operations::deployment(todo.stack());
     let status = || {
         dead_letters::find(&deployment, string_member(&letter, "id")).map(|letter| letter.status)
     };

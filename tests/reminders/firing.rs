@@ -7,8 +7,8 @@ use e2e::flow::{deliver, ordered, publish, wait_until_settled};
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
+use stack::endpoints::REMINDERS_TOPIC;
 use uuid::Uuid;
-use xtask::endpoints::REMINDERS_TOPIC;
 
 use crate::support::{
     LEAD, RING, about, after, alarm, due, id, in_days, in_seconds, lose_alarm, micros, moment,

@@ -8,8 +8,8 @@ use e2e::flow::{dead_letters, ordered, wait_until_settled};
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
-use xtask::endpoints::DEAD_LETTERS_TOPIC;
-use xtask::kafka;
+use stack::endpoints::DEAD_LETTERS_TOPIC;
+use stack::kafka;
 
 use crate::support::{done, id, in_days, short_lead_options, started};
 

@@ -3,12 +3,12 @@
 use e2e::events::{first_appearances, records_of};
 use e2e::flow::{ordered, series, successor, wait_until_settled};
 use e2e::logs;
+use e2e::operations;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
+use operator::replay::{Replayed, Unhandled, replay, replay_unhandled, unhandled};
 use serde_json::{Value, json};
-use xtask::deployment::Deployment;
-use xtask::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
-use xtask::replay::{Replayed, Unhandled, replay, replay_unhandled, unhandled};
+use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
 
 use crate::support::{id, in_days, notifications, notified, ring, settled};
 
@@ -27,7 +27,7 @@ fn kept(todo: &TestUser) -> Value {
 }
 
 fn replayed(todo: &TestUser, since: &str) -> Replayed {
-    match replay(&Deployment::of(todo.stack()), todo.user(), since) {
+    match replay(&operations::deployment(todo.stack()), todo.user(), since) {
         Ok(replayed) => replayed,
         Err(error) => panic!("{error:#}"),
     }
@@ -143,7 +143,7 @@ fn a_completion_that_never_reached_its_handler_is_found_and_made_good() {
     todo.complete(id(&task)).task(200);
     successor(&todo, &task);
     let events = wait_until_settled(&todo, Limit::DELIVERY);
-    let deployment = Deployment::of(todo.stack());
+    let deployment = operations::deployment(todo.stack());
     let missing = || -> Vec<Unhandled> {
         match unhandled(&deployment, &in_days(-2), 1_000) {
             Ok(mut found) => {

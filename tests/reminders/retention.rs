@@ -6,8 +6,8 @@ use e2e::logs;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
+use stack::endpoints::Endpoints;
 use uuid::Uuid;
-use xtask::endpoints::Endpoints;
 
 use crate::support::{due, id, in_a_day, in_days, settled, short_lead_options, started};
 

@@ -5,8 +5,8 @@ use e2e::flow::{deliver, publish, successor, wait_until_settled};
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
+use stack::endpoints::TASKS_TOPIC;
 use uuid::Uuid;
-use xtask::endpoints::TASKS_TOPIC;
 
 use crate::support::{
     about, after, alarm, due, id, in_days, in_seconds, micros, moment, notified, now, row, settled,

@@ -11,7 +11,7 @@ use e2e::shared_stack;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
-use xtask::stack::StackOptions;
+use stack::StackOptions;
 
 /// The lead of the stacks on which reminders come due while a test looks on, in seconds.
 pub const LEAD: i64 = 3;
@@ -231,7 +231,7 @@ fn call_jobs(
         .header("content-type", "application/json")
         .header("dapr-api-token", &stack.secrets.dapr_token)
         .body(body);
-    let agent = xtask::net::client(Duration::from_secs(20));
+    let agent = stack::net::client(Duration::from_secs(20));
     let agent = ureq::Agent::config_builder()
         .allow_non_standard_methods(true)
         .http_status_as_error(false)

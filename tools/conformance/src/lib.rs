@@ -113,7 +113,7 @@ fn program() -> PathBuf {
 fn command(manifest: &str, arguments: &[&str]) -> (Command, TempDir) {
     let folder = tempfile::tempdir().unwrap();
     // Not 0: Spin calls itself at the address it was told. Nor a port that a connection of another test might be given.
-    let address = format!("127.0.0.1:{}", xtask::ports::free().unwrap());
+    let address = format!("127.0.0.1:{}", stack::ports::free().unwrap());
     std::fs::write(folder.path().join("spin.toml"), manifest).unwrap();
     let mut command = Command::new(program());
     command

@@ -1,4 +1,4 @@
-//! What the program is asked to do. `xtask/src/bench/generator.rs` writes it.
+//! What the program is asked to do. `tools/bench/src/bench/generator.rs` writes it.
 
 use std::net::SocketAddr;
 

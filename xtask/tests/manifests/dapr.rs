@@ -32,7 +32,7 @@ fn annotations_are_the_flags_of_the_local_sidecar() {
         ("app-health-threshold", "--app-health-threshold"),
         ("block-shutdown-duration", "--dapr-block-shutdown-duration"),
     ];
-    let code = file_text("xtask/src/services.rs");
+    let code = file_text("tools/stack/src/services.rs");
     let by_hand = file_text("docs/quickstart.md");
     let compose = file_text("docker-compose.kafka.yml");
     for layer in Layer::named("app") {
@@ -41,7 +41,7 @@ fn annotations_are_the_flags_of_the_local_sidecar() {
             let value = &annotations[&format!("dapr.io/{annotation}")];
             assert!(
                 code.contains(&format!("(\"{flag}\", \"{value}\")")),
-                "{place}: dapr.io/{annotation} is {value}; not so in xtask/src/services.rs"
+                "{place}: dapr.io/{annotation} is {value}; not so in tools/stack/src/services.rs"
             );
             assert!(
                 by_hand.contains(&format!("{flag} {value}")),

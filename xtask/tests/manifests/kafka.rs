@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use serde_json::Value;
-use xtask::endpoints::{DEAD_LETTERS_TOPIC, REMINDERS_TOPIC, TASKS_TOPIC};
+use stack::endpoints::{DEAD_LETTERS_TOPIC, REMINDERS_TOPIC, TASKS_TOPIC};
 
 use crate::layer::{Layer, Object, file_text, scalar};
 use crate::settings::default;

@@ -7,9 +7,9 @@ use std::process::{Command, Output};
 use std::sync::LazyLock;
 
 use serde_json::Value;
-use xtask::programs::KubernetesTools;
-use xtask::report::Report;
-use xtask::workspace;
+use stack::programs::KubernetesTools;
+use stack::report::Report;
+use stack::workspace;
 
 /// What renders and validates.
 pub static TOOLS: LazyLock<KubernetesTools> =

@@ -61,7 +61,7 @@ fn no_statement_lasts_on_kubernetes_either() {
             .iter();
         let statements: Vec<String> = statements.map(scalar).collect();
         let document = file_text("docs/operations.md");
-        for (setting, value) in xtask::stack::DATABASE_SETTINGS {
+        for (setting, value) in stack::postgres_server::DATABASE_SETTINGS {
             let value = if value == "0" {
                 value.to_owned()
             } else {
@@ -89,7 +89,7 @@ fn no_statement_lasts_in_containers_either() {
     };
     let command = compose["services"]["postgres"]["command"].as_array();
     let arguments: Vec<String> = command.into_iter().flatten().map(scalar).collect();
-    for (setting, value) in xtask::stack::DATABASE_SETTINGS {
+    for (setting, value) in stack::postgres_server::DATABASE_SETTINGS {
         let argument = format!("-c{setting}={value}");
         assert!(arguments.contains(&argument), "{argument}: {arguments:?}");
     }
