@@ -33,7 +33,7 @@ enum Task {
     Demo(DemoArguments),
     /// Check formatting and lints, and run all tests
     Test(TestArguments),
-    /// Measure the service, and another server beside it
+    /// Measure the service's speed, and another server's beside it
     #[command(disable_help_flag = true)]
     Bench(Rest),
     /// Print a bearer token for a user of the running service
@@ -53,7 +53,7 @@ enum Task {
     /// List, show, retry or skip what waits for publishing
     #[command(disable_help_flag = true)]
     Lanes(Rest),
-    /// Give a database that was restored to the past numbers that nobody has seen, before the service starts
+    /// After a restore to the past: raise all event numbers, so that none is used twice; before the service starts
     #[command(disable_help_flag = true)]
     Restored(Rest),
     /// Stop the running service
@@ -112,7 +112,7 @@ struct TestArguments {
     /// The broker of the end-to-end tests [default: kafka, and small for a part; with --e2e: small]
     #[arg(long, value_enum, conflicts_with = "unit")]
     broker: Option<BrokerName>,
-    /// Run the end-to-end tests that take too long for every day, and no others
+    /// Run only the end-to-end tests that are too slow for every day
     #[arg(long, requires = "e2e")]
     ignored: bool,
     /// Run only end-to-end tests whose name contains this

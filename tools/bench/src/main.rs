@@ -12,7 +12,7 @@ use stack::programs::Host;
 use stack::report::Report;
 use stack::{interrupt, postgres_server};
 
-/// Measure the service, and another server beside it.
+/// Measure the service's speed, and another server's beside it.
 #[derive(Parser)]
 #[command(bin_name = "cargo xtask bench")]
 struct Arguments {
@@ -37,7 +37,7 @@ struct Arguments {
     /// Creates while the sidecar is away
     #[arg(long, default_value_t = 2000, value_name = "N")]
     backlog: u64,
-    /// Measure nothing else than these
+    /// Measure only these
     #[arg(long, value_enum, value_delimiter = ',', value_name = "MEASURE,…")]
     only: Vec<Measure>,
     /// Measure this server too, in turns; a command for the shell

@@ -12,8 +12,8 @@ use commands::ME;
 /// Exit code of a command that a signal ended, as shells use for Ctrl-C.
 const INTERRUPTED: i32 = 130;
 
-/// What an operator can do about a running service, the one of DATABASE_URL, DAPR_HTTP_ENDPOINT [default:
-/// http://127.0.0.1:3500] and DAPR_API_TOKEN.
+/// Commands for the operator of a running service, which DATABASE_URL, DAPR_HTTP_ENDPOINT [default:
+/// http://127.0.0.1:3500] and DAPR_API_TOKEN name.
 #[derive(Parser)]
 struct Arguments {
     #[command(subcommand)]
@@ -32,9 +32,9 @@ enum Task {
     /// List, show, retry or skip what waits for publishing
     #[command(subcommand)]
     Lanes(LanesTask),
-    /// Give a database that was restored to the past numbers that nobody has seen, before the service starts
+    /// After a restore to the past: raise all event numbers, so that none is used twice; before the service starts
     Restored {
-        /// By how much; more than the events that any user can have had in the time that was undone
+        /// By how much; more than any user's events in the time that was lost
         #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(i64).range(1..))]
         by: i64,
     },
@@ -42,20 +42,20 @@ enum Task {
 
 #[derive(Args)]
 struct ReplayArguments {
-    /// Whose events
+    /// The user whose events are published
     #[arg(long, value_name = "USER", required_unless_present = "all")]
     user: Option<String>,
-    /// Everybody's events, in the order of their time
+    /// The events of all users
     #[arg(long, conflicts_with = "user")]
     all: bool,
-    /// From when on, in RFC 3339, such as 2026-01-31T08:00:00Z
+    /// The time of the oldest event, in RFC 3339, such as 2026-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = instant)]
     since: String,
 }
 
 #[derive(Args)]
 struct ReconcileArguments {
-    /// From when on, in RFC 3339, such as 2026-01-31T08:00:00Z
+    /// The time of the oldest event, in RFC 3339, such as 2026-01-31T08:00:00Z
     #[arg(long, value_name = "TIME", value_parser = instant)]
     since: String,
     /// Publish them again
@@ -65,28 +65,28 @@ struct ReconcileArguments {
 
 #[derive(Subcommand)]
 enum DeadLettersTask {
-    /// List the open ones, the oldest first
+    /// List the open dead letters, the oldest first
     List {
-        /// Those replayed or discarded too
+        /// Include those replayed or discarded
         #[arg(long)]
         all: bool,
     },
-    /// Show one with its content
+    /// Show a dead letter with its content
     Show {
-        /// Its id, or the beginning of it
+        /// The dead letter's id, or its first characters
         id: String,
     },
-    /// Publish one again to the topic it came from
+    /// Publish a dead letter again, to the topic it came from
     Replay {
-        /// Its id, or the beginning of it
+        /// The dead letter's id, or its first characters
         id: String,
-        /// To this topic instead; needed where the one it came from is not known
+        /// Publish to this topic instead; required if the dead letter's own topic is unknown
         #[arg(long)]
         topic: Option<String>,
     },
-    /// Mark one as not to be dealt with
+    /// Discard a dead letter
     Discard {
-        /// Its id, or the beginning of it
+        /// The dead letter's id, or its first characters
         id: String,
     },
 }
@@ -97,19 +97,19 @@ enum LanesTask {
     List,
     /// Show a user's next event, and why it waits
     Show {
-        /// Whose events
+        /// The user
         user: String,
     },
-    /// Try a user's next event now, however long it would rest
+    /// Try a user's next event now instead of after its rest
     Retry {
-        /// Whose events
+        /// The user
         user: String,
     },
-    /// Go on without the event that blocks a user's others; it becomes a dead letter
+    /// Skip the event that blocks a user's other events; it becomes a dead letter
     Skip {
-        /// Whose events
+        /// The user
         user: String,
-        /// The number of the event, which must be the next one
+        /// The event's number; it must be the user's next event
         number: i64,
     },
 }
