@@ -115,8 +115,11 @@ struct TestArguments {
     /// Run only the end-to-end tests that are too slow for every day
     #[arg(long, requires = "e2e")]
     ignored: bool,
-    /// Run only end-to-end tests whose name contains this
-    #[arg(value_name = "FILTER", requires = "e2e")]
+    /// Only the stories on a Kubernetes cluster of one node, which is started for them; needs Linux and root
+    #[arg(long, conflicts_with_all = ["unit", "e2e", "broker"])]
+    cluster: bool,
+    /// Run only end-to-end tests, or stories, whose name contains this
+    #[arg(value_name = "FILTER", conflicts_with = "unit")]
     filter: Option<String>,
 }
 
@@ -140,6 +143,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Up(arguments) => up::run(arguments, report),
         Task::Demo(arguments) if arguments.reminders => demo_reminders::run(&arguments, report),
         Task::Demo(arguments) => demo::run(&arguments, report),
+        Task::Test(arguments) if arguments.cluster => program::cluster(&arguments),
         Task::Test(arguments) => test::run(&arguments, report),
         Task::Bench(rest) => program::bench(&rest.arguments),
         Task::Token { user } => up::token(&user),

@@ -9,11 +9,23 @@ use anyhow::{Context, Error, Result};
 use stack::programs::cargo::{self, Cargo};
 use stack::{process, running, workspace};
 
+use crate::TestArguments;
+
 /// `bench`: `tools/bench`.
 pub fn bench(arguments: &[OsString]) -> Result<()> {
     let mut bench = built("bench", "todo-bench")?;
     bench.arg0("cargo xtask bench").args(arguments);
     Err(become_it(bench))
+}
+
+/// `test --cluster`: `tools/cluster`.
+pub fn cluster(arguments: &TestArguments) -> Result<()> {
+    let mut cluster = built("cluster", "todo-cluster")?;
+    if let Some(host) = arguments.host {
+        cluster.args(["--host", &host.to_string()]);
+    }
+    cluster.args(&arguments.filter);
+    Err(become_it(cluster))
 }
 
 /// An operator's command: `tools/operator`, on the running service of this clone; where none runs, on the one that the

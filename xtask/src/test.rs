@@ -18,6 +18,9 @@ use stack::{postgres_server, process, workspace};
 use crate::{BrokerName, TestArguments};
 
 pub fn run(arguments: &TestArguments, report: Report) -> Result<()> {
+    if arguments.filter.is_some() && !arguments.e2e {
+        bail!("a name chooses among end-to-end tests (`--e2e NAME`) or stories (`--cluster NAME`)");
+    }
     if needs_kafka(arguments) {
         kafka::check().context("the tests run on Apache Kafka (`--broker small` does without)")?;
     }

@@ -5,6 +5,7 @@
 //! is no Spin. What starts the service is given paths, and does not know which of these ways they came.
 
 use std::env;
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::str::FromStr;
@@ -17,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use crate::report::Report;
 use crate::{process, workspace};
 
-pub(crate) mod build_cache;
+pub mod build_cache;
 pub mod cargo;
 pub mod components;
 mod debian_toolchain;
@@ -43,6 +44,15 @@ pub enum Host {
     Spin,
     /// The development host in `tools/devhost`.
     Devhost,
+}
+
+impl fmt::Display for Host {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Spin => "spin",
+            Self::Devhost => "devhost",
+        })
+    }
 }
 
 impl FromStr for Host {

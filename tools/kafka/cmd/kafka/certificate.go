@@ -20,9 +20,10 @@ const (
 	serverFile    = "server.pem"
 )
 
-// certify makes a certificate authority and the server's certificate, unless
-// the folder has them, and returns the authority's certificate as PEM.
-func certify(folder string) ([]byte, error) {
+// certify makes a certificate authority and the server's certificate for this
+// machine and for host, unless the folder has them, and returns the
+// authority's certificate as PEM.
+func certify(folder, host string) ([]byte, error) {
 	authority, err := os.ReadFile(filepath.Join(folder, authorityFile))
 	if err == nil || !errors.Is(err, os.ErrNotExist) {
 		return authority, err
@@ -52,7 +53,7 @@ func certify(folder string) ([]byte, error) {
 		NotAfter:     root.NotAfter,
 		KeyUsage:     x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:  []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth},
-		DNSNames:     []string{"localhost"},
+		DNSNames:     []string{"localhost", host},
 		IPAddresses:  []net.IP{net.IPv4(127, 0, 0, 1), net.IPv6loopback},
 	}
 	serverKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)

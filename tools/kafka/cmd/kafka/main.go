@@ -8,6 +8,7 @@ import (
 	"flag"
 	"fmt"
 	"io"
+	"net"
 	"os"
 	"os/signal"
 	"syscall"
@@ -79,7 +80,11 @@ func run(ctx context.Context, opts options, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	authority, err := certify(opts.dataDir)
+	host, _, err := net.SplitHostPort(opts.clients)
+	if err != nil {
+		return err
+	}
+	authority, err := certify(opts.dataDir, host)
 	if err != nil {
 		return err
 	}

@@ -16,7 +16,10 @@ const KEPT_UNUSED: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 
 /// The folder of what `build` makes of `tools/<tool>`: kept from before, or made now. `build` gets
 /// the sources' folder and the one to fill. The Go compiler counts as a source.
-pub(crate) fn get(
+///
+/// # Errors
+/// When the build fails, or Go is missing.
+pub fn get(
     tool: &str,
     what: &str,
     report: &Report,
@@ -46,7 +49,7 @@ pub(crate) fn kept(
 ) -> Result<PathBuf> {
     let tools = workspace::cache()?.join("tools");
     let folder = tools.join(name);
-    let _lock = workspace::lock(&tools.join(format!("{tool}.lock")))?;
+    let _lock = workspace::lock(&tools.join(format!("{}.lock", tool.replace('/', "-"))))?;
     if folder.is_dir() {
         // So that it counts as used.
         File::open(&folder)?.set_modified(SystemTime::now())?;
@@ -72,6 +75,20 @@ pub(crate) fn short(digest: Sha256) -> String {
 
 /// Builds Go packages of the module in `sources` into the folder `bin` of `into`.
 pub(crate) fn go_build(sources: &Path, into: &Path, packages: &[&str]) -> Result<()> {
+    process::run(go_command(sources, into, packages)?)
+}
+
+/// As [`go_build`], but into programs that need no library: for images.
+///
+/// # Errors
+/// When they do not compile.
+pub fn go_build_static(sources: &Path, into: &Path, packages: &[&str]) -> Result<()> {
+    let mut build = go_command(sources, into, packages)?;
+    build.env("CGO_ENABLED", "0");
+    process::run(build)
+}
+
+fn go_command(sources: &Path, into: &Path, packages: &[&str]) -> Result<Command> {
     let output = format!("{}/bin/", into.display());
     fs::create_dir_all(&output)?;
     let mut build = Command::new("go");
@@ -79,7 +96,7 @@ pub(crate) fn go_build(sources: &Path, into: &Path, packages: &[&str]) -> Result
         .args(["build", "-trimpath", "-ldflags=-s -w", "-o", &output])
         .args(packages)
         .current_dir(sources);
-    process::run(build)
+    Ok(build)
 }
 
 /// A digest of everything that decides what the build makes.

@@ -1,0 +1,9 @@
+# `spin up … -f IMAGE …`, as the Spin operator starts it, with the app that is in this image.
+last=
+for word; do
+    shift
+    if [ "$last" = -f ]; then word=/app/spin.toml; fi
+    last=$word
+    set -- "$@" "$word"
+done
+exec /bin/spin "$@"

@@ -1,0 +1,127 @@
+//! The images that the manifests name, made of what the repository builds, under the names by which pods ask for them.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use stack::programs::Host;
+use stack::report::Report;
+use stack::{process, workspace};
+
+use crate::image::Image;
+use crate::node::{Node, PAUSE};
+use crate::programs::Programs;
+
+/// Where Dapr's chart takes its images from.
+pub const DAPR_REGISTRY: &str = "cluster.invalid/dapr";
+/// The broker as Strimzi would run it, and a server as CloudNativePG would.
+pub const KAFKA: &str = "cluster.invalid/kafka:1";
+pub const POSTGRES: &str = "cluster.invalid/postgres:1";
+pub const COREDNS: &str = "cluster.invalid/coredns:1";
+/// A pod that does nothing: a client of which only the place in the network counts.
+pub const SHELL: &str = "cluster.invalid/shell:1";
+
+/// Makes all images and imports them.
+pub fn import(programs: &Programs, node: &Node, folder: &Path, report: &Report) -> Result<()> {
+    fs::create_dir_all(folder)?;
+    for image in all(programs, folder)? {
+        let path = image.write(folder)?;
+        node.import(&path)?;
+        fs::remove_file(path)?;
+        report.step(format!("image {}", image.name));
+    }
+    Ok(())
+}
+
+fn all(programs: &Programs, folder: &Path) -> Result<Vec<Image>> {
+    let service = &programs.service;
+    let postgres = service.postgres.as_ref().context("Postgres was not prepared")?;
+    let postgres = postgres.bin.parent().context("Postgres has a folder")?;
+    let dapr = |name: &str| Image::new(format!("{DAPR_REGISTRY}/{name}:1.18.0"), &[&format!("/{name}")]);
+    let dapr_program = |name: &str| dapr(name).with(&programs.dapr.join(name), name);
+    Ok(vec![
+        // Holds a pod's namespaces and waits.
+        Image::new(PAUSE, &["/pause"]).script("pause", "trap 'exit 0' TERM INT\nwhile :; do /bin/sleep 3600 & wait; done\n").with(&tool("sleep")?, "bin/sleep"),
+        Image::new(SHELL, &["/bin/sh"])
+            .script("bin/entry", "")
+            .with(&tool("sleep")?, "bin/sleep")
+            .with(&tool("bash")?, "bin/bash")
+            .with(&tool("cat")?, "bin/cat"),
+        Image::new(COREDNS, &["/coredns"]).root().with(&programs.coredns, "coredns"),
+        Image::new("ghcr.io/spinframework/spin-operator:v0.6.1", &["/manager"]).with(&programs.spin_operator, "manager"),
+        dapr_program("operator"),
+        dapr_program("injector"),
+        dapr_program("sentry"),
+        dapr_program("placement"),
+        dapr("scheduler").with(&service.scheduler, "scheduler"),
+        dapr("daprd").with(&service.daprd, "daprd"),
+        Image::new("docker.io/migrate/migrate:v4.19.1", &["/migrate"]).with(&service.migrate, "migrate"),
+        app(programs)?,
+        kafka(programs, folder)?,
+        Image::new(POSTGRES, &["/start"]).with(postgres, "postgres").script("start", include_str!("../resources/postgres.sh")),
+    ])
+}
+
+/// What serves the app. In place of fetching its image from a registry, it finds the app in its own.
+fn app(programs: &Programs) -> Result<Image> {
+    let root = workspace::root();
+    let service = &programs.service;
+    let entry = match service.host {
+        Host::Spin => include_str!("../resources/spin.sh").to_owned(),
+        Host::Devhost => devhost_entry(&root)?,
+    };
+    let image = Image::new("ghcr.io/spinframework/spin:v3.6.3", &["/entry"])
+        .root()
+        .with(&service.host_program, "bin/spin")
+        .with(&root.join("spin.toml"), "app/spin.toml")
+        .script("entry", &entry);
+    let components = stack::programs::components::names()?;
+    Ok(components.iter().fold(image, |image, name| {
+        let file = format!("target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_"));
+        image.with(&root.join(&file), &format!("app/{file}"))
+    }))
+}
+
+/// The development host takes variables by its command line only.
+fn devhost_entry(root: &Path) -> Result<String> {
+    let manifest = fs::read_to_string(root.join("spin.toml"))?;
+    let variables = manifest.lines().skip_while(|line| *line != "[variables]").skip(1).take_while(|line| !line.starts_with('['));
+    let mut script = String::from("set -- up --from /app/spin.toml --listen 0.0.0.0:80\n");
+    for name in variables.filter(|line| !line.starts_with('#')).filter_map(|line| line.split(" =").next()) {
+        if !name.is_empty() {
+            let variable = format!("SPIN_VARIABLE_{}", name.to_uppercase());
+            script.push_str(&format!("if [ -n \"${{{variable}+set}}\" ]; then set -- \"$@\" --variable \"{name}=${variable}\"; fi\n"));
+        }
+    }
+    script.push_str("exec /bin/spin \"$@\"\n");
+    Ok(script)
+}
+
+/// Kafka as the manifests in this repository describe it, with a Java that has what it needs and no more.
+fn kafka(programs: &Programs, folder: &Path) -> Result<Image> {
+    let kafka = programs.service.kafka.as_ref().context("Kafka was not prepared")?;
+    let java = kafka.java.canonicalize()?;
+    let home = java.parent().and_then(Path::parent).context("java is in a folder")?;
+    let runtime = folder.join("java");
+    let mut jlink = Command::new(home.join("bin/jlink"));
+    jlink
+        .args(["--add-modules", "java.base,java.logging,java.management,java.naming,java.net.http,java.security.jgss,java.security.sasl,java.sql,java.xml,jdk.crypto.ec,jdk.management,jdk.unsupported"])
+        .args(["--strip-debug", "--no-man-pages", "--no-header-files", "--output"])
+        .arg(&runtime);
+    process::read(jlink, Duration::from_secs(120)).context("jlink makes the broker's Java")?;
+    let k8s = workspace::root().join("k8s");
+    Ok(Image::new(KAFKA, &["/start"])
+        .with(&runtime, "java")
+        .with(&kafka.jars, "jars")
+        .with(&kafka.program, "bin/kafka")
+        .with(&k8s.join("kafka/strimzi"), "manifests/kafka")
+        .with(&k8s.join("dapr-components"), "manifests/dapr")
+        .script("start", include_str!("../resources/kafka.sh")))
+}
+
+fn tool(name: &str) -> Result<PathBuf> {
+    let path = workspace::find_program(name).with_context(|| format!("{name} is not on PATH"))?;
+    Ok(path.canonicalize()?)
+}

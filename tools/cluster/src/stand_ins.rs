@@ -1,0 +1,193 @@
+//! Plays Strimzi's and CloudNativePG's operators, neither of whose images can be made here: they read the same resources,
+//! start one server each, make the Secrets that the operators would, and say that they are ready.
+
+use std::fs;
+use std::net::{SocketAddr, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use postgres::{Client, NoTls};
+use serde_json::{Value, json};
+
+use crate::certificates::Certificates;
+use crate::kubectl::Kubectl;
+use crate::operators::apply_certificate;
+
+/// How long a server may take to start.
+const LIMIT: Duration = Duration::from_secs(180);
+
+/// The operators that are played, in a thread of their own, until dropped.
+pub struct StandIns {
+    ended: Arc<AtomicBool>,
+    thread: Option<JoinHandle<Result<()>>>,
+}
+
+impl StandIns {
+    /// Begins to watch for resources.
+    pub fn start(kubectl: &Kubectl, certificates: &Certificates, folder: &Path) -> Result<Self> {
+        let ended = Arc::new(AtomicBool::new(false));
+        let player = Player {
+            kubectl: kubectl.clone(),
+            folder: folder.to_owned(),
+            ended: Arc::clone(&ended),
+        };
+        let host = "todo-events-db-rw.todo-app.svc";
+        let pooler = "todo-events-db-pooler.todo-app.svc";
+        let server = certificates.issue("todo-events-db", None, &[host, pooler])?;
+        let authority = certificates.authority_pem.clone();
+        let thread = thread::spawn(move || {
+            player.kafka()?;
+            let database = || -> Result<()> {
+                player.until_there("todo-app", "clusters.postgresql.cnpg.io/todo-events-db")?;
+                apply_certificate(&player.kubectl, "todo-app", "todo-events-db-server", &server, &authority)?;
+                player.postgres(&authority)
+            };
+            database()?;
+            player.kafka_access()
+        });
+        Ok(Self {
+            ended,
+            thread: Some(thread),
+        })
+    }
+
+    /// Fails with what an operator failed with.
+    pub fn check(&mut self) -> Result<()> {
+        if self.thread.as_ref().is_some_and(JoinHandle::is_finished)
+            && let Some(thread) = self.thread.take()
+        {
+            return thread.join().unwrap_or_else(|_| bail!("an operator that is played panicked"));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for StandIns {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+    }
+}
+
+struct Player {
+    kubectl: Kubectl,
+    folder: PathBuf,
+    ended: Arc<AtomicBool>,
+}
+
+impl Player {
+    fn until_there(&self, namespace: &str, resource: &str) -> Result<Value> {
+        self.kubectl.until(resource, Duration::from_secs(1200), || {
+            if self.ended.load(Ordering::Relaxed) {
+                bail!("stopped before there was a {resource}");
+            }
+            Ok(self.kubectl.json(&["get", "-n", namespace, resource]).ok())
+        })
+    }
+
+    /// A folder for a server's data that its user may write to.
+    fn data(&self, name: &str) -> Result<()> {
+        let folder = self.folder.join(name);
+        fs::create_dir_all(&folder)?;
+        fs::set_permissions(&folder, fs::Permissions::from_mode(0o777))?;
+        Ok(())
+    }
+
+    fn apply(&self, manifests: &str) -> Result<()> {
+        self.kubectl.apply_text(&manifests.replace("@FOLDER@", &self.folder.display().to_string()))
+    }
+
+    fn ready(&self, namespace: &str, resources: &[&str]) -> Result<()> {
+        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}).to_string();
+        for resource in resources {
+            let names = self.kubectl.read(&["get", resource, "-n", namespace, "-o", "name"])?;
+            for name in names.lines() {
+                self.kubectl.run(&["patch", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", &ready])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn kafka(&self) -> Result<()> {
+        self.until_there("kafka", "kafka/todo-events")?;
+        self.data("kafka")?;
+        self.data("kafka-secrets")?;
+        self.apply(include_str!("../resources/kafka.yaml"))?;
+        self.kubectl.until("the broker's users", LIMIT, || Ok(fs::metadata(self.secrets()).ok()))
+            .with_context(|| self.kubectl.read(&["logs", "-n", "kafka", "statefulset/todo-events-brokers", "--tail=30"]).unwrap_or_default())?;
+        self.ready("kafka", &["kafka", "kafkatopics", "kafkausers"])
+    }
+
+    fn secrets(&self) -> PathBuf {
+        self.folder.join("kafka-secrets/secrets.json")
+    }
+
+    /// The Access Operator's part.
+    fn kafka_access(&self) -> Result<()> {
+        self.until_there("todo-app", "kafkaaccess/kafka-todo-events")?;
+        let secrets: Value = serde_json::from_slice(&fs::read(self.secrets())?)?;
+        let secret = json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "kafka-todo-events", "namespace": "todo-app"},
+            "stringData": secrets["kafka-todo-events"],
+        });
+        self.kubectl.apply_text(&secret.to_string())
+    }
+
+    fn postgres(&self, authority: &str) -> Result<()> {
+        self.data("postgres")?;
+        let secret = |name: &str, data: Value| json!({
+            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "todo-app"}, "stringData": data,
+        });
+        let password = uuid::Uuid::now_v7().simple().to_string();
+        let admin = uuid::Uuid::now_v7().simple().to_string();
+        for secret in [
+            secret("todo-events-db-app", json!({"username": "todo", "password": password})),
+            secret("todo-events-db-superuser", json!({"username": "postgres", "password": admin})),
+            secret("todo-events-db-ca", json!({"ca.crt": authority})),
+        ] {
+            self.kubectl.apply_text(&secret.to_string())?;
+        }
+        self.apply(include_str!("../resources/postgres.yaml"))?;
+        self.kubectl.run(&["rollout", "status", "-n", "todo-app", "statefulset/todo-events-db", "--timeout=120s"])
+            .with_context(|| self.kubectl.describe("todo-app"))?;
+        self.create_database(&admin, &password)?;
+        self.ready("todo-app", &["clusters.postgresql.cnpg.io"])
+    }
+
+    /// What CloudNativePG does at `bootstrap.initdb`.
+    fn create_database(&self, admin: &str, password: &str) -> Result<()> {
+        let cluster = self.kubectl.json(&["get", "-n", "todo-app", "clusters.postgresql.cnpg.io/todo-events-db"])?;
+        let address = service_address(&self.kubectl, "todo-app", "todo-events-db-rw")?;
+        let mut client = self.kubectl.until("the database's answer", Duration::from_secs(60), || {
+            TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+            Ok(Some(connect(address, "postgres", admin, "postgres")?))
+        })?;
+        client.batch_execute(&format!("CREATE ROLE todo LOGIN PASSWORD '{password}'"))?;
+        client.batch_execute("CREATE DATABASE todo OWNER todo")?;
+        let mut client = connect(address, "postgres", admin, "todo")?;
+        for statement in cluster["spec"]["bootstrap"]["initdb"]["postInitApplicationSQL"].as_array().into_iter().flatten() {
+            client.batch_execute(statement.as_str().context("a statement is text")?)?;
+        }
+        Ok(())
+    }
+}
+
+/// The address of a Service, as a program on the node reaches it.
+pub fn service_address(kubectl: &Kubectl, namespace: &str, name: &str) -> Result<SocketAddr> {
+    let service = kubectl.json(&["get", "service", "-n", namespace, name])?;
+    let address = service["spec"]["clusterIP"].as_str().context("a service has an address")?;
+    let port = service["spec"]["ports"][0]["port"].as_u64().context("a service has a port")?;
+    format!("{address}:{port}").parse().context("an address")
+}
+
+/// A connection to the database.
+pub fn connect(address: SocketAddr, user: &str, password: &str, database: &str) -> Result<Client> {
+    let mut config = postgres::Config::new();
+    config.host(&address.ip().to_string()).port(address.port()).user(user).password(password).dbname(database);
+    config.connect_timeout(Duration::from_secs(5));
+    config.connect(NoTls).context("cannot connect to the database")
+}

@@ -1,0 +1,51 @@
+//! What is shown on the running cluster. Each story leaves the service as it found it.
+
+mod disruptions;
+mod load;
+mod task;
+
+use anyhow::{Context, Result, bail};
+use stack::report::Report;
+
+use crate::kubectl::Kubectl;
+use crate::service::Service;
+
+type Story = fn(&Service, &Kubectl, &Report) -> Result<()>;
+
+const STORIES: [(&str, Story); 3] = [
+    ("a_completed_task_has_a_next_instance", task::a_completed_task_has_a_next_instance),
+    ("pods_deleted_under_load_lose_nothing", disruptions::pods_deleted_under_load_lose_nothing),
+    ("rollouts_under_load_lose_nothing", disruptions::rollouts_under_load_lose_nothing),
+];
+
+/// Tells all stories whose name contains `filter`; fails at the end with the names of those that failed.
+pub fn tell_all(service: &Service, kubectl: &Kubectl, filter: Option<&str>, report: &Report) -> Result<()> {
+    let mut failed = Vec::new();
+    for (name, story) in STORIES {
+        if filter.is_some_and(|filter| !name.contains(filter)) {
+            continue;
+        }
+        match story(service, kubectl, report) {
+            Ok(()) => report.step(format!("{name} ... ok")),
+            Err(error) => {
+                report.step(format!("{name} ... FAILED\n{error:?}\n{}", kubectl.describe("todo-app")));
+                failed.push(name);
+            }
+        }
+        stack::interrupt::check()?;
+    }
+    if !failed.is_empty() {
+        bail!("failed: {}", failed.join(", "));
+    }
+    Ok(())
+}
+
+/// A user of a story's own.
+fn new_user() -> String {
+    format!("user-{}", uuid::Uuid::now_v7().simple())
+}
+
+/// The number that a statement returns.
+fn count(service: &Service, statement: &str) -> Result<i64> {
+    Ok(service.database()?.query_one(statement, &[]).context("the count failed")?.get(0))
+}
