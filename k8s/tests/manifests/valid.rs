@@ -13,7 +13,7 @@ fn validate(manifests: &Path) -> Output {
     run(Command::new(&TOOLS.kubectl_validate)
         .arg(manifests)
         .args(["--version", KUBERNETES, "--local-crds"])
-        .arg(file("tests/data/crds"))
+        .arg(file("k8s/tests/crds"))
         // No cluster that someone is logged in to has a say.
         .env("KUBECONFIG", "/dev/null"))
 }

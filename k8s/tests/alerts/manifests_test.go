@@ -1,4 +1,4 @@
-package prometheus
+package alerts
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const repository = "../.."
+const repository = "../../.."
 
 var promQL = parser.NewParser(parser.Options{})
 
