@@ -126,6 +126,7 @@ var known = map[string][]string{
 	},
 	"the exporter of Strimzi 1.2": {
 		"kafka_consumergroup_lag",
+		"kafka_topic_partition_under_replicated_partition",
 	},
 	"Spin 3.6, crates/factors-executor": {
 		"spin_component_cpu_time_sum",
