@@ -48,11 +48,11 @@ fn check_style(cargo: &Cargo, report: Report) -> Result<()> {
         .context("`cargo fmt --all` formats the Rust code")?;
     let mut gofmt = Command::new("gofmt");
     gofmt
-        .args(["-l", "."])
-        .current_dir(workspace::root().join("tools"));
+        .args(["-l", "tools", "k8s/tests"])
+        .current_dir(workspace::root());
     let unformatted = process::read(gofmt, Duration::from_secs(60))?;
     if !unformatted.is_empty() {
-        bail!("`gofmt -w` has to format, in tools: {unformatted}");
+        bail!("`gofmt -w` has to format: {unformatted}");
     }
     report.step("lints: cargo clippy, go vet");
     let mut clippy = cargo.command(["clippy", "--workspace", "--all-targets"]);
@@ -65,7 +65,7 @@ fn check_style(cargo: &Cargo, report: Report) -> Result<()> {
 
 const DAPR: &str = "tools/dapr";
 const KAFKA: &str = "tools/kafka";
-const PROMETHEUS: &str = "tools/prometheus";
+const ALERTS: &str = "k8s/tests/alerts";
 
 /// The package of the module that is the project's own work. Vetting the others would also vet all of Dapr, for many
 /// minutes.
@@ -86,7 +86,7 @@ fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
     ]))?;
     process::run(go_in(DAPR, ["test", OWN_DAPR_PACKAGE]))?;
     process::run(go_in(KAFKA, ["test", "./cmd/..."]))?;
-    process::run(go_in(PROMETHEUS, ["test", "./..."]))
+    process::run(go_in(ALERTS, ["test", "./..."]))
 }
 
 /// A broker, and which end-to-end tests run on it: all, or one of their programs.

@@ -15,10 +15,7 @@ const OF_KAFKA_ACCESS: [&str; 4] = [
 ];
 
 /// The names of CloudNativePG's Secrets after the cluster's, and their keys.
-const OF_CLOUDNATIVE_PG: [(&str, &[&str]); 2] = [
-    ("-app", &["username", "password", "uri"]),
-    ("-ca", &["ca.crt"]),
-];
+const OF_CLOUDNATIVE_PG: [(&str, &[&str]); 1] = [("-app", &["username", "password", "uri"])];
 
 /// Secrets and their keys made by `kubectl create secret generic` in k8s/README.md.
 fn made_by_hand() -> BTreeMap<String, BTreeSet<String>> {
@@ -35,7 +32,10 @@ fn made_by_hand() -> BTreeMap<String, BTreeSet<String>> {
         let mut words = after.split_whitespace();
         let name = words.next().unwrap_or_default().to_owned();
         let keys = words
-            .filter_map(|word| word.strip_prefix("--from-literal="))
+            .filter_map(|word| {
+                let literal = word.strip_prefix("--from-literal=");
+                literal.or_else(|| word.strip_prefix("--from-file="))
+            })
             .filter_map(|literal| literal.split('=').next())
             .map(str::to_owned);
         made.insert(name, keys.collect());
@@ -70,6 +70,11 @@ fn collect(value: &Value, within: &str, used: &mut BTreeSet<(String, Option<Stri
                 _ => {}
             }
             for (field, value) in fields {
+                // CloudNativePG issues certificates with it.
+                if field == "serverCASecret" {
+                    used.insert((scalar(value), Some("ca.crt".to_owned())));
+                    used.insert((scalar(value), Some("ca.key".to_owned())));
+                }
                 // Dapr's annotations; the key is fixed.
                 if field.starts_with("dapr.io/") && field.ends_with("-token-secret") {
                     used.insert((scalar(value), Some("token".to_owned())));

@@ -123,7 +123,11 @@ fn the_scaler_asks_about_all_groups_what_its_user_may_know() {
     for app in Layer::named("app") {
         let kafka = app.beside("kafka");
         let user = kafka.find("KafkaUser", "todo-events-scaler");
-        for scaled in app.kind("ScaledObject") {
+        for scaled in app
+            .scaling()
+            .iter()
+            .flat_map(|layer| layer.kind("ScaledObject"))
+        {
             scaled_layers += 1;
             let triggers = triggers(&scaled);
             let named = |pairs: [(&str, &str); 3]| pairs.map(|(a, b)| (a.to_owned(), b.to_owned()));
@@ -222,7 +226,12 @@ fn brokers_are_where_everyone_looks_for_them() {
         assert_eq!(listeners[0]["tls"], true);
         let namespace = kafka.text_at("/metadata/namespace");
         let address = format!("{}-kafka-bootstrap.{namespace}.svc:{port}", kafka.name());
-        for access in app.kind("KafkaAccess") {
+        for access in app
+            .scaling()
+            .into_iter()
+            .chain([app])
+            .flat_map(|layer| layer.kind("KafkaAccess"))
+        {
             assert_eq!(
                 access.text_at("/spec/kafka/name"),
                 kafka.name(),
@@ -250,7 +259,11 @@ fn brokers_are_where_everyone_looks_for_them() {
                 access.place()
             );
         }
-        for scaled in app.kind("ScaledObject") {
+        for scaled in app
+            .scaling()
+            .iter()
+            .flat_map(|layer| layer.kind("ScaledObject"))
+        {
             let kafka_triggers = scaled
                 .list("/spec/triggers")
                 .iter()
@@ -265,7 +278,8 @@ fn brokers_are_where_everyone_looks_for_them() {
                 assert_eq!(trigger["metadata"]["sasl"], "scram_sha512");
                 assert_eq!(trigger["metadata"]["tls"], "enable");
                 let authentication = scalar(&trigger["authenticationRef"]["name"]);
-                app.find("TriggerAuthentication", &authentication);
+                app.beside("scaling")
+                    .find("TriggerAuthentication", &authentication);
             }
         }
     }

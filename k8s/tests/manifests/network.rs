@@ -344,3 +344,36 @@ fn the_sidecar_and_the_app_may_call_what_they_must() {
         }
     }
 }
+
+/// What the API server would fill in is written: then a second apply changes nothing, and a difference is a difference.
+#[test]
+fn no_default_is_left_to_the_api_server() {
+    let mut ports = 0;
+    for layer in Layer::all() {
+        for policy in layer.kind("NetworkPolicy") {
+            for direction in ["ingress", "egress"] {
+                let rules = policy.value["spec"][direction].as_array();
+                let rules = rules.into_iter().flatten();
+                for port in rules.filter_map(|rule| rule["ports"].as_array()).flatten() {
+                    assert!(port["protocol"].is_string(), "{}: {port}", policy.place());
+                    ports += 1;
+                }
+            }
+        }
+        for route in layer.kind("HTTPRoute") {
+            let gateway = route.at("/spec/parentRefs/0");
+            let rules = route.list("/spec/rules").iter();
+            let backends = rules.filter_map(|rule| rule["backendRefs"].as_array());
+            for reference in backends.flatten().chain([gateway]) {
+                assert!(reference["group"].is_string(), "{}", route.place());
+                assert!(reference["kind"].is_string(), "{}", route.place());
+                assert!(
+                    reference == gateway || reference["weight"] == 1,
+                    "{}: {reference}",
+                    route.place()
+                );
+            }
+        }
+    }
+    assert!(ports > 50, "{ports}");
+}

@@ -213,49 +213,6 @@ fn secrets_are_given_from_secrets() {
 }
 
 #[test]
-fn the_database_is_where_the_app_looks_for_it() {
-    for layer in Layer::named("app") {
-        let app = layer.find("SpinApp", "todo-events");
-        let value = |name: &str| {
-            let given = app.list("/spec/variables").iter();
-            let mut given = given.filter(|each| each["name"] == name);
-            given
-                .next()
-                .map(|each| scalar(&each["value"]))
-                .unwrap_or_default()
-        };
-        let postgres = layer.beside("postgres");
-        let pooler = postgres.find("Pooler", "todo-events-db-pooler");
-        let namespace = pooler.text_at("/metadata/namespace");
-        assert_eq!(
-            value("database_authority"),
-            format!("{}.{namespace}.svc:5432", pooler.name()),
-            "{}",
-            app.place()
-        );
-        let url = value("database_url");
-        let cluster = postgres.find("Cluster", &pooler.text_at("/spec/cluster/name"));
-        let database = cluster.text_at("/spec/bootstrap/initdb/database");
-        assert!(
-            url.contains(&format!("@$(SPIN_VARIABLE_DATABASE_AUTHORITY)/{database}?")),
-            "{}: {url}",
-            app.place()
-        );
-        assert!(pooler.number_at("/spec/pgbouncer/parameters/max_prepared_statements") > 0);
-        let jobs = postgres.kind("Job");
-        let arguments = jobs[0].text_at("/spec/template/spec/containers/0/args");
-        assert!(
-            arguments.contains(&format!(
-                "@{}-rw.{namespace}.svc:5432/{database}?",
-                cluster.name()
-            )),
-            "{}: {arguments}",
-            jobs[0].place()
-        );
-    }
-}
-
-#[test]
 fn every_variable_is_documented() {
     let document = file_text("docs/operations.md");
     let documented: BTreeSet<String> = document
@@ -323,24 +280,4 @@ fn components_are_named_after_their_folders() {
             app.place()
         );
     }
-}
-
-#[test]
-fn every_migration_is_given_to_the_job() {
-    let layer = Layer::get("prod/postgres");
-    let maps = layer.kind("ConfigMap");
-    let given = maps
-        .iter()
-        .find(|map| map.name().starts_with("todo-events-migrations"))
-        .and_then(|map| map.at("/data").as_object().cloned())
-        .unwrap_or_default();
-    let given: BTreeSet<String> = given.keys().cloned().collect();
-    let there: BTreeSet<String> = std::fs::read_dir(file("migrations"))
-        .into_iter()
-        .flatten()
-        .flatten()
-        .map(|entry| entry.file_name().to_string_lossy().into_owned())
-        .filter(|name| name.ends_with(".sql"))
-        .collect();
-    assert_eq!(given, there, "migrations/kustomization.yaml");
 }

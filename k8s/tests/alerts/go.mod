@@ -1,5 +1,5 @@
 // Tests the alerts and the dashboard of k8s/monitoring with Prometheus' own parser and engine.
-module todo-events/tools/prometheus
+module todo-events/k8s/tests/alerts
 
 go 1.26.4
 

@@ -2,10 +2,12 @@
 
 mod asyncapi;
 mod dapr;
+mod database;
 mod kafka;
 mod layer;
 mod migrations;
 mod network;
+mod pods;
 mod routes;
 mod secrets;
 mod settings;

@@ -1,4 +1,4 @@
-package prometheus
+package alerts
 
 import (
 	"encoding/json"
@@ -13,7 +13,7 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-const repository = "../.."
+const repository = "../../.."
 
 var promQL = parser.NewParser(parser.Options{})
 
@@ -126,6 +126,7 @@ var known = map[string][]string{
 	},
 	"the exporter of Strimzi 1.2": {
 		"kafka_consumergroup_lag",
+		"kafka_topic_partition_under_replicated_partition",
 	},
 	"Spin 3.6, crates/factors-executor": {
 		"spin_component_cpu_time_sum",

@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::layer::{Layer, file, file_text, objects_of, scalar};
 
 /// The pods with a sidecar: their annotations, and where they are.
-fn annotated(layer: &Layer) -> (String, BTreeMap<String, String>) {
+pub fn annotated(layer: &Layer) -> (String, BTreeMap<String, String>) {
     let (object, pointer) = if layer.name.starts_with("shim/") {
         let sidecar = layer.find("Deployment", "todo-events-sidecar");
         (sidecar, "/spec/template/metadata/annotations")
@@ -159,48 +159,5 @@ fn components_are_for_the_app_alone() {
                 );
             }
         }
-    }
-}
-
-/// A sidecar that is told to end together with its app still has deliveries in hand, which without an app become dead
-/// letters.
-#[test]
-fn the_app_outlives_its_sidecars_subscriptions() {
-    let fields = objects_of("k8s/app/pod-fields.yaml").remove(0);
-    let at = |pointer: &str| match fields.pointer(pointer) {
-        Some(value) => value,
-        None => panic!("k8s/app/pod-fields.yaml has no {pointer}"),
-    };
-    let container = "/spec/template/spec/containers/0";
-    let pause = at(&format!("{container}/lifecycle/preStop/sleep/seconds")).as_u64();
-    let grace = at("/spec/template/spec/terminationGracePeriodSeconds").as_u64();
-    let (Some(pause), Some(grace)) = (pause, grace) else {
-        panic!("no seconds: {fields}");
-    };
-    // Longer than a delivery lasts, but for one that waits for the database.
-    assert!(pause >= 5, "{pause} s");
-    for layer in Layer::named("app") {
-        let app = layer.find("SpinApp", "todo-events");
-        let namespace = app.text_at("/metadata/namespace");
-        let place = app.place();
-        // The Spin operator names Deployment and container after the app.
-        assert_eq!(scalar(at("/metadata/name")), app.name(), "{place}");
-        assert_eq!(scalar(at("/metadata/namespace")), namespace, "{place}");
-        assert_eq!(scalar(at(&format!("{container}/name"))), app.name());
-        let (place, annotations) = annotated(layer);
-        let block = annotations["dapr.io/block-shutdown-duration"]
-            .strip_suffix('s')
-            .and_then(|seconds| seconds.parse::<u64>().ok());
-        let Some(block) = block else {
-            panic!("{place}: {annotations:?}");
-        };
-        // It publishes as long as there is an app, and both end before the kubelet ends them.
-        assert!(pause < block, "{place}: {pause} s, {block} s");
-        assert!(block + 15 <= grace, "{place}: {block} s of {grace} s");
-    }
-    for document in ["docs/quickstart.md", "k8s/README.md"] {
-        let command =
-            "kubectl apply --server-side --field-manager=todo-events -f k8s/app/pod-fields.yaml";
-        assert!(file_text(document).contains(command), "{document}");
     }
 }

@@ -1,4 +1,4 @@
-package prometheus
+package alerts
 
 import (
 	"testing"
@@ -53,6 +53,17 @@ var stories = []struct {
 	}},
 	{"TodoEventsConsumerLag", "a group of somebody else's", false, 20 * time.Minute, []string{
 		`kafka_consumergroup_lag{consumergroup="other", topic="tasks", partition="0"} 9000x40`,
+	}},
+	{"TodoEventsKafkaUnderReplicated", "a broker does not come back", true, 20 * time.Minute, []string{
+		`kafka_topic_partition_under_replicated_partition{topic="tasks", partition="0"} 0x4 1x40`,
+		`kafka_topic_partition_under_replicated_partition{topic="tasks", partition="1"} 0x44`,
+	}},
+	{"TodoEventsKafkaUnderReplicated", "brokers are restarted one after another", false, 20 * time.Minute, []string{
+		`kafka_topic_partition_under_replicated_partition{topic="tasks", partition="0"} 0x4 1x5 0x30`,
+		`kafka_topic_partition_under_replicated_partition{topic="tasks", partition="1"} 0x12 1x5 0x30`,
+	}},
+	{"TodoEventsKafkaUnderReplicated", "a topic of somebody else's", false, 20 * time.Minute, []string{
+		`kafka_topic_partition_under_replicated_partition{topic="other", partition="0"} 1x44`,
 	}},
 	{"TodoEventsDeadLetters", "one arrives", true, time.Minute, []string{
 		`cnpg_todo_events_open_dead_letters 0 0 1`,

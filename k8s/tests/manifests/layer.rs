@@ -129,9 +129,18 @@ impl Layer {
 
     /// Its overlay's layer of another name; the shim's app lies beside production's.
     pub fn beside(&self, layer: &str) -> &'static Self {
+        Self::get(&self.path_beside(layer))
+    }
+
+    /// What decides how many replicas there are, where the overlay has it.
+    pub fn scaling(&self) -> Option<&'static Self> {
+        LAYERS.get(&self.path_beside("scaling"))
+    }
+
+    fn path_beside(&self, layer: &str) -> String {
         let overlay = self.name.split('/').next().unwrap_or_default();
         let overlay = if overlay == "shim" { "prod" } else { overlay };
-        Self::get(&format!("{overlay}/{layer}"))
+        format!("{overlay}/{layer}")
     }
 
     /// All its objects, as they are applied.

@@ -69,9 +69,9 @@ fn the_apps_version_is_the_applications() {
 #[test]
 fn definitions_are_of_the_versions_that_are_installed() {
     let document = file_text("k8s/README.md");
-    let list = file_text("tests/data/crds/README.md");
+    let list = file_text("k8s/tests/crds/README.md");
     let mut files = 0;
-    for entry in fs::read_dir(file("tests/data/crds"))
+    for entry in fs::read_dir(file("k8s/tests/crds"))
         .into_iter()
         .flatten()
         .flatten()
@@ -83,7 +83,7 @@ fn definitions_are_of_the_versions_that_are_installed() {
         files += 1;
         assert!(
             list.contains(&format!("`{name}`")),
-            "tests/data/crds/README.md does not list {name}"
+            "k8s/tests/crds/README.md does not list {name}"
         );
         let parts: Vec<&str> = stem.split('-').collect();
         let version = parts
