@@ -59,23 +59,10 @@ impl Certificates {
         Ok(certificates)
     }
 
-    /// A certificate for these DNS names and addresses.
+    /// A certificate of this authority for these DNS names and addresses.
     pub fn issue(&self, name: &str, group: Option<&str>, subjects: &[&str]) -> Result<Pair> {
-        let subjects: Vec<String> = subjects.iter().map(|name| (*name).to_owned()).collect();
-        let mut params = CertificateParams::new(subjects)?;
-        params.distinguished_name.push(DnType::CommonName, name);
-        if let Some(group) = group {
-            params.distinguished_name.push(DnType::OrganizationName, group);
-        }
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        let key = KeyPair::generate()?;
-        let certificate = params.signed_by(&key, &self.authority)?;
-        Ok(Pair {
-            certificate: certificate.pem(),
-            key: key.serialize_pem(),
-        })
+        issue(&self.authority, name, group, subjects)
     }
-
     /// The path of a file made here.
     pub fn path(&self, name: &str) -> String {
         self.folder.join(name).display().to_string()
@@ -113,4 +100,26 @@ current-context: cluster
         }
         fs::write(self.folder.join("tokens.csv"), tokens).context("cannot write the tokens")
     }
+}
+
+/// A certificate of an authority that is given as PEM.
+pub fn issue_by(certificate: &str, key: &str, name: &str, subjects: &[&str]) -> Result<Pair> {
+    let authority = Issuer::from_ca_cert_pem(certificate, KeyPair::from_pem(key)?)?;
+    issue(&authority, name, None, subjects)
+}
+
+fn issue(authority: &Issuer<'_, KeyPair>, name: &str, group: Option<&str>, subjects: &[&str]) -> Result<Pair> {
+    let subjects: Vec<String> = subjects.iter().map(|name| (*name).to_owned()).collect();
+    let mut params = CertificateParams::new(subjects)?;
+    params.distinguished_name.push(DnType::CommonName, name);
+    if let Some(group) = group {
+        params.distinguished_name.push(DnType::OrganizationName, group);
+    }
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    let key = KeyPair::generate()?;
+    let certificate = params.signed_by(&key, authority)?;
+    Ok(Pair {
+        certificate: certificate.pem(),
+        key: key.serialize_pem(),
+    })
 }

@@ -57,11 +57,25 @@ fn all(programs: &Programs, folder: &Path) -> Result<Vec<Image>> {
         dapr_program("placement"),
         dapr("scheduler").with(&service.scheduler, "scheduler"),
         dapr("daprd").with(&service.daprd, "daprd"),
-        Image::new("docker.io/migrate/migrate:v4.19.1", &["/migrate"]).with(&service.migrate, "migrate"),
+        migrations(service)?,
         app(programs)?,
         kafka(programs, folder)?,
         Image::new(POSTGRES, &["/start"]).with(postgres, "postgres").script("start", include_str!("../resources/postgres.sh")),
     ])
+}
+
+/// As `migrations/Containerfile` makes it.
+fn migrations(service: &stack::programs::Programs) -> Result<Image> {
+    let image = Image::new("ghcr.io/todo-events/todo-migrations:0.1.0", &["/migrate", "-path=/migrations"]);
+    let mut image = image.with(&service.migrate, "migrate");
+    for entry in fs::read_dir(workspace::root().join("migrations"))? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "sql") {
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            image = image.with(&path, &format!("migrations/{name}"));
+        }
+    }
+    Ok(image)
 }
 
 /// What serves the app. In place of fetching its image from a registry, it finds the app in its own.
@@ -107,7 +121,7 @@ fn kafka(programs: &Programs, folder: &Path) -> Result<Image> {
     let runtime = folder.join("java");
     let mut jlink = Command::new(home.join("bin/jlink"));
     jlink
-        .args(["--add-modules", "java.base,java.logging,java.management,java.naming,java.net.http,java.security.jgss,java.security.sasl,java.sql,java.xml,jdk.crypto.ec,jdk.management,jdk.unsupported"])
+        .args(["--add-modules", "java.base,java.desktop,java.logging,java.management,java.naming,java.net.http,java.security.jgss,java.security.sasl,java.sql,java.xml,jdk.crypto.ec,jdk.management,jdk.unsupported"])
         .args(["--strip-debug", "--no-man-pages", "--no-header-files", "--output"])
         .arg(&runtime);
     process::read(jlink, Duration::from_secs(120)).context("jlink makes the broker's Java")?;

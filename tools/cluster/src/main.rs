@@ -106,7 +106,7 @@ fn inside(folder: &Path, arguments: &Arguments) -> Result<()> {
 fn tell(node: &Node, programs: &Programs, certificates: &Certificates, kubectl: &Kubectl, folder: &Path, arguments: &Arguments, report: Report) -> Result<()> {
     images::import(programs, node, &folder.join("images"), &report)?;
     operators::install(programs, certificates, kubectl, &report)?;
-    let service = Service::apply(kubectl, certificates, folder, &report)?;
+    let service = Service::apply(kubectl, folder, &report)?;
     for (part, mib) in node.memory() {
         report.say(format!("  {part}: {mib} MiB resident"));
     }

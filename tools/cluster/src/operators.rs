@@ -1,6 +1,7 @@
 //! What an administrator installs once: names, the Spin operator, Dapr. By the operators' own charts, as `k8s/README.md`
 //! says; only their images are made here.
 
+use std::fs;
 use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
@@ -16,12 +17,21 @@ use crate::kubectl::Kubectl;
 use crate::programs::Programs;
 
 /// Where the definitions of all resources are that the manifests use.
-const DEFINITIONS: [&str; 2] = ["k8s/tests/crds", "tests/data/crds"];
+const DEFINITIONS: &str = "k8s/tests/crds";
 
 pub fn install(programs: &Programs, certificates: &Certificates, kubectl: &Kubectl, report: &Report) -> Result<()> {
     kubectl.apply_text(include_str!("../resources/dns.yaml"))?;
-    let definitions = DEFINITIONS.iter().find(|folder| workspace::root().join(folder).is_dir()).context("there are no definitions")?;
-    kubectl.run(&["apply", "--server-side", "-f", definitions])?;
+    kubectl.apply_text(include_str!("../resources/cert-manager.yaml"))?;
+    let mut apply = vec!["apply".to_owned(), "--server-side".to_owned()];
+    for entry in fs::read_dir(workspace::root().join(DEFINITIONS)).context("the resources' definitions are missing")? {
+        let path = entry?.path();
+        // Dapr's come with its chart.
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if name.ends_with(".yaml") && !name.starts_with("dapr-") {
+            apply.extend(["-f".to_owned(), path.display().to_string()]);
+        }
+    }
+    kubectl.run(&apply.iter().map(String::as_str).collect::<Vec<_>>())?;
     kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
     kubectl.wait("kube-system", &["deployment/coredns", "--for=condition=Available", "--timeout=120s"])?;
     report.step("names and the resources' definitions");
@@ -29,7 +39,7 @@ pub fn install(programs: &Programs, certificates: &Certificates, kubectl: &Kubec
     let registry = format!("global.registry={DAPR_REGISTRY}");
     helm(programs, kubectl, &[
         "upgrade", "--install", "dapr", &programs.dapr_chart.display().to_string(), "--namespace", "dapr-system", "--create-namespace",
-        "--skip-crds", "--set", &registry, "--set", "global.tag=1.18.0", "--set", "dapr_operator.watchInterval=1m",
+        "--set", &registry, "--set", "global.tag=1.18.0", "--set", "dapr_operator.watchInterval=1m",
         // There is no storage class here.
         "--set", "dapr_scheduler.cluster.inMemoryStorage=true", "--set", "dapr_placement.cluster.forceInMemoryLog=true",
     ])?;

@@ -10,7 +10,6 @@ use anyhow::{Context, Result, ensure};
 use stack::report::Report;
 use stack::{process, token, workspace};
 
-use crate::certificates::Certificates;
 use crate::kubectl::Kubectl;
 use crate::stand_ins::{StandIns, connect, service_address};
 
@@ -25,8 +24,8 @@ pub struct Service {
 
 impl Service {
     /// Runs the documented commands, from an empty cluster to an available Deployment.
-    pub fn apply(kubectl: &Kubectl, certificates: &Certificates, folder: &Path, report: &Report) -> Result<Self> {
-        let mut stand_ins = StandIns::start(kubectl, certificates, folder)?;
+    pub fn apply(kubectl: &Kubectl, folder: &Path, report: &Report) -> Result<Self> {
+        let mut stand_ins = StandIns::start(kubectl, folder)?;
         let commands = documented_commands()?;
         let result = run(&commands, kubectl, folder);
         stand_ins.check()?;
@@ -61,8 +60,8 @@ pub fn secret(kubectl: &Kubectl, name: &str, key: &str) -> Result<String> {
     kubectl.read(&["get", "secret", "-n", "todo-app", name, "-o", &template])
 }
 
-/// The blocks of the section "Layers", for a cluster of one's own: `dev` in the place of `prod`. Pushing the image is left
-/// out: it is on the node already.
+/// The blocks of the section "Layers", for a cluster of one's own: `dev` in the place of `prod`. Layers that `dev` has
+/// none of are left out, and so is pushing the image: it is on the node already.
 fn documented_commands() -> Result<String> {
     let readme = fs::read_to_string(workspace::root().join("k8s/README.md"))?;
     let section = readme.split("\n## ").find(|section| section.starts_with("Layers\n")).context("k8s/README.md has no section Layers")?;
@@ -70,8 +69,12 @@ fn documented_commands() -> Result<String> {
     for block in section.split("```sh needs-cluster\n").skip(1) {
         let (block, _) = block.split_once("\n```").context("a block has an end")?;
         for line in block.lines().filter(|line| !line.starts_with("spin ")) {
-            commands.push_str(&line.replace("overlays/prod/", "overlays/dev/"));
-            commands.push('\n');
+            let line = line.replace("overlays/prod/", "overlays/dev/");
+            let missing = line.strip_prefix("kubectl apply -k ").is_some_and(|layer| !workspace::root().join(layer).is_dir());
+            if !missing {
+                commands.push_str(&line);
+                commands.push('\n');
+            }
         }
     }
     ensure!(commands.contains("kubectl apply -k k8s/overlays/dev/app"), "the section Layers applies no app:\n{commands}");

@@ -14,9 +14,10 @@ use anyhow::{Context, Result, bail};
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};
 
-use crate::certificates::Certificates;
+use crate::certificates::issue_by;
 use crate::kubectl::Kubectl;
 use crate::operators::apply_certificate;
+use crate::service::secret;
 
 /// How long a server may take to start.
 const LIMIT: Duration = Duration::from_secs(180);
@@ -29,25 +30,16 @@ pub struct StandIns {
 
 impl StandIns {
     /// Begins to watch for resources.
-    pub fn start(kubectl: &Kubectl, certificates: &Certificates, folder: &Path) -> Result<Self> {
+    pub fn start(kubectl: &Kubectl, folder: &Path) -> Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
         let player = Player {
             kubectl: kubectl.clone(),
             folder: folder.to_owned(),
             ended: Arc::clone(&ended),
         };
-        let host = "todo-events-db-rw.todo-app.svc";
-        let pooler = "todo-events-db-pooler.todo-app.svc";
-        let server = certificates.issue("todo-events-db", None, &[host, pooler])?;
-        let authority = certificates.authority_pem.clone();
         let thread = thread::spawn(move || {
             player.kafka()?;
-            let database = || -> Result<()> {
-                player.until_there("todo-app", "clusters.postgresql.cnpg.io/todo-events-db")?;
-                apply_certificate(&player.kubectl, "todo-app", "todo-events-db-server", &server, &authority)?;
-                player.postgres(&authority)
-            };
-            database()?;
+            player.postgres()?;
             player.kafka_access()
         });
         Ok(Self {
@@ -137,17 +129,18 @@ impl Player {
         self.kubectl.apply_text(&secret.to_string())
     }
 
-    fn postgres(&self, authority: &str) -> Result<()> {
+    fn postgres(&self) -> Result<()> {
+        let cluster = self.until_there("todo-app", "clusters.postgresql.cnpg.io/todo-events-db")?;
+        self.certify(&cluster)?;
         self.data("postgres")?;
-        let secret = |name: &str, data: Value| json!({
+        let made = |name: &str, data: Value| json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "todo-app"}, "stringData": data,
         });
         let password = uuid::Uuid::now_v7().simple().to_string();
         let admin = uuid::Uuid::now_v7().simple().to_string();
         for secret in [
-            secret("todo-events-db-app", json!({"username": "todo", "password": password})),
-            secret("todo-events-db-superuser", json!({"username": "postgres", "password": admin})),
-            secret("todo-events-db-ca", json!({"ca.crt": authority})),
+            made("todo-events-db-app", json!({"username": "todo", "password": password})),
+            made("todo-events-db-superuser", json!({"username": "postgres", "password": admin})),
         ] {
             self.kubectl.apply_text(&secret.to_string())?;
         }
@@ -156,6 +149,18 @@ impl Player {
             .with_context(|| self.kubectl.describe("todo-app"))?;
         self.create_database(&admin, &password)?;
         self.ready("todo-app", &["clusters.postgresql.cnpg.io"])
+    }
+
+    /// The server's certificate, of the authority that the resource names.
+    fn certify(&self, cluster: &Value) -> Result<()> {
+        let certificates = &cluster["spec"]["certificates"];
+        let authority = certificates["serverCASecret"].as_str().context("the Cluster names no authority")?;
+        let certificate = secret(&self.kubectl, authority, "ca.crt")?;
+        let key = secret(&self.kubectl, authority, "ca.key")?;
+        let more = certificates["serverAltDNSNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
+        let names: Vec<&str> = ["todo-events-db-rw.todo-app.svc"].into_iter().chain(more).collect();
+        let server = issue_by(&certificate, &key, "todo-events-db", &names)?;
+        apply_certificate(&self.kubectl, "todo-app", "todo-events-db-server", &server, &certificate)
     }
 
     /// What CloudNativePG does at `bootstrap.initdb`.
