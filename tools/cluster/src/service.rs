@@ -90,7 +90,7 @@ fn run(commands: &str, kubectl: &Kubectl, folder: &Path) -> Result<()> {
     let path = std::env::var("PATH").unwrap_or_default();
     let mut bash = Command::new("bash");
     kubectl.grant(&mut bash);
-    bash.args(["-euxo", "pipefail", "-c", commands])
+    bash.args(["-euvo", "pipefail", "-c", commands])
         .env("PATH", format!("{}:{path}", programs.display()))
         // For the backups, which `dev` has none of.
         .env("ACCESS_KEY_ID", "none")

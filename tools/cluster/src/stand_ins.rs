@@ -5,6 +5,7 @@ use std::fs;
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::{self, JoinHandle};
@@ -13,6 +14,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use postgres::{Client, NoTls};
 use serde_json::{Value, json};
+use stack::process;
 
 use crate::certificates::issue_by;
 use crate::kubectl::Kubectl;
@@ -38,9 +40,12 @@ impl StandIns {
             ended: Arc::clone(&ended),
         };
         let thread = thread::spawn(move || {
-            player.kafka()?;
-            player.postgres()?;
-            player.kafka_access()
+            let played = player.kafka().and_then(|()| player.postgres()).and_then(|()| player.kafka_access());
+            // Said at once: the command that waits for what is missing waits for minutes.
+            if let Err(error) = &played {
+                eprintln!("an operator that is played failed: {error:#}");
+            }
+            played
         });
         Ok(Self {
             ended,
@@ -132,7 +137,6 @@ impl Player {
     fn postgres(&self) -> Result<()> {
         let cluster = self.until_there("todo-app", "clusters.postgresql.cnpg.io/todo-events-db")?;
         self.certify(&cluster)?;
-        self.data("postgres")?;
         let made = |name: &str, data: Value| json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "todo-app"}, "stringData": data,
         });
@@ -159,7 +163,7 @@ impl Player {
         let key = secret(&self.kubectl, authority, "ca.key")?;
         let more = certificates["serverAltDNSNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
         let names: Vec<&str> = ["todo-events-db-rw.todo-app.svc"].into_iter().chain(more).collect();
-        let server = issue_by(&certificate, &key, "todo-events-db", &names)?;
+        let server = issue_by(&certificate, &pkcs8(&key)?, "todo-events-db", &names)?;
         apply_certificate(&self.kubectl, "todo-app", "todo-events-db-server", &server, &certificate)
     }
 
@@ -179,6 +183,15 @@ impl Player {
         }
         Ok(())
     }
+}
+
+/// A private key in the form that every library reads.
+fn pkcs8(key: &str) -> Result<String> {
+    let file = tempfile::NamedTempFile::new()?;
+    fs::write(file.path(), key)?;
+    let mut openssl = Command::new("openssl");
+    openssl.args(["pkcs8", "-topk8", "-nocrypt", "-in"]).arg(file.path());
+    process::read(openssl, Duration::from_secs(10))
 }
 
 /// The address of a Service, as a program on the node reaches it.
