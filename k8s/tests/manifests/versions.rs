@@ -62,6 +62,55 @@ fn the_apps_version_is_the_applications() {
         let image = app.text_at("/spec/image");
         let tag = image.rsplit(':').next().map(str::to_owned);
         assert_eq!(tag, version, "{}: {image}", app.place());
+        let job = layer.beside("postgres").kind("Job")[0];
+        let image = job.text_at("/spec/template/spec/containers/0/image");
+        let tag = image.rsplit(':').next().map(str::to_owned);
+        assert_eq!(tag, version, "{}: {image}", job.place());
+    }
+}
+
+/// A commit cannot be moved to other code; a tag can.
+#[test]
+fn workflows_pin_their_actions_by_commit() {
+    let mut actions = 0;
+    for entry in fs::read_dir(file(".github/workflows"))
+        .into_iter()
+        .flatten()
+        .flatten()
+    {
+        let path = format!(".github/workflows/{}", entry.file_name().to_string_lossy());
+        for line in file_text(&path).lines() {
+            let Some((_, action)) = line.split_once("uses: ") else {
+                continue;
+            };
+            let commit = action.split(['@', ' ']).nth(1).unwrap_or_default();
+            let is_commit =
+                commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+            assert!(is_commit, "{path}: {action}");
+            actions += 1;
+        }
+    }
+    assert!(actions > 5, "{actions}");
+}
+
+/// What a release builds is what the manifests and the documents name.
+#[test]
+fn a_release_pushes_every_image_that_is_ours() {
+    let workflow = file_text(".github/workflows/release.yml");
+    let document = file_text("docs/releases.md");
+    let version = manifest()["application"]["version"]
+        .as_str()
+        .unwrap_or_default()
+        .to_owned();
+    for image in ["todo-events", "todo-migrations", "todo-operator"] {
+        assert!(workflow.contains(image), "release.yml: {image}");
+        let image = format!("ghcr.io/todo-events/{image}:{version}");
+        for (path, text) in [
+            ("docs/releases.md", &document),
+            ("k8s/README.md", &file_text("k8s/README.md")),
+        ] {
+            assert!(text.contains(&format!("`{image}`")), "{path}: {image}");
+        }
     }
 }
 
