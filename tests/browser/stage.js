@@ -2,8 +2,8 @@
 
 import assert from "node:assert/strict";
 import { mkdirSync } from "node:fs";
+import { createRequire } from "node:module";
 import { join } from "node:path";
-import { chromium } from "playwright-core";
 
 export const DESK = { viewport: { width: 1280, height: 800 } };
 export const PHONE = { viewport: { width: 390, height: 844 }, isMobile: true, hasTouch: true, deviceScaleFactor: 2 };
@@ -33,6 +33,8 @@ export class Stage {
   }
 
   static async open(given) {
+    // The packages are in the cache, not beside this file.
+    const { chromium } = createRequire(join(given.packages, "package.json"))("playwright-core");
     const browser = await chromium.launch({ executablePath: given.chromium, args: FLAGS });
     return new Stage(browser, given);
   }
@@ -67,9 +69,9 @@ export class Stage {
     return page;
   }
 
-  async picture(page, name) {
-    mkdirSync(this.given.pictures, { recursive: true });
-    await page.screenshot({ path: join(this.given.pictures, `${name}.png`), animations: "disabled", scale: "css" });
+  async picture(page, name, folder = this.given.pictures) {
+    mkdirSync(folder, { recursive: true });
+    await page.screenshot({ path: join(folder, `${name}.png`), animations: "disabled", scale: "css" });
   }
 
   /** Requires what must be true of every page. */
@@ -82,7 +84,7 @@ export class Stage {
   async failed() {
     for (const context of this.#browser.contexts()) {
       for (const [number, page] of context.pages().entries()) {
-        await this.picture(page, `failed-${number}`).catch(() => {});
+        await this.picture(page, `failed-${number}`, this.given.failures).catch(() => {});
         console.log(`\npage ${number}, ${page.url()}:\n${await page.locator("body").ariaSnapshot({ timeout: 2_000 }).catch((error) => error.message)}`);
       }
     }
@@ -117,4 +119,12 @@ export async function poll(what, check, limit = 15_000) {
     if (Date.now() > end) throw new Error(`${what}: not within ${limit} ms; seen last: ${JSON.stringify(seen)}`);
     await new Promise((resolve) => setTimeout(resolve, 50));
   }
+}
+
+/** A request past the page: somebody else's, or another device's. */
+export async function api(given, method, path, body) {
+  const headers = { authorization: `Bearer ${given.token}`, "content-type": "application/json" };
+  const response = await fetch(`${given.url}/api/${given.user}${path}`, { method, headers, body: body && JSON.stringify(body) });
+  assert.ok(response.ok, `${method} ${path}: ${response.status}`);
+  return response.status === 204 ? null : response.json();
 }

@@ -139,6 +139,7 @@ export const act = {
     await store.edit(task.id, patch, { version: ui.version });
   },
   dialog(name) {
+    if (name === "notifications") store.refreshNotifications();
     ui.dialog = name;
     draw();
     const dialog = document.querySelector("dialog");
@@ -148,6 +149,8 @@ export const act = {
     document.querySelector("dialog")?.close();
   },
   closed() {
+    // The event comes late: another dialog may be open by now.
+    if (document.querySelector("dialog")?.open) return;
     const { detailsOf } = ui;
     ui.dialog = ui.detailsOf = null;
     update();
@@ -265,10 +268,10 @@ function page() {
       <label class="hidden" for="search">Search</label>
       <input id="search" type="search" placeholder="Search" .value=${live(ui.filter.query)} @input=${(event) => act.search(event.target.value)}>
       <button class="bell" @click=${() => act.dialog("notifications")} aria-label=${`Notifications: ${store.unread} unread`}>
-        <span aria-hidden="true">🔔</span>${store.unread ? html`<span class="badge" aria-hidden="true">${store.unread >= 200 ? "200+" : store.unread}</span>` : nothing}</button>
+        <svg viewBox="0 0 24 24" width="18" height="18" aria-hidden="true"><path d="M12 3a6 6 0 0 0-6 6c0 6-2 7-2 7h16s-2-1-2-7a6 6 0 0 0-6-6zm-2 16a2 2 0 0 0 4 0z" fill="currentColor"/></svg>${store.unread ? html`<span class="badge" aria-hidden="true">${store.unread >= 200 ? "200+" : store.unread}</span>` : nothing}</button>
       <button @click=${act.nextTheme} aria-label=${`Colours: ${ui.theme}`} title="Colours">${{ auto: "◐", light: "☀", dark: "☾" }[ui.theme]}</button>
       <button @click=${() => act.dialog("help")} aria-label="Help and keyboard">?</button>
-      <button @click=${() => act.signOut()} title=${user}>Sign out</button>
+      <button class="sign-out" @click=${() => act.signOut()} title=${user}>Sign out</button>
     </header>
     <nav aria-label="Lists">
       ${Object.entries(VIEWS).map(([name, label]) => html`<button aria-current=${ui.view === name ? "page" : "false"} @click=${() => act.show(name)}>
@@ -335,6 +338,7 @@ if (navigator.serviceWorker) {
 }
 addEventListener("token-refused", () => act.signOut("The service did not accept the token. It may have expired; take a new one."));
 addEventListener("hashchange", () => location.hash && begin());
+document.addEventListener("visibilitychange", () => document.visibilityState === "visible" && store?.refreshNotifications());
 addEventListener("pagehide", () => store?.flushDeletions());
 // "Today" ends at midnight.
 setInterval(() => store && update(), 60_000);

@@ -29,7 +29,7 @@ export function notifications(store, act) {
         <p class="hint">${each.read ? "read" : "new"}, ${spoken(each.created_at)}${each.snoozed_until ? `, again ${spoken(each.snoozed_until)}` : ""}</p>
         <div class="buttons">
           ${each.read ? nothing : html`<button aria-label=${`Read: ${each.task_title}`} @click=${() => store.markRead(each.id)}>Read</button>`}
-          ${snoozes.map(([label, body, words]) => html`<button aria-label=${`Remind me again ${words}: ${each.task_title}`}
+          ${snoozes.map(([label, body, words]) => html`<button aria-label=${`${label}: remind me again of ${each.task_title}`}
             @click=${() => store.snooze(each.id, body(), words)}>${label}</button>`)}
         </div>
       </li>`)}

@@ -26,6 +26,7 @@ export class Store extends EventTarget {
   #regrets = new Map();
   #shown = null;
   #numberOfCopy = null;
+  #isRefreshing = false;
 
   connection = { state: "starting", detail: "", since: Date.now() };
   /** While the tasks are read for the first time: how many there are so far. */
@@ -62,7 +63,7 @@ export class Store extends EventTarget {
       try {
         const begin = number !== null && this.#numberOfCopy === null ? number : this.#numberOfCopy ?? (await this.#readAll());
         this.#numberOfCopy = begin;
-        this.#refreshNotifications();
+        this.refreshNotifications();
         await follow(this.#api, begin, {
           signal,
           onEvent: (event, number) => this.#onEvent(event, number),
@@ -89,7 +90,7 @@ export class Store extends EventTarget {
   #onState(state, detail) {
     const before = this.connection.state;
     this.connection = { state, detail, since: state === before || state === "live" ? this.connection.since : Date.now() };
-    if (before === "lost" && state === "live") this.#refreshNotifications();
+    if (before === "lost" && state === "live") this.refreshNotifications();
     this.#changed();
   }
 
@@ -135,6 +136,8 @@ export class Store extends EventTarget {
     } else {
       this.#copy.write({ number });
     }
+    // Where one is put off on another device, say.
+    if (type === "reminder.scheduled") this.refreshNotifications();
     if (type === "reminder.triggered") this.#expectNotification(data.task_id, data.remind_at);
     this.#changed();
   }
@@ -326,7 +329,12 @@ export class Store extends EventTarget {
     for (const { send } of this.#regrets.values()) send(true);
   }
 
-  async #refreshNotifications() {
+  async refreshNotifications() {
+    if (this.#isRefreshing) return;
+    this.#isRefreshing = true;
+    // What comes at the same time is one request.
+    await new Promise((resolve) => setTimeout(resolve, 100));
+    this.#isRefreshing = false;
     try {
       const [newest, unread] = await Promise.all([
         this.#api.json("GET", "/notifications?limit=50"),
@@ -345,7 +353,7 @@ export class Store extends EventTarget {
     const isThere = () => this.notifications.some((each) => each.task_id === task && each.remind_at === moment);
     for (const pause of [50, 150, 400, 1_000, 2_000, 5_000, 15_000, 30_000]) {
       await new Promise((resolve) => setTimeout(resolve, pause));
-      await this.#refreshNotifications();
+      await this.refreshNotifications();
       if (isThere() || this.#end.signal.aborted) return;
     }
   }
@@ -359,7 +367,7 @@ export class Store extends EventTarget {
       this.#say(`${what} was refused: ${error.message}`);
       return false;
     } finally {
-      await this.#refreshNotifications();
+      await this.refreshNotifications();
     }
   }
 
