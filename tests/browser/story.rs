@@ -4,8 +4,8 @@ use std::env;
 use std::io::{self, BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
 use std::sync::mpsc;
-use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -20,9 +20,6 @@ const LIMIT: Duration = Duration::from_secs(120);
 
 /// Set to `update`, the documents' pictures are those of this run.
 const PICTURES: &str = "PICTURES";
-
-/// One browser at a time: each takes a processor.
-static TURN: Mutex<()> = Mutex::new(());
 
 /// The browser of this machine.
 ///
@@ -50,7 +47,6 @@ pub fn tell(name: &str, todo: &TestUser) {
 /// Tells a story that asks for what `answer` does: what, and of which.
 pub fn tell_with(name: &str, todo: &TestUser, mut answer: impl FnMut(&str, &Value) -> Value) {
     let browser = browser();
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let is_update = env::var_os(PICTURES).is_some_and(|value| value == "update");
     let pictures = if is_update {
         documents_pictures()

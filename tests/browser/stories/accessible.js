@@ -85,9 +85,11 @@ export default async function accessible(stage, { given, say }) {
 
   for (const colorScheme of ["light", "dark"]) {
     const phone = await stage.signedIn(PHONE, { context: await open(PHONE, { colorScheme }) });
-    await show(phone, "Done");
-    await row(phone, "Stand-up").waitFor();
-    await check(phone, `what is done, phone, ${colorScheme}`);
+    if (colorScheme === "light") {
+      await show(phone, "Done");
+      await row(phone, "Stand-up").waitFor();
+      await check(phone, "what is done, phone");
+    }
     await show(phone, "All");
     await row(phone, "Pay the rent").waitFor();
     await check(phone, `the list, phone, ${colorScheme}`);

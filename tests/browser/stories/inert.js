@@ -28,7 +28,8 @@ export default async function inert(stage, { given, say }) {
   for (let cursor = "/tasks?limit=200"; cursor; ) {
     const response = await fetch(`${given.url}/api/${given.user}${cursor}`, { headers: { authorization: `Bearer ${given.token}` } });
     expected.push(...(await response.json()));
-    cursor = /<([^>]*)>/.exec(response.headers.get("link") ?? "")?.[1].replace(/^.*?\/tasks/, "/tasks");
+    const next = /<([^>]*)>/.exec(response.headers.get("link") ?? "")?.[1];
+    cursor = next && `/tasks${new URL(next, given.url).search}`;
   }
   assert.equal(expected.length, stored);
 

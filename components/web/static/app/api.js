@@ -80,7 +80,7 @@ export class Api {
     while (next) {
       const response = await this.send("GET", next);
       const link = /<([^>]*)>;\s*rel="next"/.exec(response.headers.get("link") ?? "");
-      next = link && link[1].replace(/^https?:\/\/[^/]*/, "").slice(this.#root.length);
+      next = link && path + new URL(link[1], location.href).search;
       yield await response.json();
     }
   }

@@ -8,12 +8,13 @@ import { spoken, timezone } from "./dates.js";
 import { details, patchOf } from "./details.js";
 import { listen } from "./keyboard.js";
 import { List } from "./list.js";
+import { lists } from "./lists.js";
 import { banner, events, help, notifications, signIn } from "./panels.js";
 import { read as readLine } from "./quick-add.js";
 import { toWords } from "./recurrence.js";
 import { row } from "./row.js";
 import { forgetToken, keepToken, read, takeToken } from "./session.js";
-import { lists, Store } from "./store.js";
+import { Store } from "./store.js";
 
 const VIEWS = { today: "Today", upcoming: "Upcoming", all: "All", done: "Done" };
 const THEMES = ["auto", "light", "dark"];

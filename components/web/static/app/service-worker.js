@@ -4,7 +4,7 @@ const NAME = "todo-events-page";
 const VENDOR = "/app/vendor/lit-html-3.3.3/";
 const FILES = [
   "/", "/app/page.css", "/app/icon.svg", "/app/page.webmanifest", "/app/main.js", "/app/api.js", "/app/copy.js", "/app/dates.js",
-  "/app/details.js", "/app/keyboard.js", "/app/list.js", "/app/panels.js", "/app/quick-add.js", "/app/recurrence.js", "/app/row.js",
+  "/app/details.js", "/app/keyboard.js", "/app/list.js", "/app/lists.js", "/app/panels.js", "/app/quick-add.js", "/app/recurrence.js", "/app/row.js",
   "/app/session.js", "/app/store.js", "/app/stream.js",
   ...["lit-html.js", "directive.js", "directive-helpers.js", "directives/repeat.js", "directives/live.js"].map((file) => VENDOR + file),
 ];
