@@ -52,4 +52,9 @@ export default async function refused(stage, { given }) {
   await stranger.getByRole("button", { name: "Sign out" }).click();
   await stranger.getByLabel("Your token").waitFor();
   assert.deepEqual(await stranger.evaluate(async () => [sessionStorage.length, (await indexedDB.databases()).length]), [0, 0]);
+
+  // A start link that is opened in a tab where the page is already.
+  await stranger.goto(`${given.url}/#token=${given.token}`);
+  await stranger.getByText("live", { exact: true }).waitFor();
+  assert.equal(new URL(stranger.url()).hash, "");
 }

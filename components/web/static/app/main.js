@@ -326,7 +326,6 @@ function begin() {
   const token = takeToken();
   const claims = token && read(token);
   if (token && !claims) ui.signInReason = "This link has no token that can be read.";
-  document.getElementById("page").replaceChildren();
   if (claims) start(token, claims);
   else update();
 }
@@ -344,4 +343,5 @@ addEventListener("pagehide", () => store?.flushDeletions());
 // "Today" ends at midnight.
 setInterval(() => store && update(), 60_000);
 listen(ui, act);
+document.getElementById("page").replaceChildren();
 begin();
