@@ -26,8 +26,10 @@ fn part<'a>(stack: &'a CheckedStack, name: &str) -> &'a Service {
 #[test]
 fn the_page_says_what_is_missing_and_goes_on_when_sidecar_broker_and_database_are_killed_in_turn() {
     browser();
+    // Apache Kafka is killed in `tests/failures`, where nobody waits for a page.
     let options = StackOptions::beside(shared_stack())
         .own_postgres()
+        .small_broker()
         .broker_on_disk();
     let stack = match options.start() {
         Ok(stack) => CheckedStack::new(stack),

@@ -48,6 +48,8 @@ export default async function keyboard(stage) {
 
   await keys.press("x");
   await event(page, "task.completed", "Foremost").waitFor();
+  // The keyboard goes on with the next.
+  await at("Second");
   await keys.press("u");
   await row(page, "Foremost").waitFor();
 

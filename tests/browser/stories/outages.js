@@ -41,7 +41,7 @@ export default async function outages(stage, { ask, say }) {
   await row(page, "Without the sidecar").waitFor();
   // A page that is opened now shows its copy, and says so.
   await page.reload();
-  await page.getByText("Not connected.").waitFor();
+  await page.getByText("Not connected. The service does not reach its database.").waitFor();
   await show(page, "All");
   await row(page, "Without the sidecar").waitFor();
   await stage.picture(page, "without-database");

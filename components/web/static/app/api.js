@@ -32,7 +32,9 @@ export async function accepted(response) {
   }
   if (response.status === 401) dispatchEvent(new CustomEvent("token-refused"));
   if (response.status >= 500) {
-    throw new Unreachable(problem.detail ?? `The service answered ${response.status}.`, Number(response.headers.get("retry-after")));
+    const isDatabase = problem.type === "urn:todo-events:problem:unavailable";
+    const detail = isDatabase ? "The service does not reach its database." : problem.detail;
+    throw new Unreachable(detail ?? `The service answered ${response.status}.`, Number(response.headers.get("retry-after")));
   }
   throw new Refused(response.status, problem);
 }

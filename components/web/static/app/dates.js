@@ -28,7 +28,6 @@ export function spoken(moment, now = new Date()) {
 }
 
 export const exactTime = (moment) => EXACT.format(moment);
-export const shortTime = (moment) => TIME.format(moment);
 
 /** A day and a time without a zone, as `datetime-local` has it. */
 export function toLocal(moment) {

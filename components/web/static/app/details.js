@@ -47,7 +47,7 @@ export function patchOf(form, task) {
 }
 
 export function details(task, error, act) {
-  if (!task) return nothing;
+  if (!task) return html`<h2 id="dialog-title">Details</h2><p>This task is deleted.</p><div class="buttons"><button @click=${act.close}>Close</button></div>`;
   const field = (name, label, input, hint) => html`<label for=${`field-${name}`}>${label}</label>
     ${input}
     ${hint ? html`<p class="hint" id=${`hint-${name}`}>${hint}</p>` : nothing}

@@ -101,13 +101,24 @@ export const act = {
     update();
   },
   toggle(task) {
+    act.leave(task.id);
     return task.completed ? store.reopen(task.id) : store.complete(task.id);
   },
-  skip: (task) => store.skip(task.id),
+  skip(task) {
+    act.leave(task.id);
+    return store.skip(task.id);
+  },
   reopen: (task) => store.reopen(task.id),
   remove(task) {
-    act.move(1, task.id);
+    act.leave(task.id);
     store.delete(task.id);
+  },
+  /** The task is about to go from this list: the focus, if it has it, goes to the next, so that the keyboard goes on there. */
+  leave(id) {
+    const tasks = tasksNow();
+    const place = tasks.findIndex((task) => task.id === id);
+    const next = tasks[place + 1] ?? tasks[place - 1];
+    if (place >= 0 && next && document.activeElement?.closest(".row")?.dataset.id === id) act.focusRow(next.id);
   },
   rename(id) {
     ui.renaming = id;

@@ -2,7 +2,8 @@
 
 import { html, nothing } from "./vendor/lit-html-3.3.3/lit-html.js";
 import { repeat } from "./vendor/lit-html-3.3.3/directives/repeat.js";
-import { exactTime, midnight, shortTime, spoken } from "./dates.js";
+import { exactTime, midnight, spoken } from "./dates.js";
+import { LATE } from "./store.js";
 
 function tomorrowMorning() {
   const morning = midnight(1);
@@ -51,8 +52,6 @@ export function help(ui, act) {
     <div class="buttons"><button class="main" @click=${act.close}>Close</button></div>`;
 }
 
-const LATE = 3_000;
-
 export function events(store) {
   const awaited = [...store.awaited.values()];
   return html`<h2 id="events-title">Your events, live</h2>
@@ -72,8 +71,8 @@ export function events(store) {
 /** How the connection is, in a sentence; nothing while all is well. */
 export function banner(connection) {
   if (connection.state !== "lost") return nothing;
-  return html`<p class="banner"><strong>Not connected.</strong> ${connection.detail} You see your tasks as they were at
-    ${shortTime(connection.since)}. Trying again; what you change now may be refused.</p>`;
+  return html`<p class="banner"><strong>Not connected.</strong> ${connection.detail} You see your tasks as they were
+    ${spoken(connection.since)}. Trying again; what you change now may be refused.</p>`;
 }
 
 export function signIn(reason, act) {

@@ -9,6 +9,9 @@ const NOT_OF_TASK = ["task_id", "timestamp", "changed_fields"];
 const HOLDS_TASK = ["task.created", "task.updated", "task.completed", "task.skipped"];
 /** How long a deletion waits for "undo". */
 const REGRET = 6_000;
+/** After how long a next instance is late, and after how long it is not expected any more. */
+export const LATE = 3_000;
+const GIVEN_UP = 600_000;
 
 export class Store extends EventTarget {
   #api;
@@ -88,7 +91,9 @@ export class Store extends EventTarget {
 
   #onState(state, detail) {
     const before = this.connection.state;
-    this.connection = { state, detail, since: state === before || state === "live" ? this.connection.since : Date.now() };
+    // What is shown before the first connection is as old as the copy.
+    const since = before === "live" && state === "lost" ? Date.now() : this.connection.since;
+    this.connection = { state, detail, since };
     if (before === "lost" && state === "live") this.refreshNotifications();
     this.#changed();
   }
@@ -267,9 +272,9 @@ export class Store extends EventTarget {
   }
 
   async complete(id) {
-    const { title, recurrence, series_id: series } = this.get(id);
+    const { title, series_id: series } = this.get(id);
     const now = new Date().toISOString();
-    if (recurrence) this.#await(series, title);
+    this.#await(this.get(id));
     const done = await this.#attempt(id, `The completion of “${title}”`, (task) => task && { ...task, completed: true, completed_at: now }, (version) =>
       this.#api.json("POST", `/tasks/${id}/complete`, { version }));
     if (!done) this.awaited.delete(series);
@@ -286,16 +291,23 @@ export class Store extends EventTarget {
   async skip(id) {
     const { title, series_id: series } = this.get(id);
     const now = new Date().toISOString();
-    this.#await(series, title);
+    this.#await(this.get(id));
     const done = await this.#attempt(id, `The skipping of “${title}”`, (task) => task && { ...task, skipped_at: now }, (version) =>
       this.#api.json("POST", `/tasks/${id}/skip`, { version }));
     if (!done) this.awaited.delete(series);
     else this.#say(`Skipped “${title}”.`, () => this.reopen(id));
   }
 
-  #await(series, title) {
-    this.awaited.set(series, { title, since: Date.now() });
-    setTimeout(() => this.#changed(), 3_100);
+  /** Expects the next instance, where the task has one and it is not there yet. */
+  #await({ title, recurrence, series_id: series, occurrence }) {
+    if (!recurrence || /UNTIL=/.test(recurrence.rule)) return;
+    if (Number(/COUNT=(\d+)/.exec(recurrence.rule)?.[1] ?? Infinity) <= occurrence) return;
+    for (const other of this.#tasks.values()) if (other.series_id === series && other.occurrence > occurrence) return;
+    const awaited = { title, since: Date.now() };
+    this.awaited.set(series, awaited);
+    setTimeout(() => this.#changed(), LATE + 100);
+    // A task that was completed before has no second successor.
+    setTimeout(() => this.awaited.get(series) === awaited && this.awaited.delete(series), GIVEN_UP);
   }
 
   /** Deletes a task after a moment in which that can be undone. */
