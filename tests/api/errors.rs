@@ -10,7 +10,11 @@ fn unrouted_paths_are_not_found() {
     let todo = TestUser::random();
     let user = todo.user();
     for path in [
-        "/",
+        "/app",
+        "/app/",
+        "/app/nothing.js",
+        "/app/index.html",
+        "/operator/",
         "/api",
         "/api/",
         "/nothing/here",

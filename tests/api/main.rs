@@ -24,6 +24,7 @@ mod malformed_targets;
 mod merge_patch;
 mod monitoring;
 mod one_row;
+mod pages;
 mod paging;
 mod reading;
 mod recurring;

@@ -87,6 +87,8 @@ fn introduce(endpoints: &Endpoints, report: &Report) -> Result<()> {
     let token = endpoints.token("demo")?;
     report.say(format!(
         r#"
+  Open       {api}/#token={token}
+
   API        {api}
   Dapr       {dapr}
   Kafka      {kafka}

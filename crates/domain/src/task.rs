@@ -113,11 +113,17 @@ impl TimeZoneName {
     pub const SYMBOLS: &str = "_+-/";
 }
 
+/// Without the white space around it: Unicode's, and the mark of byte order, which is white space in the patterns of the API's
+/// description (ECMA-262) and nothing that one sees.
+fn trimmed(text: &str) -> &str {
+    text.trim_matches(|character: char| character.is_whitespace() || character == '\u{feff}')
+}
+
 impl TryFrom<String> for Title {
     type Error = InvalidValue;
 
     fn try_from(text: String) -> Result<Self, InvalidValue> {
-        let title = text.trim();
+        let title = trimmed(&text);
         if has_nul(title) {
             return Err(InvalidValue::nul());
         }
@@ -149,7 +155,7 @@ impl TryFrom<String> for Tag {
     type Error = InvalidValue;
 
     fn try_from(text: String) -> Result<Self, InvalidValue> {
-        let tag = text.trim();
+        let tag = trimmed(&text);
         if has_nul(tag) || tag.contains(',') {
             return Err(InvalidValue::new("must not contain NUL or a comma"));
         }
@@ -257,6 +263,7 @@ mod tests {
         for bad in [
             String::new(),
             " \t".to_owned(),
+            "\u{feff} ".to_owned(),
             "é".repeat(201),
             "a\0b".to_owned(),
         ] {

@@ -170,7 +170,7 @@ pub fn method_name(method: &Method) -> String {
 pub struct Response {
     status: u16,
     headers: Vec<(String, String)>,
-    body: String,
+    body: Vec<u8>,
 }
 
 impl Response {
@@ -179,12 +179,12 @@ impl Response {
         Self {
             status,
             headers: Vec::new(),
-            body: String::new(),
+            body: Vec::new(),
         }
     }
 
     /// A response of JSON text.
-    pub fn json(status: u16, body: impl Into<String>) -> Self {
+    pub fn json(status: u16, body: impl Into<Vec<u8>>) -> Self {
         Self::new(status)
             .with_header("content-type", "application/json")
             .with_body(body)
@@ -199,7 +199,7 @@ impl Response {
 
     /// With another body.
     #[must_use]
-    pub fn with_body(mut self, body: impl Into<String>) -> Self {
+    pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
         self
     }
@@ -215,7 +215,7 @@ impl Response {
     }
 
     /// The body.
-    pub fn body(&self) -> &str {
+    pub fn body(&self) -> &[u8] {
         &self.body
     }
 
@@ -238,7 +238,7 @@ impl Response {
         let fields = Fields::from_list(&headers).unwrap_or_else(|_| Fields::new());
         let response = OutgoingResponse::new(fields);
         let _ = response.set_status_code(self.status);
-        let sending = out.set_with_body(response, self.body.into_bytes());
+        let sending = out.set_with_body(response, self.body);
         // An error means that the client is gone.
         let _ = within(Instant::now() + SEND_TIME, sending).await;
     }

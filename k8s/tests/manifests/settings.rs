@@ -38,8 +38,9 @@ pub fn pools() -> u64 {
     let mut pools = 1;
     for (id, component) in components.into_iter().flatten() {
         let variable = |name: &str| {
-            component["variables"]
-                .get(name)
+            component
+                .get("variables")
+                .and_then(|variables| variables.get(name))
                 .and_then(toml::Value::as_str)
         };
         if variable("database_url").is_some() {
@@ -255,8 +256,9 @@ fn components_are_named_after_their_folders() {
             "spin.toml: {id}"
         );
         let known = variables();
-        for variable in component["variables"]
-            .as_table()
+        for variable in component
+            .get("variables")
+            .and_then(toml::Value::as_table)
             .cloned()
             .unwrap_or_default()
             .into_iter()

@@ -20,7 +20,7 @@ const DOCUMENT: &str = "components/task-api/asyncapi.json";
 const FILES: [&str; 4] = [".npmrc", "package-lock.json", "package.json", "render.js"];
 
 /// The oldest Node.js that the generator runs on.
-const OLDEST_NODE: u32 = 18;
+pub(crate) const OLDEST_NODE: u32 = 18;
 
 /// How long installing the generator may take.
 const INSTALLING: Duration = Duration::from_secs(600);
@@ -134,7 +134,7 @@ impl Renderer {
 }
 
 /// The version of Node.js, if it and npm are there and it is not too old.
-fn node_version() -> Option<String> {
+pub(crate) fn node_version() -> Option<String> {
     let version = |program: &str| {
         let mut command = Command::new(program);
         command.arg("--version");

@@ -4,6 +4,7 @@
 //! topics. What it starts are [`programs`], found or built.
 
 pub mod asyncapi;
+pub mod browser;
 mod dapr_resources;
 pub mod endpoints;
 mod folders;

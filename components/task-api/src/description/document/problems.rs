@@ -159,7 +159,7 @@ fn describe(meaning: &str, responses: &[Response]) -> Value {
 }
 
 fn body(response: &Response) -> Value {
-    match serde_json::from_str(response.body()) {
+    match serde_json::from_slice(response.body()) {
         Ok(body) => body,
         Err(error) => panic!("a problem that is no JSON: {error}"),
     }
