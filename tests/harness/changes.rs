@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::description;
+use crate::openapi;
 use crate::test_user::{TestUser, string_member};
 
 /// For how long a stream may say nothing: heartbeats come every 5 s, and a database that is away can hold one up.
@@ -113,7 +113,7 @@ impl ChangeStream {
             answer.body = raw;
             // What the host says in its own words is no answer of the API.
             if answer.status != 500 {
-                description::require("GET", &target, &answer);
+                openapi::require("GET", &target, &answer);
             }
             return Err(NoStream::Answer(answer));
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stack::endpoints::Endpoints;
 
 use crate::answer::Answer;
-use crate::description;
+use crate::openapi;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -91,7 +91,7 @@ impl Connection {
         let request = self.request.clone();
         let answer = self.received()?;
         if let Some((method, target)) = request {
-            description::require(&method, &target, &answer);
+            openapi::require(&method, &target, &answer);
         }
         Some(answer)
     }

@@ -1,12 +1,15 @@
 //! The public REST API of tasks, and the routes that tell Dapr and Kubernetes about the service.
 
 mod analytics;
+mod asyncapi;
 mod batch;
 mod calendar;
-mod description;
+#[cfg(test)]
+mod committed;
 mod health;
 mod link;
 mod notifications;
+mod openapi;
 mod route;
 mod subscriptions;
 mod tasks;
@@ -137,9 +140,9 @@ fn answer_anybody(
     match place.operation(request.method())? {
         ServiceOperation::ReadCalendar => calendar::read(request, place.secret()),
         ServiceOperation::Subscriptions => subscriptions::answer(),
-        ServiceOperation::Description => Ok(description::answer()),
-        ServiceOperation::EventsDescription => Ok(description::events()),
-        ServiceOperation::DataSchema => description::data_schema(place.data_schema()),
+        ServiceOperation::Description => Ok(openapi::answer()),
+        ServiceOperation::EventsDescription => Ok(asyncapi::answer()),
+        ServiceOperation::DataSchema => asyncapi::data_schema(place.data_schema()),
         ServiceOperation::Liveness => Ok(health::live()),
         ServiceOperation::Readiness => health::ready(),
         ServiceOperation::DeliveryReadiness => health::ready_for_deliveries(),

@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The values of a task's field, null left out.
-pub(super) fn field(name: &str) -> Value {
+pub(crate) fn field(name: &str) -> Value {
     match name {
         "id" => uuid(),
         "user_id" => user_id(),
@@ -162,7 +162,7 @@ fn missed() -> Value {
 }
 
 /// A task in answers, its fields in the order that the service writes them in.
-pub(super) fn task() -> Value {
+pub(crate) fn task() -> Value {
     let optional = [
         "description",
         "completed_at",

@@ -9,7 +9,8 @@ use domain::reminder::NoReminder;
 use domain::task_fields::{READ_ONLY, WRITABLE};
 use serde_json::{Map, Value, json};
 
-use super::{described, field, instant, nullable, object, task, user_id, uuid};
+use crate::openapi::generator::schemas::tasks::{field, task};
+use crate::openapi::generator::schemas::{described, instant, nullable, object, user_id, uuid};
 
 /// What the data of a task had from the first: all that an event of any age has.
 const FIRST_FIELDS: [&str; 19] = [
@@ -35,7 +36,7 @@ const FIRST_FIELDS: [&str; 19] = [
 ];
 
 /// The schema that `dataschema` names, a document of its own.
-pub(in super::super) fn document(event_type: EventType) -> Value {
+pub(super) fn document(event_type: EventType) -> Value {
     let mut document = Map::new();
     document.insert(
         "$schema".to_owned(),
@@ -51,7 +52,7 @@ pub(in super::super) fn document(event_type: EventType) -> Value {
 }
 
 /// When there is such an event.
-pub(in super::super) fn meaning(event_type: EventType) -> &'static str {
+pub(super) fn meaning(event_type: EventType) -> &'static str {
     match event_type {
         EventType::TaskCreated => "A task was created, by its user or as the next of its series.",
         EventType::TaskUpdated => "Fields of a task changed, or it was reopened.",
@@ -69,7 +70,7 @@ pub(in super::super) fn meaning(event_type: EventType) -> &'static str {
 }
 
 /// An event's data.
-pub(in super::super) fn data(event_type: EventType) -> Value {
+pub(super) fn data(event_type: EventType) -> Value {
     let mut schema = match event_type {
         EventType::TaskCreated | EventType::TaskCompleted | EventType::TaskSkipped => task_data(),
         EventType::TaskUpdated => {
@@ -169,7 +170,7 @@ fn extensible(values: Vec<&str>) -> Value {
 }
 
 /// The CloudEvent around any data.
-pub(in super::super) fn envelope() -> Value {
+pub(super) fn envelope() -> Value {
     let mut schema = object([
         (
             "specversion",

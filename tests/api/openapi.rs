@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use domain::event::EventType;
 use e2e::answer::Answer;
-use e2e::description::{OPENAPI, check, described_answers, operation_id};
+use e2e::openapi::{OPENAPI, check, described_answers, operation_id};
 use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
