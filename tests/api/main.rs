@@ -5,6 +5,7 @@ mod asyncapi;
 mod authentication;
 mod batch;
 mod calendar;
+mod change_streams;
 mod changes;
 mod changing;
 mod completing;
