@@ -11,8 +11,8 @@ use stack::endpoints::REMINDERS_TOPIC;
 use uuid::Uuid;
 
 use crate::support::{
-    LEAD, RING, about, after, alarm, due, id, in_days, in_seconds, lose_alarm, micros, moment,
-    notifications, notifications_of, notified, now, ring, row, set_alarm, settled,
+    LEAD, RING, about, after, alarm, due, fire_job, id, in_days, in_seconds, lose_alarm, micros,
+    moment, notifications, notifications_of, notified, now, row, set_alarm, settled,
     short_lead_stack, triggered_row,
 };
 
@@ -70,7 +70,7 @@ fn a_due_reminder_becomes_one_notification() {
 
     let settled = settled(&todo, &task, "triggered", Limit::SOON);
     assert_eq!(settled["wanted"], Value::Null);
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
 }
 
@@ -152,10 +152,10 @@ fn a_triggered_event_delivered_many_times_makes_one_notification() {
     // The job fires eight times at once, while the relay may sweep.
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| ring(&todo, id(&task)).expect(200));
+            scope.spawn(|| fire_job(&todo, id(&task)).expect(200));
         }
     });
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     notified(&todo, &task, Limit::DELIVERY);
     let events = wait_until_settled(&todo, Limit::DELIVERY);
     let came = triggered(&events);
@@ -236,7 +236,7 @@ fn an_alarm_that_rings_too_early_is_set_again() {
     // A job that has fired is gone.
     lose_alarm(&todo, &task);
     assert_eq!(
-        ring(&todo, id(&task)).expect(200).json()["status"],
+        fire_job(&todo, id(&task)).expect(200).json()["status"],
         "SUCCESS"
     );
     until("the alarm is set again", Limit::SOON, || {
@@ -261,10 +261,10 @@ fn an_alarm_up_to_five_seconds_early_counts() {
         assert!(matches!(changed, Ok(1)), "{changed:?}");
     };
     set("8 seconds");
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     assert_eq!(row(&todo, &task)["status"], "scheduled");
     set("4.9 seconds");
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     assert_eq!(row(&todo, &task)["status"], "triggered");
     notified(&todo, &task, Limit::DELIVERY);
 }
@@ -294,13 +294,13 @@ fn an_alarm_of_a_finished_or_unknown_task_means_nothing() {
     let events = wait_until_settled(&todo, Limit::DELIVERY);
     let unknown = Uuid::now_v7().to_string();
     for task_id in [id(&cancelled), id(&finished), id(&deleted), &unknown] {
-        let answer = ring(&todo, task_id).expect(200);
+        let answer = fire_job(&todo, task_id).expect(200);
         assert_eq!(answer.json(), json!({"status": "SUCCESS"}));
     }
     assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
     assert_eq!(notifications(&todo).len(), 0);
     // And one that no task has.
-    ring(&todo, "x").problem(404, "not-found");
+    fire_job(&todo, "x").problem(404, "not-found");
 }
 
 #[test]

@@ -180,7 +180,7 @@ pub fn about(events: &[Value], task: &Value) -> Vec<Value> {
 }
 
 /// Calls the handler as the sidecar does when the alarm of a task rings.
-pub fn ring(todo: &TestUser, task_id: &str) -> Answer {
+pub fn fire_job(todo: &TestUser, task_id: &str) -> Answer {
     todo.call("POST", format!("/job/reminder-{task_id}"))
         .authorization(None)
         .header("dapr-api-token", &todo.stack().secrets.app_token)

@@ -14,7 +14,7 @@ use domain::violation::{Location, Violation};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::authorization::authorize;
 use platform::http::{Request, Response, method_name};
-use platform::log::{self, Level};
+use platform::log;
 use platform::problem::Problem;
 use serde_json::{Value, json};
 use spin_sdk::http::{IncomingRequest, Method, ResponseOutparam};
@@ -61,18 +61,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
             (status, cause)
         }
     };
-    fields["status"] = json!(status);
-    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
-    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
-    let level = match (&cause, status) {
-        (Some(_), 200 | 503) => Level::Warn,
-        (Some(_), _) => Level::Error,
-        (None, _) => Level::Debug,
-    };
-    if let Some(cause) = cause {
-        fields["error"] = json!(cause);
-    }
-    log::line(level, COMPONENT, "request", fields);
+    log::request(COMPONENT, fields, status, cause, start);
 }
 
 async fn answer(request: &Request, fields: &mut Value) -> Result<Answer, Problem> {

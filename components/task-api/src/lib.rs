@@ -19,7 +19,7 @@ use std::time::Instant;
 use domain::user_id::UserId;
 use platform::authorization::authorize;
 use platform::http::{Request, Response, method_name};
-use platform::log::{self, Level};
+use platform::log;
 use platform::outbox::Publishing;
 use platform::problem::Problem;
 use platform::publisher::publish;
@@ -65,22 +65,11 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     let status = answer.response.status();
     answer.response.send(out).await;
 
-    fields["status"] = json!(status);
-    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
-    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
-    let level = match (&cause, status) {
-        (Some(_), 503) => Level::Warn,
-        (Some(_), _) => Level::Error,
-        (None, _) => Level::Debug,
-    };
-    if let Some(cause) = cause {
-        fields["error"] = json!(cause);
-    }
     // Probes come every second; only a failed one is worth a line.
     let probes = ["/healthz", "/readyz", "/readyz/deliveries"];
     let is_healthy_probe = status == 200 && probes.iter().any(|probe| fields["route"] == *probe);
     if !is_healthy_probe {
-        log::line(level, COMPONENT, "request", fields);
+        log::request(COMPONENT, fields, status, cause, start);
     }
 
     publish(COMPONENT, answer.publishing).await;

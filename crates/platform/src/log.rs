@@ -7,7 +7,7 @@
 
 use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use domain::timestamp::Timestamp;
 use serde_json::{Value, json};
@@ -81,6 +81,29 @@ pub fn line(level: Level, component: &str, message: &str, mut fields: Value) {
     if level == Level::Error {
         write();
     }
+}
+
+/// Logs that a client's request was answered. `cause` is what went wrong inside, if something did.
+pub fn request(
+    component: &str,
+    mut fields: Value,
+    status: u16,
+    cause: Option<String>,
+    start: Instant,
+) {
+    fields["status"] = json!(status);
+    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
+    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
+    let level = match (&cause, status) {
+        // An outage, which the service overcomes by itself, or a stream that broke off.
+        (Some(_), 200 | 503) => Level::Warn,
+        (Some(_), _) => Level::Error,
+        (None, _) => Level::Debug,
+    };
+    if let Some(cause) = cause {
+        fields["error"] = json!(cause);
+    }
+    line(level, component, "request", fields);
 }
 
 fn now() -> Option<Timestamp> {

@@ -11,9 +11,9 @@ use rskafka::client::{Client, ClientBuilder};
 use serde_json::{Value, json};
 
 use crate::http::Connection;
-use crate::plan::Plan;
 use crate::requests::{DUE, Requests};
 use crate::tally::Tally;
+use load::plan::Plan;
 
 /// Between two looks at the list.
 const POLL: Duration = Duration::from_millis(2);

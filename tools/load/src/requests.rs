@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::plan::User;
+use load::plan::User;
 
 pub(crate) const DUE: &str = "2030-01-15T09:00:00Z";
 

@@ -105,21 +105,9 @@ pub fn replay(deployment: &Deployment, user: &str, since: &str) -> Result<Replay
     let mut replayed = Replayed::default();
     loop {
         let rows = database.query(&statement, &[&user, &since, &replayed.last, &BATCH])?;
-        if rows.is_empty() {
+        let at = |event: &Stored| format!("event {}", event.number);
+        if publish_all(deployment, &rows, &mut replayed, at)?.is_none() {
             return Ok(replayed);
-        }
-        for row in &rows {
-            let event = Stored::read(row)?;
-            event.publish(deployment).with_context(|| {
-                format!(
-                    "stopped at event {}, after {} were published again",
-                    event.number, replayed.count
-                )
-            })?;
-            replayed = Replayed {
-                count: replayed.count + 1,
-                last: event.number,
-            };
         }
     }
 }
@@ -146,24 +134,36 @@ pub fn replay_all(deployment: &Deployment, since: &str) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     loop {
         let rows = database.query(&statement, &[&time, &until, &user, &replayed.last, &BATCH])?;
-        if rows.is_empty() {
-            return Ok(replayed);
-        }
-        for row in &rows {
-            let event = Stored::read(row)?;
-            event.publish(deployment).with_context(|| {
-                format!(
-                    "stopped at {}, after {} events were published again",
-                    event.time, replayed.count
-                )
-            })?;
-            replayed = Replayed {
-                count: replayed.count + 1,
-                last: event.number,
-            };
-            (time, user) = (event.time, event.user);
+        match publish_all(deployment, &rows, &mut replayed, |event| event.time.clone())? {
+            Some(event) => (time, user) = (event.time, event.user),
+            None => return Ok(replayed),
         }
     }
+}
+
+/// Publishes the events of these rows in their order, each only after the broker has acknowledged the one before, and
+/// counts them. Returns the last of them, if there is one. `place` names an event in an error.
+fn publish_all(
+    deployment: &Deployment,
+    rows: &[Row],
+    replayed: &mut Replayed,
+    place: impl Fn(&Stored) -> String,
+) -> Result<Option<Stored>> {
+    let mut last = None;
+    for row in rows {
+        let event = Stored::read(row)?;
+        event.publish(deployment).with_context(|| {
+            format!(
+                "stopped at {}, after {} events were published again",
+                place(&event),
+                replayed.count
+            )
+        })?;
+        replayed.count += 1;
+        replayed.last = event.number;
+        last = Some(event);
+    }
+    Ok(last)
 }
 
 /// How long after its change an event may be on its way to its handlers, in the opinion of [`unhandled`].
