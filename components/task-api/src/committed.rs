@@ -1,4 +1,4 @@
-//! Files of this component that are made of the code.
+//! Files of this component that are generated from the code.
 
 use std::path::Path;
 use std::{env, fs};
@@ -6,7 +6,8 @@ use std::{env, fs};
 use serde_json::Value;
 use similar::TextDiff;
 
-/// Requires that a committed file is what the code says. `INSTA_UPDATE=always`, which rewrites snapshots, rewrites it too.
+/// Requires that a committed file is what the code generates. `INSTA_UPDATE=always`, which rewrites snapshots, rewrites
+/// it too.
 pub(crate) fn require_committed(file: &str, current: &Value) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
     let committed = fs::read_to_string(&path).unwrap_or_default();

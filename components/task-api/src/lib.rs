@@ -1,4 +1,4 @@
-//! The public REST API of tasks, and the routes that tell Dapr and Kubernetes about the service.
+//! The public REST API of tasks, and the routes for Dapr and Kubernetes: subscriptions and health.
 
 mod analytics;
 mod asyncapi;
@@ -32,7 +32,7 @@ use crate::route::{Place, ServiceOperation, Target, UserOperation};
 /// The component's name in logs.
 const COMPONENT: &str = "task-api";
 
-/// A response, and what is still to be done after it is sent.
+/// A response, and what to do after it is sent.
 struct Answer {
     response: Response,
     /// What to publish, if this instance became its sidecar's publisher.
@@ -117,7 +117,7 @@ async fn answer_user(
         UserOperation::ReadAnalytics => analytics::answer(&request, user),
         UserOperation::CreateCalendar => calendar::create(user),
         UserOperation::RevokeCalendar => calendar::revoke(user),
-        // Another component's; here for the API's description.
+        // The component `change-feed` answers this one; it stands here for the API's description.
         UserOperation::ReadChanges => Err(Problem::not_found("There is no such route.")),
     }
 }

@@ -1,9 +1,9 @@
 //! PostgreSQL through Spin's outbound driver.
 //!
-//! Spin offers no transactions, so a statement is one. Each statement opens a connection, runs and gives it back:
-//! never are two open at once (the pool has no wait limit, so that could deadlock it), and none is held while the
-//! sidecar is called. Every statement returns exactly one row with one column, JSON as text: Spin 4.0 waits for ever
-//! on a query without rows.
+//! Spin offers no transactions, so each statement is one. Each statement opens a connection, runs and returns it to the
+//! pool. An instance never holds two connections at once (the pool has no wait limit, so that could deadlock it), and
+//! none while it calls the sidecar. Every statement returns exactly one row with one column, JSON as text: Spin 4.0
+//! never returns from a query without rows.
 
 mod error;
 
@@ -18,14 +18,14 @@ use self::error::classify;
 use crate::call::Call;
 use crate::configuration::{self, ConfigurationError};
 
-/// How often a statement that lost to another one (deadlock, serialization failure) is tried in all.
+/// How often a statement is tried in all if it loses to another one (deadlock, serialization failure).
 const ATTEMPTS: u32 = 5;
 
 /// How long a handler keeps trying to reach PostgreSQL; within the sidecar's time-out for a delivery.
 pub const PATIENCE: Duration = Duration::from_secs(8);
 
-/// What is added to an address. Spin hands it to tokio-postgres, which counts in seconds, `tcp_user_timeout` too: a peer
-/// that vanished without a word is given up after some of them, not after minutes or hours.
+/// The parameters added to an address, in seconds; Spin hands them to tokio-postgres. With them a connection whose peer
+/// vanished silently ends after some seconds, not after minutes or hours.
 const TIME_LIMITS: &str = "connect_timeout=3&tcp_user_timeout=10&keepalives_idle=15&keepalives_interval=5&keepalives_retries=3";
 
 /// Where the database is. Holds no connection.
@@ -44,7 +44,7 @@ impl Database {
         Self::named(&configuration::variable("application_name")?)
     }
 
-    /// The same over connections for health checks alone, which must not wait behind those of clients.
+    /// The same database over connections for health checks alone, which must not wait behind clients.
     ///
     /// # Errors
     ///
@@ -86,9 +86,9 @@ impl Database {
         }
     }
 
-    /// Like [`Database::query`], but keeps trying for up to [`PATIENCE`] while PostgreSQL cannot be reached, and after a
-    /// refusal that may pass: a handler that takes an outage for a refusal makes a dead letter. Only for statements that
-    /// do no harm when an attempt whose answer was lost had its effect.
+    /// Like [`Database::query`], but keeps trying for up to [`PATIENCE`] while PostgreSQL cannot be reached, and after
+    /// a refusal that may pass: a handler that mistakes an outage for a refusal makes a dead letter. Use it only for
+    /// statements that may run twice, because the answer of a successful attempt can get lost.
     ///
     /// # Errors
     ///

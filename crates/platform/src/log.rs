@@ -2,8 +2,9 @@
 //!
 //! Secrets, tokens, bodies and header values are never logged; ids are.
 //!
-//! Lines are written all at once when the instance has done its work: a write costs the host more than a small request
-//! does. One at `error` is written when it is told, with those before it, so that no end of the instance loses it.
+//! Lines are collected and written when the instance has done its work, because a write costs the host more than a
+//! small request. A line at `error` is written at once, with the lines before it, so that it is not lost if the
+//! instance is killed.
 
 use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
@@ -14,7 +15,7 @@ use serde_json::{Value, json};
 
 use crate::configuration;
 
-/// What is not written yet.
+/// Lines that are not written yet.
 static LINES: Mutex<String> = Mutex::new(String::new());
 
 /// How much attention a line asks for.
@@ -30,10 +31,10 @@ pub enum Level {
     Error,
 }
 
-/// Writes what is logged until it is dropped.
+/// Collects the lines that are logged; writes them when it is dropped.
 pub struct Lines(());
 
-/// To be held by the entry of a component for as long as it works.
+/// Begins to collect lines. The entry of a component holds the result for as long as it works.
 #[must_use]
 pub fn collect() -> Lines {
     Lines(())
@@ -48,7 +49,7 @@ impl Drop for Lines {
 fn write() {
     let lines = std::mem::take(&mut *LINES.lock().unwrap_or_else(PoisonError::into_inner));
     if !lines.is_empty() {
-        // A log that cannot be written must not stop the work it tells of.
+        // A log that cannot be written must not stop the work that it reports.
         let _ = std::io::stdout().write_all(lines.as_bytes());
     }
 }

@@ -12,7 +12,7 @@ pub use self::bulk_publish::Fate;
 use crate::configuration::{self, ConfigurationError};
 use crate::outbound;
 
-/// How much of an error's body is read: that of a bulk publish tells of each entry.
+/// How many bytes of an error's body are read. The error of a bulk publish lists each entry that failed.
 const ERROR_BODY_LIMIT: usize = 1024 * 1024;
 
 /// The unreserved characters of RFC 3986 stay as they are in a path segment or query value.
@@ -39,7 +39,7 @@ pub enum SidecarError {
     /// It may succeed later: no connection, no answer in time, an error of the sidecar or the broker, a sidecar that
     /// is still starting, a token or component that is not set up.
     Failed(String),
-    /// What was sent is at fault; sending it again will not help.
+    /// The event or job that was sent is at fault; sending it again will not help.
     Rejected(String),
 }
 
@@ -79,12 +79,12 @@ impl Sidecar {
         })
     }
 
-    /// The sidecar's name, which its publisher and its breakers are kept under.
+    /// The sidecar's name: the key of its publisher and of its breakers in the database.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// Makes a call and reads its answer's status; a body is read only from an error.
+    /// Makes a call and reads the status of the answer. Reads a body only if the answer is an error.
     pub(crate) async fn call(
         &self,
         method: Method,
@@ -139,9 +139,8 @@ impl Sidecar {
     }
 }
 
-/// Whether an error of the sidecar can pass by itself. A 4xx blames what was sent, but for those that tell of the
-/// sidecar's own state: not yet set up, no access, too busy. Dapr 1.18 answers 500 to an event that it cannot read; its
-/// code tells.
+/// Whether the call failed for good. A 4xx blames the event, except those that describe the sidecar's own state: not
+/// set up yet, no access, too busy. Dapr 1.18 answers 500 to an event that it cannot read, with a code that says so.
 fn refusal(status: u16, code: &str) -> SidecarError {
     let reason = format!("HTTP {status} {code}");
     let of_the_event = code == "ERR_PUBSUB_CLOUD_EVENTS_SER";

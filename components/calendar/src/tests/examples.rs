@@ -11,7 +11,7 @@ use domain::timestamp::Timestamp;
 use crate::recurrence::next;
 
 fn instant(time: &str) -> Timestamp {
-    // Offsets of the past have seconds, which RFC 3339 does not know.
+    // Offsets of the past have seconds, which RFC 3339 does not have.
     let instant: jiff::Timestamp = time.parse().unwrap();
     Timestamp::from_unix_micros(instant.as_microsecond()).unwrap()
 }
@@ -20,7 +20,7 @@ fn rule(text: &str) -> Rule {
     Rule::try_from(text.to_owned()).unwrap_or_else(|error| panic!("{text}: {error}"))
 }
 
-/// A series with this due date, whose next is to be the next of the pattern.
+/// A series with this due date, whose next instance is due on the next date of the pattern.
 fn due<'a>(rule: &'a Rule, time_zone: &'a str, due: Timestamp) -> Series<'a> {
     Series {
         rule,
@@ -33,7 +33,7 @@ fn due<'a>(rule: &'a Rule, time_zone: &'a str, due: Timestamp) -> Series<'a> {
     }
 }
 
-/// Asserts that the calendar leads from the first instant of `step`, "due → next", to the second.
+/// Asserts that after the first instant of `step`, "due → next", the series is due at the second.
 #[track_caller]
 fn check(text: &str, anchor_day: Option<u8>, zone: &str, step: &str) {
     let (from, expected) = step.split_once(" → ").unwrap();

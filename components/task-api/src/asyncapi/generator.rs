@@ -1,5 +1,5 @@
-//! The events' description (AsyncAPI 3.0): the topics, what is in them, and who reads it. Made of the types of events, the
-//! schemas of their data and the table of subscriptions.
+//! The events' description (AsyncAPI 3.0): the topics, what is in them, and who reads it. Generated from the types of
+//! events, the schemas of their data and the table of subscriptions.
 
 mod schemas;
 
@@ -16,14 +16,14 @@ use crate::subscriptions::{SUBSCRIPTIONS, Subscription, matching};
 /// The version of the Kafka bindings.
 const BINDING: &str = "0.5.0";
 
-/// What records are in, in structured mode.
+/// The media type of records, in structured mode.
 const CLOUD_EVENT: &str = "application/cloudevents+json";
 
 /// A topic.
 struct Topic {
     /// The variable that names it.
     variable: &'static str,
-    /// Its name, unless the variable says otherwise.
+    /// The variable's default.
     name: &'static str,
     meaning: &'static str,
     partitions: u32,
@@ -181,7 +181,7 @@ fn channel(topic: &Topic) -> Value {
     })
 }
 
-/// What an operation says of its channel and messages.
+/// An operation's references to its channel and messages.
 fn on(topic: &Topic, messages: &[&str]) -> (Value, Vec<Value>) {
     let name = topic.name;
     let messages = messages
@@ -191,7 +191,7 @@ fn on(topic: &Topic, messages: &[&str]) -> (Value, Vec<Value>) {
     (json!({"$ref": format!("#/channels/{name}")}), messages)
 }
 
-/// That the service writes to a topic.
+/// The operation by which the service writes to a topic.
 fn sending(topic: &Topic) -> (String, Value) {
     let (channel, messages) = on(topic, &messages_in(topic));
     let (title, summary) = match topic.variable {
@@ -211,7 +211,7 @@ fn sending(topic: &Topic) -> (String, Value) {
     (format!("send-{}", topic.name), operation)
 }
 
-/// What a consumer group of the service gets.
+/// The operation by which a consumer group of the service reads a topic.
 fn receiving(subscription: &Subscription) -> (String, Value) {
     let topic = TOPICS
         .iter()

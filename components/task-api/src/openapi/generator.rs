@@ -1,8 +1,8 @@
-//! The API's description (OpenAPI 3.1), made of what the service itself uses: its table of routes, the limits, names
-//! and defaults of `domain`, and the problems that it answers with.
+//! The API's description (OpenAPI 3.1), generated from what the service itself uses: its table of routes, the limits,
+//! names and defaults of `domain`, and the problems that it answers with.
 //!
-//! Libraries that model OpenAPI in Rust cannot say all of it, such as that a header is always there; so this is JSON,
-//! and the end-to-end tests check it against the official schema and against every answer.
+//! Libraries that model OpenAPI in Rust cannot say everything, for instance that a header is always there. So this
+//! writes JSON, and the end-to-end tests check it against the official schema and against every answer.
 
 mod operations;
 mod parameters;
@@ -17,19 +17,19 @@ use serde_json::{Map, Value, json};
 use crate::committed::require_committed;
 use crate::route::{Route, SERVICE_ROUTES, USER_ROUTES};
 
-/// What is said of an operation.
+/// The description of an operation.
 struct Described {
     summary: &'static str,
-    /// What the summary leaves open.
+    /// More than the summary says.
     details: Option<&'static str>,
-    /// Beside those of the path.
+    /// The parameters besides those of the path.
     parameters: Vec<Value>,
     body: Option<Value>,
     /// The status and the answer of success.
     success: (u16, Value),
-    /// The status and the answer where there is nothing new to tell.
+    /// The status and the answer if nothing has changed for the client.
     unchanged: Option<(u16, Value)>,
-    /// The problems that it may be refused with, beside those that all operations of its kind have.
+    /// The problems that may answer it, besides those of all operations of its kind.
     problems: &'static [&'static str],
 }
 
@@ -70,7 +70,7 @@ fn document() -> Value {
     })
 }
 
-/// A path and its operations, or none where all of them are the sidecar's.
+/// A path and its operations; `None` if only the sidecar uses them.
 fn path<O: Copy + Debug>(
     route: &Route<O>,
     said_of: impl Fn(O) -> Option<Described>,

@@ -12,7 +12,7 @@ pub enum DatabaseError {
     Unavailable(String),
     /// PostgreSQL refused the statement and rolled it back.
     Refused {
-        /// The SQLSTATE (PostgreSQL documentation, appendix A); empty where Spin does not tell.
+        /// The SQLSTATE (PostgreSQL documentation, appendix A); empty if Spin does not pass it on.
         code: String,
         /// PostgreSQL's message, without its detail, which could quote data.
         message: String,
@@ -36,8 +36,8 @@ impl fmt::Display for DatabaseError {
 impl std::error::Error for DatabaseError {}
 
 impl DatabaseError {
-    /// Whether the same statement may succeed some seconds later. A refusal does not pass where the values themselves
-    /// are at fault (classes 22 and 23); any other may be an outage that this does not know.
+    /// Whether the same statement may succeed some seconds later. A refusal of the values themselves (classes 22 and
+    /// 23) stays. Any other refusal may be an outage of a kind that this code does not know.
     pub(super) fn may_pass(&self) -> bool {
         match self {
             Self::Unavailable(_) => true,
@@ -68,17 +68,16 @@ pub(super) fn classify(error: PgError) -> DatabaseError {
     }
 }
 
-/// Whether a SQLSTATE tells that PostgreSQL cannot do its work for now. Class 08: connection exceptions; 53: insufficient
+/// Whether a SQLSTATE says that PostgreSQL cannot work at the moment. Class 08: connection exceptions; 53: insufficient
 /// resources, such as a full disk; 57: operator intervention (PostgreSQL is starting, stopping, or the session was
-/// ended); 58: errors of its system. 25006: it is read-only, as a standby is; 55P03: a lock was not had in time.
+/// ended); 58: system errors. 25006: it is read-only, as a standby is; 55P03: a lock was not granted in time.
 fn is_outage(code: &str) -> bool {
     ["08", "53", "57", "58", "25006", "55P03"]
         .iter()
         .any(|start| code.starts_with(start))
 }
 
-/// The same by the message alone. Messages in another language than English are not known; see
-/// [`DatabaseError::may_pass`].
+/// The same, from the message alone. Only English messages are recognised; see [`DatabaseError::may_pass`].
 fn says_outage(message: &str) -> bool {
     let begins = [
         "canceling statement",
@@ -106,8 +105,8 @@ fn says_outage(message: &str) -> bool {
         || contains.iter().any(|text| message.contains(text))
 }
 
-/// What goes wrong after a statement has begun to run, Spin tells as text alone: the chain of errors, of which the
-/// first is `db error` when PostgreSQL answered, and the next what it answered. Anything else is the connection.
+/// Spin reports an error of a running statement as text only: a chain of errors. If the first is `db error`, the next
+/// is PostgreSQL's message. Otherwise the connection failed.
 fn classify_text(reason: &str) -> DatabaseError {
     let mut lines = reason
         .lines()
@@ -117,7 +116,7 @@ fn classify_text(reason: &str) -> DatabaseError {
     if !first.starts_with("db error") {
         return DatabaseError::Unavailable(first.to_owned());
     }
-    // Not the lines after it: a detail could quote data.
+    // Further lines are left out: a detail could quote data.
     let answer = first
         .strip_prefix("db error: ")
         .or_else(|| lines.find(|line| *line != "Caused by:"));

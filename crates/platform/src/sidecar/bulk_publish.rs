@@ -17,13 +17,13 @@ const MOST_ENTRIES: usize = 100;
 /// The largest body of a bulk publish, in bytes; the sidecar takes 4 MiB.
 const BATCH_SIZE: usize = 1_000_000;
 
-/// What an entry adds to its event, at most.
+/// How many bytes an entry adds to its event, at most.
 const ENTRY_SIZE: usize = 300;
 
 /// How many calls of a batch are under way at once.
 const CALLS_AT_ONCE: usize = 8;
 
-/// After which time no further call looks for the event that is to blame.
+/// How long a refused batch is divided in search of the event that is to blame.
 const SPLITTING_TIME: Duration = Duration::from_secs(2);
 
 /// What became of an event.
@@ -33,20 +33,21 @@ pub enum Fate {
     Published,
     /// The broker or the sidecar refused it; it may take it later.
     Failed(String),
-    /// The broker is there and refused it for now: its partition or its topic cannot be written. Says nothing of others.
+    /// The broker answered and refused the event for now: its partition or topic cannot be written. Other events may
+    /// succeed.
     Refused(String),
-    /// It is at fault itself; sending it again will not help.
+    /// The event itself is at fault; sending it again will not help.
     Rejected(String),
-    /// No answer came; it may be at the broker all the same.
+    /// No answer came; the event may have reached the broker anyway.
     Unknown(String),
 }
 
 impl Sidecar {
-    /// Publishes events, of which no two are of the same user: one call for each topic, at the same time. Tells what
-    /// became of each, in their order.
+    /// Publishes events of different users: one call for each topic, all at the same time. Returns the fate of each
+    /// event, in the order given.
     ///
-    /// A call that is refused as a whole because of what was sent is made again in two halves, down to the event that is
-    /// to blame.
+    /// If a call is refused as a whole because of its events, each half is sent again, until the event to blame is
+    /// found.
     pub async fn publish(&self, events: &[OutboundEvent]) -> Vec<Fate> {
         let start = Instant::now();
         let mut fates: Vec<Option<Fate>> = events.iter().map(|_| None).collect();
@@ -79,7 +80,7 @@ impl Sidecar {
             Some(Topic::Reminders) => &self.reminders_topic,
             _ => &self.tasks_topic,
         };
-        // A key in the address would be that of all entries.
+        // A key in the address would be the key of all entries.
         let path = format!(
             "/v1.0/publish/bulk/{}/{}",
             utf8_percent_encode(&self.pubsub, ESCAPED),
@@ -97,7 +98,7 @@ impl Sidecar {
             })
             .collect();
         let body = serde_json::to_vec(&entries).map_err(|error| error.to_string())?;
-        // An event that goes alone is published in its own trace; a call has one header, and a batch many traces.
+        // A single event is published in its own trace. A batch has many traces, but the call has only one header.
         let trace = match places {
             [place] => traceparent_of(&events[*place]),
             _ => None,
@@ -137,7 +138,7 @@ fn traceparent_of(event: &OutboundEvent) -> Option<String> {
         .traceparent
 }
 
-/// Events by their places, in calls of one topic each that are not too large.
+/// Divides events into calls of one topic each that are not too large. An event is named by its place in `events`.
 fn batches(events: &[OutboundEvent]) -> Vec<Vec<usize>> {
     let mut batches = Vec::new();
     for topic in [Topic::Tasks, Topic::Reminders] {
@@ -161,7 +162,7 @@ fn batches(events: &[OutboundEvent]) -> Vec<Vec<usize>> {
     batches
 }
 
-/// Notes what an answer to a call says of its events; gives what is to be sent once more to tell who is to blame.
+/// Notes the fate of each event in a call. Returns the batches to send again to find the event to blame.
 fn settle(
     answer: Result<Answer, String>,
     batch: Vec<usize>,
@@ -206,7 +207,7 @@ fn settle(
             });
         }
     }
-    // A record that the broker finds too large takes its neighbours with it.
+    // If one record is too large, the broker refuses its neighbours too.
     if batch.len() > 1 && rejected.len() > 1 {
         return rejected.into_iter().map(|place| vec![place]).collect();
     }
@@ -216,13 +217,13 @@ fn settle(
     Vec::new()
 }
 
-/// Whether a failed entry is the broker's answer to its partition or topic, and not the lack of a broker or an answer: Dapr
-/// tells only by the text of its Kafka client, which begins so where it is an error code of the protocol.
+/// Whether the broker itself refused this entry, rather than being away or silent. Dapr passes on only the text of its
+/// Kafka client, which contains this for an error code of the protocol.
 fn is_of_the_broker(error: &str) -> bool {
     error.contains("kafka server: ")
 }
 
-/// Whether a failed entry is one that no broker will take: Dapr tells only by the text of its Kafka client.
+/// Whether the entry is too large for any broker. Dapr passes on only the text of its Kafka client.
 fn is_too_large(error: &str) -> bool {
     let error = error.to_ascii_lowercase();
     error.contains("too large") || error.contains("larger than")

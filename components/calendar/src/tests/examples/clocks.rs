@@ -1,4 +1,4 @@
-//! Clocks that change, and days that a zone leaves out or has twice.
+//! Clocks that change, and days that a zone skips or has twice.
 
 use domain::timestamp::Timestamp;
 use jiff::tz::TimeZone;
@@ -112,7 +112,7 @@ fn a_series_returns_to_the_time_that_it_was_moved_from() {
             "2026-04-05T02:30:00+02:00",
         ],
     );
-    // Where nobody knows that it was moved, the moved time counts.
+    // Without the wall-clock time that was skipped, the moved time counts.
     daily(
         "Europe/Berlin",
         "2026-03-29T03:30:00+02:00 → 2026-03-30T03:30:00+02:00",
@@ -134,7 +134,7 @@ fn a_repeated_time_means_its_first_occurrence() {
         "Europe/Berlin",
         "2026-09-25T02:30:00+02:00 → 2026-10-25T02:30:00+02:00",
     );
-    // From either occurrence, the next day's only one.
+    // Both occurrences lead to the same time on the next day.
     daily(
         "Europe/Berlin",
         "2026-10-25T02:30:00+02:00 → 2026-10-26T02:30:00+01:00",
@@ -179,7 +179,7 @@ fn a_day_that_a_zone_left_out_becomes_the_next() {
     );
 }
 
-/// Kiritimati left out 31 December 1994: the instance shows January's date and counts as December's.
+/// Kiritimati skipped 31 December 1994: the instance is due on 1 January and counts as December's.
 #[test]
 fn a_day_left_out_at_a_months_end_counts_for_its_month() {
     walk(
@@ -211,7 +211,7 @@ fn a_repeated_day_is_not_answered_with_the_past() {
     );
 }
 
-/// A zone of fiction: at midnight of 10 January its clocks go from 24 hours ahead of UTC to 24 hours behind.
+/// An invented zone: at midnight of 10 January its clocks go from 24 hours ahead of UTC to 24 hours behind.
 #[test]
 fn clocks_that_go_back_two_days_still_give_a_later_answer() {
     let zone = TimeZone::posix("AAA-24BBB24,J10/0,J200/0").unwrap();

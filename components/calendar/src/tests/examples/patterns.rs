@@ -1,4 +1,4 @@
-//! Patterns: what is missed, what counts from the completion, ends, anchor days, leap years.
+//! Patterns: missed due dates, counting from the completion, ends of series, anchor days, leap years.
 
 use domain::recurrence::Series;
 
@@ -14,7 +14,7 @@ fn missed_due_dates_are_passed_over_by_walking_the_pattern() {
             "2026-06-15T12:00:00Z",
             "2026-06-16T09:00:00+02:00",
         ),
-        // Exactly at a due date: that one is over.
+        // Completed exactly at a due date: the next one counts.
         (
             "FREQ=DAILY",
             "2026-01-01T09:00:00+01:00",
@@ -27,7 +27,7 @@ fn missed_due_dates_are_passed_over_by_walking_the_pattern() {
             "2026-06-15T06:59:59Z",
             "2026-06-15T09:00:00+02:00",
         ),
-        // Every second week goes on in its weeks, not in those of the completion.
+        // Every second week stays in the weeks of the series, whatever the week of the completion.
         (
             "FREQ=WEEKLY;INTERVAL=2",
             "2026-01-05T09:00:00+01:00",
@@ -52,7 +52,7 @@ fn missed_due_dates_are_passed_over_by_walking_the_pattern() {
             "2026-05-01T00:00:00Z",
             "2026-05-04T09:00:00+02:00",
         ),
-        // Two thousand years cost no more than two.
+        // Two thousand missed years take no longer than two.
         (
             "FREQ=DAILY",
             "0026-01-01T09:00:00Z",
@@ -83,7 +83,7 @@ fn from_the_completion_its_day_counts_and_the_time_of_day_stays() {
             "2026-06-10T20:00:00+02:00",
             "2026-06-13T09:00:00+02:00",
         ),
-        // Early, and in the night after the due date's own day.
+        // Completed before the due date; then in the night after it.
         (
             "FREQ=DAILY",
             "2026-06-10T09:00:00+02:00",
@@ -129,7 +129,7 @@ fn a_rule_ends_its_series() {
             .unwrap()
             .is_none()
     };
-    // A day is the zone's.
+    // `UNTIL` with a day means a day in the zone.
     assert!(!ends(
         "FREQ=DAILY;UNTIL=20260702",
         "2026-07-01T00:30:00+02:00"
@@ -138,7 +138,7 @@ fn a_rule_ends_its_series() {
         "FREQ=DAILY;UNTIL=20260701",
         "2026-07-01T00:30:00+02:00"
     ));
-    // An instant counts itself.
+    // `UNTIL` with an instant includes that instant.
     assert!(!ends(
         "FREQ=DAILY;UNTIL=20260702T070000Z",
         "2026-07-01T09:00:00+02:00"
@@ -147,7 +147,7 @@ fn a_rule_ends_its_series() {
         "FREQ=DAILY;UNTIL=20260702T065959Z",
         "2026-07-01T09:00:00+02:00"
     ));
-    // How many there were, the calendar does not know.
+    // The calendar does not count instances, so `COUNT` does not end a series here.
     assert!(!ends("FREQ=DAILY;COUNT=1", "2026-07-01T09:00:00+02:00"));
     assert!(ends("FREQ=DAILY", "9998-12-31T09:00:00Z"));
 }
@@ -159,7 +159,7 @@ fn a_monthly_series_returns_to_its_anchor_day() {
     monthly(31, "UTC", "2026-03-31T10:00:00Z → 2026-04-30T10:00:00Z");
     monthly(28, "UTC", "2026-02-28T10:00:00Z → 2026-03-28T10:00:00Z");
     monthly(30, "UTC", "2026-02-28T10:00:00Z → 2026-03-30T10:00:00Z");
-    // An anchor day that `due` does not show is aimed at all the same.
+    // The anchor day counts even if the due date is on another day.
     monthly(1, "UTC", "2026-01-31T10:00:00Z → 2026-02-01T10:00:00Z");
     monthly(31, "UTC", "2026-01-01T10:00:00Z → 2026-02-28T10:00:00Z");
 }

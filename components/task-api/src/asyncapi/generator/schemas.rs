@@ -1,8 +1,8 @@
 //! The data of events, and the CloudEvent around it.
 //!
-//! A consumer may keep a schema and get events of a later version, or get events again that were stored by an earlier one.
-//! So other members are allowed, what is added is not required, and what may get further values says so by
-//! `x-extensible-enum`: the values that there are today. The tests are stricter.
+//! A consumer may keep a schema while it gets events of a later version, or replayed events of an earlier one. So
+//! unknown members are allowed, added members are not required, and a member that may get new values lists today's
+//! values as `x-extensible-enum`. The tests are stricter.
 
 use domain::event::EventType;
 use domain::reminder::NoReminder;
@@ -12,7 +12,7 @@ use serde_json::{Map, Value, json};
 use crate::openapi::generator::schemas::tasks::{field, task};
 use crate::openapi::generator::schemas::{described, instant, nullable, object, user_id, uuid};
 
-/// What the data of a task had from the first: all that an event of any age has.
+/// The fields that the data of a task has had from the first version: an event of any age has them.
 const FIRST_FIELDS: [&str; 19] = [
     "task_id",
     "user_id",
@@ -51,7 +51,7 @@ pub(super) fn document(event_type: EventType) -> Value {
     Value::Object(document)
 }
 
-/// When there is such an event.
+/// When such an event is emitted.
 pub(super) fn meaning(event_type: EventType) -> &'static str {
     match event_type {
         EventType::TaskCreated => "A task was created, by its user or as the next of its series.",
@@ -113,7 +113,7 @@ pub(super) fn data(event_type: EventType) -> Value {
     schema
 }
 
-/// The fields that a change may name: all but those that no change touches, and those that every one does.
+/// The fields that `changed_fields` may name: all but those that never change and those that every change changes.
 fn changeable() -> Vec<&'static str> {
     let never_named = [
         "id",
@@ -164,7 +164,7 @@ fn timestamp() -> Value {
     described(instant(), "The event's `time`.")
 }
 
-/// Text that is one of these today.
+/// Text with one of these values today; more may be added.
 fn extensible(values: Vec<&str>) -> Value {
     json!({"type": "string", "x-extensible-enum": values})
 }

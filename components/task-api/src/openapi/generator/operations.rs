@@ -1,4 +1,4 @@
-//! What is said of each operation.
+//! The description of each operation.
 
 mod answers;
 
@@ -29,7 +29,7 @@ fn described(summary: &'static str, success: (u16, Value)) -> Described {
     }
 }
 
-/// What is said of an operation of a user.
+/// Describes an operation of a user.
 pub(super) fn of_user(operation: UserOperation) -> Described {
     match operation {
         UserOperation::ListTasks => Described {
@@ -221,7 +221,7 @@ pub(super) fn of_user(operation: UserOperation) -> Described {
     }
 }
 
-/// What is said of an operation for everybody; nothing of those that only the sidecar and Kubernetes need.
+/// Describes an operation that needs no user; `None` for those that only the sidecar and Kubernetes use.
 pub(super) fn of_service(operation: ServiceOperation) -> Option<Described> {
     Some(match operation {
         ServiceOperation::ReadCalendar => Described {

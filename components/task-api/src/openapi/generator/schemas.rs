@@ -15,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use tasks::{field, new_task, snooze, task, task_patch};
 
-/// A regular expression of text without NUL that is not only white space, for a class of what else it may not have.
+/// A regular expression for text that contains no NUL, none of the `excluded` characters, and not only white space.
 macro_rules! not_blank {
     ($excluded:literal) => {
         concat!(
@@ -298,7 +298,7 @@ fn changes() -> Value {
     ])
 }
 
-/// An event as the feed has it; on Kafka it is the same, with what Dapr adds.
+/// An event as the feed returns it. On Kafka it is the same, with what Dapr adds.
 fn event() -> Value {
     let types = EventType::ALL.map(EventType::as_str);
     let mut event = object([

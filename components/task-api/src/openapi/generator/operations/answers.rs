@@ -9,7 +9,7 @@ use crate::asyncapi::SCHEMA_CACHING;
 use crate::calendar::CACHING;
 use crate::route::UserOperation;
 
-/// A calendar, or that it is the one that the client knows.
+/// A calendar, or 304 without one.
 pub(super) fn calendar_answer(meaning: &str, media_type: Option<&str>) -> Value {
     let header = |meaning: &str, schema: Value| json!({"description": meaning, "required": true, "schema": schema});
     let mut answer = json!({
@@ -144,7 +144,7 @@ pub(super) fn notifications() -> Value {
     page
 }
 
-/// Says that an answer has the id that an operation needs in its path.
+/// Links an answer to an operation whose path needs the id in it.
 fn link(answer: &mut Value, operation: UserOperation, variable: &str, id: &str) {
     let name = operation_id(operation);
     answer["links"][&name] = json!({
