@@ -15,18 +15,18 @@ use serde_json::{Value, json};
 
 use crate::changes::{busy, events_of};
 
-/// A stream that ends by itself, and its place that is free then.
+/// How long it may take until a stream ends by itself and its place is free.
 const ENDED: Limit = Limit::new("a stream ends by itself", 20);
 
 #[test]
-fn a_stream_tells_what_there_is_and_what_comes() {
+fn a_stream_sends_stored_changes_and_then_new_ones() {
     let (todo, stored) = busy();
     let mut stream = ChangeStream::open(&todo, "limit=2", None);
     assert_eq!(stream.beginning(), 0);
     for event in &stored {
         assert_eq!(stream.event(), (number_of(event), event.clone()));
     }
-    // Well after the stream has caught up, so that it had to look.
+    // Created well after the stream has caught up, so that the stream had to look again.
     let task = todo.created("while it looks on");
     let (number, event) = stream.event();
     assert_eq!(number, stored.len() as i64 + 1);
@@ -49,7 +49,7 @@ fn a_stream_tells_what_there_is_and_what_comes() {
     }
 }
 
-/// Nothing is lost where one ends and the next begins.
+/// Nothing is lost between the end of one stream and the beginning of the next.
 #[test]
 fn a_stream_ends_by_itself_and_is_resumed() {
     let replica = Replica::with(shared_stack(), &[("stream_seconds", "2")]);
@@ -67,7 +67,7 @@ fn a_stream_ends_by_itself_and_is_resumed() {
             follower.read_pages(&todo);
             follower
         });
-        // While one ends and the next begins, too.
+        // Tasks are also created while one stream ends and the next begins.
         let mut created = 0;
         until("three streams have ended", Limit::DELIVERY, || {
             created += 1;
@@ -92,7 +92,7 @@ fn streams(todo: &TestUser) -> Value {
     todo.database().json(places, &[todo.user()])
 }
 
-/// Waits until a user has so many.
+/// Waits until a user has this many streams.
 fn left(todo: &TestUser, count: i64) {
     until("places are free again", ENDED, || match streams(todo) {
         found if found == count => Ok(()),
@@ -127,12 +127,12 @@ fn streams_are_bounded_for_each_user_and_for_each_host() {
     let of_other = ChangeStream::open(&other, "", None);
     refused(&third, 503, "no-stream-free");
     refused(&other, 503, "no-stream-free");
-    // All else goes on, on this host and elsewhere.
+    // Everything else goes on, on this host and on others.
     third.created("t");
     assert_eq!(events_of(&page(&third, "").expect(200).json()).len(), 1);
     let elsewhere = TestUser::named(third.user(), shared_stack());
     assert_eq!(ChangeStream::open(&elsewhere, "", None).beginning(), 0);
-    // A client that is gone is noticed, and its place is another's.
+    // When a client is gone, its place becomes free for another one.
     drop(of_user);
     left(&todo, 0);
     assert_eq!(ChangeStream::open(&third, "", None).beginning(), 0);
@@ -141,7 +141,7 @@ fn streams_are_bounded_for_each_user_and_for_each_host() {
 
 /// At the same moment, as after an outage.
 #[test]
-fn the_bound_holds_when_all_come_at_once() {
+fn the_bound_on_streams_holds_when_all_clients_connect_at_once() {
     let replica = Replica::with(shared_stack(), &[("streams_of_user", "5")]);
     let todo = TestUser::random_on(replica.endpoints());
     let opened = thread::scope(|scope| {
@@ -156,15 +156,15 @@ fn the_bound_holds_when_all_come_at_once() {
     assert_eq!(opened.len(), 5);
 }
 
-/// A client that is there and takes nothing: what it does not take is bounded, and so is the time.
+/// A client that stays connected and reads nothing: the data waiting for it is bounded, and so is the time.
 #[test]
-fn a_client_that_does_not_read_holds_no_place_for_long() {
+fn a_client_that_does_not_read_its_stream_loses_its_place() {
     let replica = Replica::with(shared_stack(), &[("stream_seconds", "3")]);
     let todo = TestUser::random_on(replica.endpoints());
     let description = "x".repeat(1000);
     todo.created_with(json!({"title": "t", "description": description}));
     wait_until_settled(&todo, Limit::DELIVERY);
-    // As if that had happened 20,000 times.
+    // Copies the event, as if it had happened 20,000 times.
     let copy = "WITH lane AS (UPDATE lanes SET head = 20000, published = 20000 WHERE user_id = $1)
         INSERT INTO events (user_id, sequence, time, id, type, topic, task_id, data)
         SELECT user_id, n, now(), gen_random_uuid(), type, topic, task_id, data
@@ -175,14 +175,14 @@ fn a_client_that_does_not_read_holds_no_place_for_long() {
     assert_eq!(streams(&todo), 1);
     left(&todo, 0);
     drop(stream);
-    // So many events of one kind would crowd out those of other tests where all are looked at.
+    // Tests that look at all events must not find so many of this kind.
     let remove = "DELETE FROM events WHERE user_id = $1 AND sequence > 1";
     let removed = todo.database().client().execute(remove, &[&todo.user()]);
     assert!(matches!(removed, Ok(19_999)), "{removed:?}");
 }
 
 #[test]
-fn a_stream_has_a_line_when_it_has_ended() {
+fn a_stream_is_logged_when_it_has_ended() {
     let replica = Replica::with(shared_stack(), &[("stream_seconds", "1")]);
     let todo = TestUser::random_on(replica.endpoints());
     todo.created("t");

@@ -93,7 +93,7 @@ fn a_page_begins_after_the_number_that_is_asked_for() {
         assert_eq!(numbers(&events_of(&page)), expected, "{query}");
         assert_eq!(page["last"], *expected.last().unwrap_or(&head), "{query}");
     }
-    // The header goes before the parameter, as in a stream.
+    // The header takes precedence over the parameter, as in a stream.
     let resumed = todo
         .call("GET", feed_path(&todo, "after=1"))
         .header("last-event-id", "4");
@@ -101,7 +101,7 @@ fn a_page_begins_after_the_number_that_is_asked_for() {
         numbers(&events_of(&resumed.send().expect(200).json()))[0],
         5
     );
-    // Nobody has nothing.
+    // A user without tasks has no changes.
     let nobody = TestUser::random();
     for query in ["", "after=0", "after=latest"] {
         let page = page(&nobody, query).expect(200).json();
@@ -122,7 +122,7 @@ fn expire(todo: &TestUser, upto: i64) {
     assert!(matches!(expired, Ok(1..)), "{expired:?}");
 }
 
-/// Where a client is sent that has to start anew.
+/// The address for a client that has to start again.
 fn start(answer: &Answer) -> String {
     let link = answer.header("link").unwrap_or_default();
     let target = link
@@ -135,7 +135,7 @@ fn start(answer: &Answer) -> String {
 }
 
 #[test]
-fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
+fn expired_changes_are_gone_and_the_client_starts_again() {
     let todo = TestUser::random();
     for title in ["a", "b", "c", "d", "e"] {
         todo.created(title);
@@ -155,7 +155,7 @@ fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
                 Err(NoStream::Answer(answer)) if answer.status == 410
             ));
         }
-        // What follows the last one that is gone is complete, and so is what is kept.
+        // The changes after the last expired one are complete, and so is everything that is kept.
         for query in ["after=2", ""] {
             assert_eq!(
                 numbers(&events_of(&page(&todo, query).expect(200).json())),
@@ -180,7 +180,7 @@ fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
     assert_eq!(follower.tasks().len(), 6);
 }
 
-/// An event that is missing would never come, so nobody waits for it; and nobody is led past it without a word.
+/// A missing event will never come, so no client waits for it; and no page skips it silently.
 #[test]
 fn no_page_skips_a_number() {
     let todo = TestUser::random();
@@ -202,7 +202,7 @@ fn no_page_skips_a_number() {
         numbers(&events_of(&page(&todo, "after=3").expect(200).json())),
         [4]
     );
-    // A stream ends there, and says why when it is resumed.
+    // A stream ends before the gap; the answer to resuming it says why.
     let mut stream = ChangeStream::open(&todo, "after=0", None);
     assert_eq!(stream.beginning(), 0);
     assert_eq!(
@@ -211,15 +211,15 @@ fn no_page_skips_a_number() {
     );
 }
 
-/// Numbers that a restored database does not know, or gives again by a million higher.
+/// A restored database does not know the last numbers, and goes on a million higher.
 #[test]
-fn after_a_restore_every_client_starts_anew() {
+fn after_a_restore_every_client_starts_again() {
     let todo = TestUser::random();
     todo.created("a");
     todo.created("b");
     wait_until_settled(&todo, Limit::DELIVERY);
     let mut behind = Follower::start(&todo).unwrap_or_default();
-    // It has seen what the restore has undone.
+    // The client has seen a change that the restore has undone.
     page(&todo, "after=3").problem(410, "changes-gone");
     page(&todo, "after=9007199254740993").problem(410, "changes-gone");
     let raise = "UPDATE lanes SET head = head + 1000000, published = published + 1000000 WHERE user_id = $1";
@@ -243,7 +243,7 @@ fn after_a_restore_every_client_starts_anew() {
 
 /// Numbers are given under the lane's lock, in the order of commits: a lower one never comes after a higher one.
 #[test]
-fn whoever_reads_while_others_write_misses_nothing() {
+fn a_client_that_reads_while_others_write_misses_nothing() {
     const WRITERS: usize = 6;
     const EACH: usize = 25;
     let todo = TestUser::random();
@@ -299,7 +299,7 @@ fn whoever_reads_while_others_write_misses_nothing() {
 }
 
 #[test]
-fn bad_input_is_told_with_its_place() {
+fn each_bad_parameter_or_header_of_the_feed_is_named() {
     let todo = TestUser::random();
     todo.created("t");
     unchanged(&todo, || {
@@ -360,7 +360,7 @@ fn only_the_user_reads_the_changes() {
         }
         let own = format!("Bearer {}", todo.token());
         call(&other, Some(&own)).problem(403, "forbidden");
-        // A header that names the user is a client's own.
+        // A client can send this header itself, so it must not count.
         let forged = todo
             .call("GET", feed_path(&other, ""))
             .header("accept", accept);
@@ -369,7 +369,7 @@ fn only_the_user_reads_the_changes() {
             .send()
             .problem(403, "forbidden");
     }
-    // No token in an address, which would be in everybody's logs.
+    // A token in the address is not accepted: addresses end up in logs.
     let query = format!("access_token={}", todo.token());
     let call = todo
         .call("GET", feed_path(&todo, &query))

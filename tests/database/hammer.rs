@@ -1,5 +1,5 @@
-//! Instances that write and publish at once, some of which crash, stall or are refused, against the functions with pauses
-//! at the nasty points.
+//! Attacks on the queue: instances write and publish at once, some crash, stall or are refused, and the functions pause
+//! at the most dangerous points.
 
 mod functions;
 mod instance;
@@ -15,17 +15,18 @@ pub use self::instance::random;
 use self::instance::{Instance, Landed, pause};
 use crate::scratch_database::{ScratchDatabase, execute};
 
-/// For how long each story goes on.
+/// How long each attack lasts.
 const TIME: Duration = Duration::from_secs(10);
 
-/// One story at a time: an instance that has to wait for a processor never goes home.
+/// One attack at a time: instances that wait for a processor never let go of the publisher's place.
 static ALONE: Mutex<()> = Mutex::new(());
 
-/// Writers of one sidecar without a relay: how often its place was taken over, and how often a lane was found forgotten.
+/// Runs writers of one sidecar without a relay. Returns how often the publisher's place was taken over, and how often a
+/// lane had been forgotten.
 fn wake_ups(text: &str, is_broken: bool) -> (i64, i64) {
     let database = ScratchDatabase::create();
     execute(&mut database.connect(), &with_look(text));
-    // A slow disk would leave somebody in every statement, and the publisher would never let go.
+    // With a slow disk some write is always under way, and the publisher would never let go.
     execute(
         &mut database.connect(),
         "DO $$ BEGIN
@@ -61,17 +62,17 @@ fn wake_ups(text: &str, is_broken: bool) -> (i64, i64) {
 }
 
 #[test]
-fn nobody_is_forgotten_when_a_publisher_lets_go() {
+fn no_lane_is_forgotten_when_a_publisher_lets_go() {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
     let (takeovers, forgotten) = wake_ups(&with_naps(functions()), false);
     assert!(takeovers > 5, "only {takeovers}");
     assert_eq!(forgotten, 0, "in {takeovers} takeovers");
 }
 
-/// Requires that the test above sees what it is to see, where one step is missing.
+/// Requires that the test above finds forgotten lanes if one step is missing.
 fn assert_forgotten(text: &str) {
     let _alone = ALONE.lock().unwrap_or_else(PoisonError::into_inner);
-    // What is rare comes in one of some runs.
+    // A rare event may need several runs.
     let mut takeovers = 0;
     for _ in 0..4 {
         let (taken_over, forgotten) = wake_ups(text, true);
@@ -116,7 +117,7 @@ fn without_a_last_look_lanes_are_forgotten() {
 fn with_a_clock_read_before_the_lock_lanes_are_forgotten() {
     let text = with_naps(functions());
     let before = "        now := clock_timestamp();\n        IF EXISTS";
-    // A longer pause between the clock and the lock, for what is rare.
+    // A longer pause between the clock and the lock makes the rare case more likely.
     let text = replaced(&text, before, "        IF EXISTS");
     let waiting = "        -- Without the lock somebody";
     assert_forgotten(&replaced(

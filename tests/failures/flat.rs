@@ -16,7 +16,8 @@ const ROWS: i32 = 1000;
 /// How long rows come. The first third is for the files to reach their size.
 const LOAD: Duration = Duration::from_secs(240);
 
-/// How much more than in the second third a table may take in the last one. Without retention it takes half as much again.
+/// How much larger a table may be in the last third of the time than in the second. Without retention it would be 1.5
+/// times as large.
 const GROWTH: f64 = 1.2;
 
 /// A UUIDv7 of the moment `old`.

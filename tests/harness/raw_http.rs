@@ -53,7 +53,7 @@ impl Connection {
         self.bytes(&head)
     }
 
-    /// Sends bytes. That the service has closed the connection meanwhile is no error: its answer tells why.
+    /// Sends bytes. It is no error if the service has closed the connection meanwhile: its answer says why.
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         match self.stream.write_all(bytes) {
             Ok(()) => {}

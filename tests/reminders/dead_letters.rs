@@ -81,7 +81,7 @@ pub fn position(todo: &TestUser, event_id: &str) -> (i32, i64) {
     }
 }
 
-/// Writes a record as a stranger would; gives its offset.
+/// Writes a record as another producer would. Returns its offset.
 pub fn append(todo: &TestUser, partition: i32, key: &[u8], body: &[u8]) -> i64 {
     let broker = &todo.stack().kafka;
     match kafka::append(broker, TASKS_TOPIC, partition, Some(key), &[], body) {
@@ -107,7 +107,7 @@ pub fn given_up(todo: &TestUser, topic: &str, offset: i64, body: &[u8]) -> Answe
 }
 
 #[test]
-fn what_a_handler_drops_is_kept_once_with_its_position_and_alerts_once() {
+fn a_dropped_event_becomes_one_dead_letter_with_its_position_and_one_alert() {
     let todo = TestUser::random();
     let task = due(&todo, &in_days(3));
     let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
@@ -174,7 +174,7 @@ fn a_dead_letter_delivered_again_is_counted_and_alerts_no_more() {
     assert_eq!(alerts(&todo, &other).len(), 1);
 }
 
-/// Offsets begin anew when a topic is made anew.
+/// Offsets begin at 0 again when a topic is deleted and created again.
 #[test]
 fn another_record_at_a_used_position_is_another_dead_letter() {
     let todo = TestUser::random();
@@ -254,7 +254,7 @@ fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
     let (partition, _) = position(&todo, string_member(&events[0], "id"));
     let body = b"no json \0\xff";
     let offset = append(&todo, partition, b"somebody", body);
-    // Both groups give it up.
+    // Both groups move it to the dead letters.
     let kept = letter(&todo, TASKS_TOPIC, partition, offset, 2);
     assert_eq!(payload(&kept), body);
     assert_eq!(kept["event_id"], Value::Null);
@@ -266,7 +266,7 @@ fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
 }
 
 #[test]
-fn keys_and_headers_that_no_http_header_can_be_hold_up_nobody() {
+fn keys_and_headers_that_are_invalid_in_http_hold_up_nobody() {
     let stack = short_lead_stack();
     let todo = TestUser::random_on(stack.endpoints());
     todo.created("t");

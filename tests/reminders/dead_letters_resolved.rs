@@ -13,7 +13,7 @@ use crate::dead_letters::{append, given_up, kept_as, letter, position};
 use crate::support::{LEAD, due, in_seconds, micros, row, settled, short_lead_stack};
 
 #[test]
-fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
+fn an_event_that_fails_four_times_becomes_a_dead_letter_and_is_handled_when_replayed() {
     let stack = short_lead_stack();
     let todo = TestUser::random_on(stack.endpoints());
     let name = todo.user().replace('-', "_");
@@ -84,7 +84,7 @@ fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
 }
 
 #[test]
-fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_letter() {
+fn a_replayed_record_that_fails_again_is_another_dead_letter() {
     let todo = TestUser::random();
     let body = format!("no json \0 of {}", todo.user());
     let offset = append(&todo, 0, todo.user().as_bytes(), body.as_bytes());
@@ -121,7 +121,7 @@ fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_lett
 fn a_dead_letter_of_an_unknown_topic_is_replayed_only_to_a_named_topic() {
     let todo = TestUser::random();
     let body = format!("no json of {}", todo.user());
-    // As where somebody else wrote the headers that tell where a record was.
+    // As if somebody else had written the headers with a record's position.
     given_up(&todo, "a\tb", 7, body.as_bytes()).expect(200);
     let kept = kept_as(&todo, &body);
     assert_eq!(kept["count"], 1);
@@ -139,7 +139,7 @@ fn a_dead_letter_of_an_unknown_topic_is_replayed_only_to_a_named_topic() {
         Err(error) => assert!(error.to_string().contains("--topic"), "{error:#}"),
     }
     assert_eq!(status().ok().as_deref(), Some("open"));
-    // Where it is no event, its handler gives it up once more.
+    // It is not an event, so it becomes a dead letter again.
     if let Err(error) =
         dead_letters::replay(&deployment, string_member(&letter, "id"), Some(TASKS_TOPIC))
     {

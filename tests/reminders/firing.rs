@@ -203,7 +203,7 @@ fn many_deliveries_at_once_of_an_event_not_seen_before_make_one_notification() {
 
 /// What an event says is believed only as far as the reminder's row says the same.
 #[test]
-fn nobody_is_notified_of_a_task_that_is_anothers() {
+fn nobody_is_notified_of_another_users_task() {
     let owner = TestUser::random();
     let todo = TestUser::random();
     let (task, remind_at) = (Uuid::now_v7(), moment(now()));
@@ -304,7 +304,7 @@ fn an_alarm_of_a_finished_or_unknown_task_means_nothing() {
 }
 
 #[test]
-fn an_alarm_that_nobody_wants_does_no_harm() {
+fn an_alarm_without_a_reminder_does_no_harm() {
     let stack = short_lead_stack();
     let todo = TestUser::random_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 1_000));

@@ -241,7 +241,7 @@ fn an_old_notification_can_be_snoozed() {
         .json();
     let again = notified_at(&todo, &task, string_member(&snoozed, "snoozed_until"));
     assert_ne!(again["id"], notification);
-    // A change of the task is newer than the row that was made anew.
+    // A change of the task is newer than the new row.
     todo.patch(id(&task), json!({"reminders": [{"before": "PT1H"}]}))
         .task(200);
     let reminder = settled(&todo, &task, "scheduled", Limit::DELIVERY);

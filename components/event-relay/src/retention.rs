@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_in_order() {
+    fn the_default_retention_periods_are_in_order() {
         assert_eq!(periods().disorder(), None);
     }
 

@@ -16,7 +16,7 @@ mod tests {
     use super::next_link;
 
     #[test]
-    fn the_request_is_kept_but_for_its_cursor() {
+    fn the_next_page_has_the_same_query_with_another_cursor() {
         assert_eq!(
             next_link("/api/alice/tasks", "q=a%26b&cursor=old&&limit=2", "new"),
             "</api/alice/tasks?q=a%26b&limit=2&cursor=new>; rel=\"next\""

@@ -182,7 +182,7 @@ mod tests {
     use super::{Refusal, Snoozed};
 
     #[test]
-    fn what_the_database_says_of_a_snooze_is_read() {
+    fn each_outcome_of_a_snooze_is_read() {
         let read = |json: &str| serde_json::from_str::<Snoozed>(json);
         let put_off = r#"{"outcome": "put_off", "notification": {"id": 1}}"#;
         assert!(matches!(

@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_no_uuid_is_nobodys() {
+    fn a_path_with_an_id_that_is_no_uuid_has_no_task() {
         let find = |id: &str| {
             let path = ["api", "alice", "tasks", id].map(str::to_owned);
             match Target::find(&path) {

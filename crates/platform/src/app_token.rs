@@ -44,7 +44,7 @@ mod tests {
     use super::is_valid;
 
     #[test]
-    fn only_the_token_opens() {
+    fn only_the_apps_token_is_accepted() {
         let token = "0123456789abcdef";
         assert!(is_valid(Some(token), token));
         for sent in [

@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_proves_nothing_is_refused() {
+    fn an_invalid_token_is_refused() {
         let exp = get_current_timestamp() + 60;
         let good = json!({"sub": "alice", "exp": exp});
         for authorization in [
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_weak_keys_are_told_apart() {
+    fn other_schemes_and_weak_keys_have_errors_of_their_own() {
         assert_eq!(authenticate(None, KEY), Err(Unauthenticated::Missing));
         assert_eq!(
             authenticate(Some("Basic YTpi"), KEY),

@@ -320,7 +320,7 @@ mod tests {
     /// Parameters count too: the database refuses a call that lacks a parameter without a default, or has one that it
     /// does not know.
     #[test]
-    fn the_functions_are_listed_as_they_are_today() {
+    fn listed_functions_have_the_parameters_of_today() {
         let functions = functions();
         for (name, parameters) in CALLED {
             assert_eq!(

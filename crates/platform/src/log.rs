@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_wait_for_the_end_of_the_work() {
+    fn log_lines_are_written_when_the_work_is_done() {
         let waiting = || LINES.lock().unwrap().lines().count();
         let lines = collect();
         line(Level::Info, "test", "one", json!({}));

@@ -139,8 +139,9 @@ impl Sidecar {
     }
 }
 
-/// Whether the call failed for good. A 4xx blames the event, except those that describe the sidecar's own state: not
-/// set up yet, no access, too busy. Dapr 1.18 answers 500 to an event that it cannot read, with a code that says so.
+/// Sorts an error of the sidecar: the event is at fault, or the call may succeed later. A 4xx blames the event, except
+/// those that describe the sidecar's own state: not set up yet, no access, too busy. Dapr 1.18 answers 500 to an event
+/// that it cannot read, with a code that says so.
 fn refusal(status: u16, code: &str) -> SidecarError {
     let reason = format!("HTTP {status} {code}");
     let of_the_event = code == "ERR_PUBSUB_CLOUD_EVENTS_SER";

@@ -1,4 +1,5 @@
-//! The functions that publish, changed for a test: slower at the nasty points, quicker everywhere, or watched.
+//! The functions that publish, changed for a test: with pauses at dangerous points, with shorter times, or with a
+//! watch.
 
 use stack::workspace;
 
@@ -20,7 +21,7 @@ pub fn nap(milliseconds: f64) -> String {
     format!("PERFORM pg_sleep(CASE WHEN random() < 0.3 THEN random() * {seconds} ELSE 0 END);")
 }
 
-/// Between every two steps whose order counts.
+/// Adds a pause between every two steps whose order matters.
 pub fn with_naps(mut text: String) -> String {
     for (before, milliseconds) in [
         ("    is_publisher := token", 2.0),
@@ -36,7 +37,7 @@ pub fn with_naps(mut text: String) -> String {
     replaced(&text, letting_go, &nap)
 }
 
-/// Everything takes a tenth of its time.
+/// Makes all leases and rests about ten times shorter.
 pub fn hurried(text: &str) -> String {
     let mut text = text.to_owned();
     for (old, new) in [
@@ -56,9 +57,10 @@ pub fn hurried(text: &str) -> String {
     text.replace("interval '5 seconds'", "interval '0.7 seconds'")
 }
 
-/// Lets whoever takes over a free place look, in the snapshot in which it saw it free and locked it, whether a lane waits
-/// that nobody holds: its writer relied on a publisher that had let go. So no later write hides it. A lane that the same
-/// statement queued, as a batch does before it looks, is not forgotten.
+/// When an instance takes over a free publisher's place, it also looks for a forgotten lane: one that waits and that
+/// nobody holds, because its writer relied on a publisher that had let go. It looks in the same snapshot in which it
+/// locked the free place, so no later write hides the lane. A lane that the same statement queued is not forgotten: a
+/// batch queues its lane before it looks.
 pub fn with_look(text: &str) -> String {
     let taking = "    UPDATE publishers SET token = new_token";
     let end = "    RETURN FOUND;\nEND $$;";

@@ -10,7 +10,7 @@ use postgres::error::SqlState;
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-/// A number from 0 to 1 that is another one each time.
+/// A random number from 0 to 1.
 pub fn random() -> f64 {
     static STATE: AtomicU64 = AtomicU64::new(0x9e37_79b9_7f4a_7c15);
     let mut x = STATE.fetch_add(0x9e37_79b9_7f4a_7c15, Ordering::Relaxed);
@@ -23,7 +23,7 @@ pub fn pause(most: Duration) {
     thread::sleep(most.mul_f64(random()));
 }
 
-/// What reached the broker: when, whose, its number, its id.
+/// The events that reached the broker: when, the user, the number, the id.
 pub type Landed = Mutex<Vec<(Instant, String, i64, String)>>;
 
 /// An instance of the service.
@@ -32,7 +32,7 @@ pub struct Instance<'a> {
     pub sidecar: String,
     pub users: u32,
     pub faults: bool,
-    /// Without a lock in its place, two may also wait for each other.
+    /// Whether deadlocks are allowed: with a lock moved or removed, two statements may wait for each other.
     pub may_deadlock: bool,
     pub landed: &'a Landed,
 }
@@ -55,7 +55,7 @@ impl Instance<'_> {
     }
 
     pub fn write(&mut self) {
-        // The first users are hot.
+        // The first users change most often.
         let user = format!("u{}", (f64::from(self.users) * random().powi(3)) as u32);
         if random() < 0.1 {
             self.write_batch(&user);
@@ -66,7 +66,7 @@ impl Instance<'_> {
         let append = "SELECT append_event($1::text::jsonb, $2, gen_random_uuid(), 'task.created', 'tasks', '{}')::text";
         let outbox = outbox.to_string();
         if self.faults && random() < 0.02 {
-            // Dropped, it is rolled back.
+            // The transaction is dropped, so it is rolled back.
             let transaction = self.client.transaction();
             if let Ok(mut transaction) = transaction {
                 let _ = transaction.query_one(append, &[&outbox, &user]);

@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_tells_the_length_of_its_body() {
+    fn a_request_has_the_length_of_its_body() {
         let users = [User {
             name: "u".into(),
             token: "t".into(),

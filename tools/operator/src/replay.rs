@@ -91,8 +91,7 @@ impl Stored {
 /// acknowledged the one before: those of `since` (RFC 3339) and later that had been published.
 /// What was new then is published once more with its id, so handlers that have seen it do nothing.
 ///
-/// # Errors
-/// When the database or the sidecar fails. Says up to which number it came; beginning again does no
+/// # Errors When the database or the sidecar fails. The error says up to which number it came. Running it again does no
 /// harm.
 pub fn replay(deployment: &Deployment, user: &str, since: &str) -> Result<Replayed> {
     let statement = format!(
@@ -112,11 +111,11 @@ pub fn replay(deployment: &Deployment, user: &str, since: &str) -> Result<Replay
     }
 }
 
-/// Publishes everybody's events again, from `since` (RFC 3339) until now, in the order of their time, so each user's in
-/// the order of their numbers; otherwise as [`replay`]. What is committed meanwhile is published anyway.
+/// Publishes the events of all users again, from `since` (RFC 3339) until now, in the order of their time, so each
+/// user's in the order of their numbers; otherwise like [`replay`]. Events committed meanwhile are published anyway.
 ///
-/// # Errors
-/// When the database or the sidecar fails. Says up to which instant it came; beginning again there, or anew, does no harm.
+/// # Errors When the database or the sidecar fails. The error says up to which instant it came. Running it again from
+/// there, or from the beginning, does no harm.
 pub fn replay_all(deployment: &Deployment, since: &str) -> Result<Replayed> {
     let statement = format!(
         "SELECT {COLUMNS} FROM events AS event
@@ -166,7 +165,7 @@ fn publish_all(
     Ok(last)
 }
 
-/// How long after its change an event may be on its way to its handlers, in the opinion of [`unhandled`].
+/// How old an event must be before [`unhandled`] counts it: a younger one may still be on its way to its handler.
 const ON_ITS_WAY: &str = "5 minutes";
 
 /// Finds published events of `since` (RFC 3339) and later that a handler has never dealt with, in the order of their

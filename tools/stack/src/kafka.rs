@@ -100,7 +100,7 @@ pub fn end_offsets(broker: &str, topic: &str) -> Result<Offsets> {
     })
 }
 
-/// Appends a record to a partition, as a producer that is not ours would; gives its offset.
+/// Appends a record to a partition, as a foreign producer would. Returns its offset.
 ///
 /// # Errors
 /// As [`read_all`].

@@ -145,7 +145,7 @@ fn no_change_of_clocks_leads_back_or_far_ahead() {
 }
 
 #[test]
-fn most_zones_are_comparable_with_the_peer() {
+fn most_zones_are_comparable_with_the_second_implementation() {
     let left_out: Vec<_> = ZONES
         .iter()
         .filter(|&&name| COMPARABLE.iter().all(|&(other, ..)| other != name))
@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn agrees_with_the_peer((name, other, due) in due(), interval in select(&INTERVALS), anchor_day in 1_u8..=31) {
+    fn the_calendar_agrees_with_a_second_implementation((name, other, due) in due(), interval in select(&INTERVALS), anchor_day in 1_u8..=31) {
         let expected = chrono::DateTime::from_timestamp_micros(due.as_microsecond()).unwrap();
         let expected = peer::next(expected, interval, other, u32::from(anchor_day)).timestamp_micros();
         let rule = Rule::every(interval);

@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn what_postgres_answered_is_told_from_a_lost_connection() {
+    fn an_answer_of_postgres_is_not_mistaken_for_a_lost_connection() {
         for (answer, expected) in [
             ("ERROR: deadlock detected\n    DETAIL: Process 1 …", "40P01"),
             (
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn patience_is_for_all_that_may_pass() {
+    fn database_errors_that_may_pass_are_retried() {
         let refused = |code: &str| DatabaseError::Refused {
             code: code.to_owned(),
             message: String::new(),
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn no_detail_is_told() {
+    fn details_of_database_errors_are_left_out() {
         let error = classify_text(&answered(
             "ERROR: duplicate key\n    DETAIL: Key (title)=(private) exists.",
         ));

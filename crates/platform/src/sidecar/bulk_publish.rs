@@ -243,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_is_of_one_topic_and_not_too_large() {
+    fn a_bulk_publish_has_one_topic_and_a_bounded_size() {
         let mut events: Vec<_> = (0..250).map(|_| event("a", Topic::Tasks, 10)).collect();
         events[7].topic = Topic::Reminders;
         let lengths: Vec<_> = batches(&events).iter().map(Vec::len).collect();
@@ -265,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_listed_as_failed_was_published() {
+    fn entries_not_listed_as_failed_were_published() {
         let body = r#"{"errorCode":"ERR_PUBSUB_PUBLISH_MESSAGE","failedEntries":[
             {"entryId":"1","error":"not enough replicas"},{"entryId":"2","error":"message larger than configured"},
             {"entryId":"3","error":"kafka server: Messages are rejected since there are fewer in-sync replicas than required"},
@@ -281,7 +281,7 @@ mod tests {
     }
 
     #[test]
-    fn who_is_to_blame_is_looked_for() {
+    fn a_refused_batch_is_divided_to_find_the_event_to_blame() {
         let refused = r#"{"errorCode":"ERR_PUBSUB_CLOUD_EVENTS_SER"}"#;
         let (_, again) = settled(500, refused, 5);
         assert_eq!(again, [vec![0, 1], vec![2, 3, 4]]);

