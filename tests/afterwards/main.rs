@@ -1,4 +1,4 @@
-//! What holds of everything that all other tests left on the shared stack: `cargo xtask test` runs it after them.
+//! Checks everything that the other tests left on the shared stack; `cargo xtask test` runs it after them.
 
 use std::collections::BTreeMap;
 
@@ -9,8 +9,8 @@ use e2e::shared_stack;
 use serde_json::Value;
 use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
 
-/// Those that are stored, and those at the broker: as they were stored, and beside them what Dapr added. What is not stored, or
-/// otherwise, a test put into a topic.
+/// All stored events are as described. Records at the broker equal the stored event, plus what Dapr adds. A record that
+/// is not stored, or differs, was put there by a test.
 #[test]
 #[ignore = "after all other tests"]
 fn every_event_of_every_test_is_as_described() {

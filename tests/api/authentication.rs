@@ -63,7 +63,7 @@ fn without_a_token_nothing_is_shown_or_changed() {
     });
 }
 
-/// Tokens that prove nothing; each with what is wrong with it.
+/// Invalid tokens, each with what is wrong with it.
 fn worthless_tokens(todo: &TestUser) -> Vec<(&'static str, String)> {
     let key = &todo.stack().secrets.jwt_secret;
     let good = json!({"sub": todo.user(), "exp": seconds_from_now(600)});
@@ -140,7 +140,7 @@ fn worthless_tokens(todo: &TestUser) -> Vec<(&'static str, String)> {
 }
 
 #[test]
-fn a_worthless_token_opens_nothing_and_is_not_logged() {
+fn an_invalid_token_is_refused_everywhere_and_not_logged() {
     let todo = TestUser::random();
     let task = todo.created("t");
     let tokens = worthless_tokens(&todo);
@@ -181,7 +181,7 @@ fn a_valid_token_is_good_for_its_own_user_only() {
             answer.problem(403, "forbidden");
         }
     });
-    // Nor for a path that no user can have.
+    // A path that no user can have is refused too.
     for user in ["a%20b", &"x".repeat(129), "%C3%A9"] {
         todo.call("GET", format!("/api/{user}/tasks"))
             .send()
@@ -230,7 +230,7 @@ fn every_way_to_name_the_user_in_a_token_works() {
 }
 
 #[test]
-fn headers_that_a_client_forges_name_nobody() {
+fn forged_headers_do_not_name_the_user() {
     let (todo, other) = (TestUser::random(), TestUser::random());
     let theirs = other.created("theirs");
     let id = string_member(&theirs, "id");
@@ -260,7 +260,7 @@ fn headers_that_a_client_forges_name_nobody() {
 }
 
 #[test]
-fn two_tokens_are_no_token() {
+fn two_authorization_headers_are_refused() {
     let todo = TestUser::random();
     let other = TestUser::random();
     let twice = todo

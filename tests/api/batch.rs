@@ -28,7 +28,7 @@ fn statuses(results: &[Value]) -> Vec<&Value> {
     results.iter().map(|result| &result["status"]).collect()
 }
 
-/// What kind of problem a result tells of, and where.
+/// The problem in a result, and its place.
 fn problem(result: &Value) -> (String, Vec<&str>) {
     let problem = &result["problem"];
     assert_eq!(problem["status"], result["status"], "{result}");
@@ -237,7 +237,7 @@ fn a_body_that_is_no_list_of_operations_is_refused_as_a_whole() {
             .json(&large)
             .send()
             .problem(413, "content-too-large");
-        // A key for all of them would promise what is not kept.
+        // One key for the whole batch would be a promise that the service cannot keep.
         let call = todo.call("POST", &target).header("idempotency-key", "key");
         let answer = call.json(&json!({"operations": [valid]})).send();
         assert_eq!(answer.violations(), ["Idempotency-Key"]);
@@ -250,7 +250,7 @@ fn a_body_that_is_no_list_of_operations_is_refused_as_a_whole() {
 }
 
 #[test]
-fn as_many_operations_as_allowed_are_run_and_told_in_order() {
+fn as_many_operations_as_allowed_are_run_and_answered_in_order() {
     let todo = TestUser::random();
     let titles: Vec<String> = (0..100).map(|number| format!("task {number}")).collect();
     let creates: Vec<Value> = titles.iter().map(|title| create(title)).collect();
@@ -286,7 +286,7 @@ fn a_batch_that_is_repeated_creates_nothing_twice() {
     assert_eq!(problem(&first[3]).0, "idempotency-key-reused");
     unchanged(&todo, || {
         assert_eq!(results(&todo, &operations), first);
-        // The key is the one of the header, too.
+        // The same key works in the header of a single create.
         assert_eq!(
             todo.create_once("b", json!({"title": "two"})).task(201),
             first[1]["task"]

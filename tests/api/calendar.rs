@@ -6,7 +6,7 @@ use e2e::test_user::{TestUser, string_member};
 use icalendar::{Calendar, CalendarComponent, Component, Event};
 use serde_json::{Value, json};
 
-/// Makes the user's calendar and tells its path.
+/// Makes the user's calendar and returns its path.
 fn subscribed(todo: &TestUser) -> String {
     let target = todo.tasks_path().replace("/tasks", "/calendar");
     let made = todo.call("POST", target).send().expect(201).json();
@@ -108,7 +108,7 @@ fn a_program_that_knows_the_path_reads_the_tasks_that_are_due() {
 }
 
 #[test]
-fn the_tag_changes_exactly_when_the_calendar_does() {
+fn the_calendars_etag_changes_exactly_when_the_calendar_does() {
     let todo = TestUser::random();
     let path = subscribed(&todo);
     let shown = due(&todo, "shown", 1);
@@ -168,7 +168,7 @@ fn the_tag_changes_exactly_when_the_calendar_does() {
 }
 
 #[test]
-fn a_path_is_worth_nothing_once_it_is_replaced_or_revoked() {
+fn a_replaced_or_revoked_calendar_path_is_not_found() {
     let todo = TestUser::random();
     due(&todo, "t", 1);
     let target = todo.tasks_path().replace("/tasks", "/calendar");
@@ -192,7 +192,7 @@ fn a_path_is_worth_nothing_once_it_is_replaced_or_revoked() {
 }
 
 #[test]
-fn the_secret_is_kept_nowhere_and_logged_nowhere() {
+fn the_calendars_secret_is_neither_stored_nor_logged() {
     let todo = TestUser::random();
     due(&todo, "t", 1);
     let path = subscribed(&todo);
@@ -224,7 +224,7 @@ fn the_secret_is_kept_nowhere_and_logged_nowhere() {
 }
 
 #[test]
-fn what_is_no_secret_of_ours_is_not_found() {
+fn an_unknown_calendar_secret_is_not_found() {
     let todo = TestUser::random();
     let path = subscribed(&todo);
     let target = todo.tasks_path().replace("/tasks", "/calendar");

@@ -1,6 +1,6 @@
-//! `GET /api/{user_id}/changes`: pages and streams of a user's changes.
+//! `GET /api/{user_id}/changes`: pages of a user's changes, and who may read them.
 
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Instant;
 
@@ -9,28 +9,23 @@ use e2e::changes::{ChangeStream, Follower, NoStream, Said, feed_path, number_of,
 use e2e::flow::wait_until_settled;
 use e2e::lanes;
 use e2e::logs;
-use e2e::replica::Replica;
-use e2e::shared_stack;
 use e2e::test_user::{TestUser, string_member};
-use e2e::wait::{Limit, until};
+use e2e::wait::Limit;
 use serde_json::{Value, json};
 
 use crate::listing::next_page;
 use crate::unharmed::unchanged;
 
-/// A stream that ends by itself, and its place that is free then.
-const ENDED: Limit = Limit::new("a stream ends by itself", 20);
-
 fn numbers(events: &[Value]) -> Vec<i64> {
     events.iter().map(number_of).collect()
 }
 
-fn events_of(page: &Value) -> Vec<Value> {
+pub fn events_of(page: &Value) -> Vec<Value> {
     page["events"].as_array().cloned().unwrap_or_default()
 }
 
 /// A user with changes of each kind; and all of them.
-fn busy() -> (TestUser, Vec<Value>) {
+pub fn busy() -> (TestUser, Vec<Value>) {
     let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "two\nlines, \"quoted\" and Ωμέγα", "description": "data: x\n\nid: 7", "due_date": "2100-01-01T00:00:00Z",
@@ -98,7 +93,7 @@ fn a_page_begins_after_the_number_that_is_asked_for() {
         assert_eq!(numbers(&events_of(&page)), expected, "{query}");
         assert_eq!(page["last"], *expected.last().unwrap_or(&head), "{query}");
     }
-    // The header goes before the parameter, as in a stream.
+    // The header takes precedence over the parameter, as in a stream.
     let resumed = todo
         .call("GET", feed_path(&todo, "after=1"))
         .header("last-event-id", "4");
@@ -106,7 +101,7 @@ fn a_page_begins_after_the_number_that_is_asked_for() {
         numbers(&events_of(&resumed.send().expect(200).json()))[0],
         5
     );
-    // Nobody has nothing.
+    // A user without tasks has no changes.
     let nobody = TestUser::random();
     for query in ["", "after=0", "after=latest"] {
         let page = page(&nobody, query).expect(200).json();
@@ -127,7 +122,7 @@ fn expire(todo: &TestUser, upto: i64) {
     assert!(matches!(expired, Ok(1..)), "{expired:?}");
 }
 
-/// Where a client is sent that has to start anew.
+/// The address for a client that has to start again.
 fn start(answer: &Answer) -> String {
     let link = answer.header("link").unwrap_or_default();
     let target = link
@@ -140,7 +135,7 @@ fn start(answer: &Answer) -> String {
 }
 
 #[test]
-fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
+fn expired_changes_are_gone_and_the_client_starts_again() {
     let todo = TestUser::random();
     for title in ["a", "b", "c", "d", "e"] {
         todo.created(title);
@@ -160,7 +155,7 @@ fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
                 Err(NoStream::Answer(answer)) if answer.status == 410
             ));
         }
-        // What follows the last one that is gone is complete, and so is what is kept.
+        // The changes after the last expired one are complete, and so is everything that is kept.
         for query in ["after=2", ""] {
             assert_eq!(
                 numbers(&events_of(&page(&todo, query).expect(200).json())),
@@ -185,7 +180,7 @@ fn what_is_not_there_any_more_is_gone_and_a_client_starts_anew() {
     assert_eq!(follower.tasks().len(), 6);
 }
 
-/// An event that is missing would never come, so nobody waits for it; and nobody is led past it without a word.
+/// A missing event will never come, so no client waits for it; and no page skips it silently.
 #[test]
 fn no_page_skips_a_number() {
     let todo = TestUser::random();
@@ -207,7 +202,7 @@ fn no_page_skips_a_number() {
         numbers(&events_of(&page(&todo, "after=3").expect(200).json())),
         [4]
     );
-    // A stream ends there, and says why when it is resumed.
+    // A stream ends before the gap; the answer to resuming it says why.
     let mut stream = ChangeStream::open(&todo, "after=0", None);
     assert_eq!(stream.beginning(), 0);
     assert_eq!(
@@ -216,15 +211,15 @@ fn no_page_skips_a_number() {
     );
 }
 
-/// Numbers that a restored database does not know, or gives again by a million higher.
+/// A restored database does not know the last numbers, and goes on a million higher.
 #[test]
-fn after_a_restore_every_client_starts_anew() {
+fn after_a_restore_every_client_starts_again() {
     let todo = TestUser::random();
     todo.created("a");
     todo.created("b");
     wait_until_settled(&todo, Limit::DELIVERY);
     let mut behind = Follower::start(&todo).unwrap_or_default();
-    // It has seen what the restore has undone.
+    // The client has seen a change that the restore has undone.
     page(&todo, "after=3").problem(410, "changes-gone");
     page(&todo, "after=9007199254740993").problem(410, "changes-gone");
     let raise = "UPDATE lanes SET head = head + 1000000, published = published + 1000000 WHERE user_id = $1";
@@ -248,7 +243,7 @@ fn after_a_restore_every_client_starts_anew() {
 
 /// Numbers are given under the lane's lock, in the order of commits: a lower one never comes after a higher one.
 #[test]
-fn whoever_reads_while_others_write_misses_nothing() {
+fn a_client_that_reads_while_others_write_misses_nothing() {
     const WRITERS: usize = 6;
     const EACH: usize = 25;
     let todo = TestUser::random();
@@ -304,7 +299,7 @@ fn whoever_reads_while_others_write_misses_nothing() {
 }
 
 #[test]
-fn bad_input_is_told_with_its_place() {
+fn each_bad_parameter_or_header_of_the_feed_is_named() {
     let todo = TestUser::random();
     todo.created("t");
     unchanged(&todo, || {
@@ -365,7 +360,7 @@ fn only_the_user_reads_the_changes() {
         }
         let own = format!("Bearer {}", todo.token());
         call(&other, Some(&own)).problem(403, "forbidden");
-        // A header that names the user is a client's own.
+        // A client can send this header itself, so it must not count.
         let forged = todo
             .call("GET", feed_path(&other, ""))
             .header("accept", accept);
@@ -374,7 +369,7 @@ fn only_the_user_reads_the_changes() {
             .send()
             .problem(403, "forbidden");
     }
-    // No token in an address, which would be in everybody's logs.
+    // A token in the address is not accepted: addresses end up in logs.
     let query = format!("access_token={}", todo.token());
     let call = todo
         .call("GET", feed_path(&todo, &query))
@@ -394,192 +389,5 @@ fn the_changes_have_one_method_and_one_path() {
     }
     for path in [format!("{path}/x"), path.replace("/changes", "/Changes")] {
         todo.call("GET", path).send().problem(404, "not-found");
-    }
-}
-
-#[test]
-fn a_stream_tells_what_there_is_and_what_comes() {
-    let (todo, stored) = busy();
-    let mut stream = ChangeStream::open(&todo, "limit=2", None);
-    assert_eq!(stream.beginning(), 0);
-    for event in &stored {
-        assert_eq!(stream.event(), (number_of(event), event.clone()));
-    }
-    // Well after the stream has caught up, so that it had to look.
-    let task = todo.created("while it looks on");
-    let (number, event) = stream.event();
-    assert_eq!(number, stored.len() as i64 + 1);
-    assert_eq!(event["subject"], task["id"]);
-
-    let mut resumed = ChangeStream::open(&todo, "after=1", Some("3"));
-    assert_eq!(
-        (resumed.beginning(), resumed.event()),
-        (3, (4, stored[3].clone()))
-    );
-    let mut newest = ChangeStream::open(&todo, "after=latest", None);
-    assert_eq!(newest.beginning(), number);
-    todo.complete(string_member(&task, "id")).task(200);
-    for stream in [&mut stream, &mut newest] {
-        let (next, event) = stream.event();
-        assert_eq!(
-            (next, string_member(&event, "type")),
-            (number + 1, "task.completed")
-        );
-    }
-}
-
-/// Nothing is lost where one ends and the next begins.
-#[test]
-fn a_stream_ends_by_itself_and_is_resumed() {
-    let replica = Replica::with(shared_stack(), &[("stream_seconds", "2")]);
-    let todo = TestUser::random_on(replica.endpoints());
-    let (done, streams) = (AtomicBool::new(false), AtomicU32::new(0));
-    let (follower, created) = thread::scope(|scope| {
-        let following = scope.spawn(|| {
-            let mut follower = Follower::default();
-            while !done.load(Ordering::Acquire) {
-                let began = Instant::now();
-                follower.read_stream(&todo, &|_| false);
-                assert!(began.elapsed() < ENDED.duration(), "{:?}", began.elapsed());
-                streams.fetch_add(1, Ordering::AcqRel);
-            }
-            follower.read_pages(&todo);
-            follower
-        });
-        // While one ends and the next begins, too.
-        let mut created = 0;
-        until("three streams have ended", Limit::DELIVERY, || {
-            created += 1;
-            todo.created(&created.to_string());
-            match streams.load(Ordering::Acquire) {
-                3.. => Ok(()),
-                ended => Err(ended),
-            }
-        });
-        done.store(true, Ordering::Release);
-        (following.join().unwrap_or_default(), created)
-    });
-    assert_eq!(follower.seen, (1..=created).collect::<Vec<i64>>());
-    assert_eq!(follower.starts, 0);
-    let places = "SELECT count(*) FROM change_streams WHERE user_id = $1";
-    assert_eq!(todo.database().json(places, &[todo.user()]), 0);
-}
-
-/// How many streams a user has, by the places that are taken.
-fn streams(todo: &TestUser) -> Value {
-    let places = "SELECT count(*) FROM change_streams WHERE user_id = $1 AND until > now()";
-    todo.database().json(places, &[todo.user()])
-}
-
-/// Waits until a user has so many.
-fn left(todo: &TestUser, count: i64) {
-    until("places are free again", ENDED, || match streams(todo) {
-        found if found == count => Ok(()),
-        found => Err(found),
-    });
-}
-
-fn refused(todo: &TestUser, status: u16, code: &str) {
-    match ChangeStream::try_open(todo, "", None) {
-        Err(NoStream::Answer(answer)) => {
-            let seconds: Option<u64> = answer
-                .header("retry-after")
-                .and_then(|text| text.parse().ok());
-            assert!(
-                seconds.is_some_and(|seconds| (1..=60).contains(&seconds)),
-                "{answer:?}"
-            );
-            answer.problem(status, code);
-        }
-        Err(error) => panic!("{error:?}"),
-        Ok(_) => panic!("there is a stream"),
-    }
-}
-
-#[test]
-fn streams_are_bounded_for_each_user_and_for_each_host() {
-    let bounds = [("streams_of_user", "2"), ("streams_of_host", "3")];
-    let replica = Replica::with(shared_stack(), &bounds);
-    let [todo, other, third] = [(); 3].map(|()| TestUser::random_on(replica.endpoints()));
-    let of_user = [(); 2].map(|()| ChangeStream::open(&todo, "", None));
-    refused(&todo, 429, "too-many-streams");
-    let of_other = ChangeStream::open(&other, "", None);
-    refused(&third, 503, "no-stream-free");
-    refused(&other, 503, "no-stream-free");
-    // All else goes on, on this host and elsewhere.
-    third.created("t");
-    assert_eq!(events_of(&page(&third, "").expect(200).json()).len(), 1);
-    let elsewhere = TestUser::named(third.user(), shared_stack());
-    assert_eq!(ChangeStream::open(&elsewhere, "", None).beginning(), 0);
-    // A client that is gone is noticed, and its place is another's.
-    drop(of_user);
-    left(&todo, 0);
-    assert_eq!(ChangeStream::open(&third, "", None).beginning(), 0);
-    drop(of_other);
-}
-
-/// At the same moment, as after an outage.
-#[test]
-fn the_bound_holds_when_all_come_at_once() {
-    let replica = Replica::with(shared_stack(), &[("streams_of_user", "5")]);
-    let todo = TestUser::random_on(replica.endpoints());
-    let opened = thread::scope(|scope| {
-        let clients: Vec<_> = (0..20)
-            .map(|_| scope.spawn(|| ChangeStream::try_open(&todo, "", None).ok()))
-            .collect();
-        clients
-            .into_iter()
-            .filter_map(|client| client.join().ok().flatten())
-            .collect::<Vec<_>>()
-    });
-    assert_eq!(opened.len(), 5);
-}
-
-/// A client that is there and takes nothing: what it does not take is bounded, and so is the time.
-#[test]
-fn a_client_that_does_not_read_holds_no_place_for_long() {
-    let replica = Replica::with(shared_stack(), &[("stream_seconds", "3")]);
-    let todo = TestUser::random_on(replica.endpoints());
-    let description = "x".repeat(1000);
-    todo.created_with(json!({"title": "t", "description": description}));
-    wait_until_settled(&todo, Limit::DELIVERY);
-    // As if that had happened 20,000 times.
-    let copy = "WITH lane AS (UPDATE lanes SET head = 20000, published = 20000 WHERE user_id = $1)
-        INSERT INTO events (user_id, sequence, time, id, type, topic, task_id, data)
-        SELECT user_id, n, now(), gen_random_uuid(), type, topic, task_id, data
-        FROM events, generate_series(2, 20000) AS n WHERE user_id = $1 AND sequence = 1";
-    let copied = todo.database().client().execute(copy, &[&todo.user()]);
-    assert!(matches!(copied, Ok(19_999)), "{copied:?}");
-    let stream = ChangeStream::open(&todo, "limit=200", None);
-    assert_eq!(streams(&todo), 1);
-    left(&todo, 0);
-    drop(stream);
-    // So many events of one kind would crowd out those of other tests where all are looked at.
-    let remove = "DELETE FROM events WHERE user_id = $1 AND sequence > 1";
-    let removed = todo.database().client().execute(remove, &[&todo.user()]);
-    assert!(matches!(removed, Ok(19_999)), "{removed:?}");
-}
-
-#[test]
-fn a_stream_has_a_line_when_it_has_ended() {
-    let replica = Replica::with(shared_stack(), &[("stream_seconds", "1")]);
-    let todo = TestUser::random_on(replica.endpoints());
-    todo.created("t");
-    let mut stream = ChangeStream::open(&todo, "", None);
-    while stream.says() != Said::End {}
-    let line = until("a line", Limit::SOON, || {
-        let lines = logs::lines_of(todo.stack(), "change-feed", todo.user());
-        lines.first().cloned().ok_or("none")
-    });
-    for (field, value) in [
-        ("level", json!("debug")),
-        ("component", json!("change-feed")),
-        ("message", json!("request")),
-        ("route", json!("/api/{user_id}/changes")),
-        ("status", json!(200)),
-        ("outcome", json!("done")),
-        ("events", json!(1)),
-    ] {
-        assert_eq!(line[field], value, "{field}: {line}");
     }
 }

@@ -74,7 +74,7 @@ fn absent_null_and_value_are_three_things() {
 }
 
 #[test]
-fn no_change_is_no_event_and_no_version() {
+fn a_patch_that_changes_nothing_makes_no_event_and_no_version() {
     let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "tags": ["a"], "due_date": "2030-01-31T09:00:00+01:00", "description": "d",
@@ -138,7 +138,7 @@ fn if_match_guards_against_lost_updates() {
         ] {
             patch(stale, "lost").problem(412, "precondition-failed");
         }
-        // It is judged even where nothing would change.
+        // `If-Match` counts even if nothing would change.
         patch("\"1\"", "second").problem(412, "precondition-failed");
     });
     patch("*", "third").task(200);
@@ -211,7 +211,7 @@ fn read_only_unknown_and_invalid_fields_are_named() {
     ];
     unchanged(&todo, || {
         for field in read_only {
-            // Even its present value is not for the client to set.
+            // A client cannot set it even to its present value.
             let answer = todo.patch(id, json!({field: task[field]}));
             assert_eq!(answer.violations(), [format!("/{field}")]);
         }

@@ -8,7 +8,8 @@ use serde_json::{Value, json};
 
 use crate::unharmed::unchanged;
 
-/// Values of `If-Match` that a task at its first version does not meet: other versions, a weak tag, and what is no tag.
+/// Values of `If-Match` that do not match a task at its first version: other versions, a weak tag, and text that is no
+/// tag.
 pub const NEVER: [&str; 7] = [
     "\"2\"",
     "W/\"1\"",
@@ -101,7 +102,7 @@ fn if_match_guards_completing_and_reopening() {
     unchanged(&todo, || {
         for stale in NEVER {
             post("complete", stale).problem(412, "precondition-failed");
-            // It is judged even where nothing would change.
+            // `If-Match` counts even if nothing would change.
             post("reopen", stale).problem(412, "precondition-failed");
         }
     });
@@ -140,7 +141,7 @@ fn a_body_is_not_needed_and_not_read() {
 }
 
 #[test]
-fn what_is_not_there_cannot_be_completed_or_reopened() {
+fn an_unknown_or_foreign_task_cannot_be_completed_or_reopened() {
     let todo = TestUser::random();
     let other = TestUser::random();
     let theirs = other.created("theirs");

@@ -56,7 +56,7 @@ fn every_field_is_kept() {
 }
 
 #[test]
-fn null_is_as_good_as_absent() {
+fn null_in_a_new_task_is_the_same_as_absent() {
     let todo = TestUser::random();
     let task = todo.created_with(json!({
         "title": "t", "description": null, "priority": null, "tags": null, "due_date": null, "timezone": null,
@@ -212,7 +212,7 @@ fn a_user_id_with_reserved_characters_is_encoded_in_every_url() {
 }
 
 #[test]
-fn a_user_with_as_many_tasks_as_allowed_is_told_so() {
+fn creating_more_tasks_than_allowed_is_refused() {
     let todo = TestUser::random();
     let last = todo.created("the last");
     change(

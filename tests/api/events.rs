@@ -10,7 +10,7 @@ use stack::endpoints::TASKS_TOPIC;
 fn lifetime(todo: &TestUser) -> String {
     let task = todo.created_with(json!({
         "title": "Pay rent", "description": "Standing order?", "priority": "high", "tags": ["home", "money"],
-        // Past, so that no reminder takes numbers in between.
+        // A due date in the past, so that no reminder takes a number in between.
         "due_date": "2020-01-31T09:00:00+01:00", "timezone": "Europe/Berlin",
     }));
     let id = string_member(&task, "id").to_owned();

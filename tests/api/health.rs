@@ -1,4 +1,4 @@
-//! The routes that tell Kubernetes and the sidecar about the service. They need no token.
+//! The health routes and the subscriptions, for Kubernetes and the sidecar. They need no token.
 
 use e2e::test_user::TestUser;
 use serde_json::json;
@@ -29,7 +29,7 @@ fn subscriptions_are_what_the_sidecar_understands() {
     let subscriptions = answer.json();
     insta::assert_json_snapshot!("subscriptions", subscriptions);
     for subscription in subscriptions.as_array().into_iter().flatten() {
-        // A route that does not exist would answer 404, and dead-letter everything.
+        // A route that does not exist would answer 404, and every event would become a dead letter.
         let rules = subscription["routes"]["rules"]
             .as_array()
             .into_iter()

@@ -8,7 +8,7 @@ use serde_json::json;
 use crate::unharmed::unchanged;
 
 #[test]
-fn the_same_request_gets_the_first_answer() {
+fn a_repeated_request_with_its_key_gets_the_first_answer() {
     let todo = TestUser::random();
     let body = json!({
         "title": "Pay rent", "priority": "high", "tags": ["home"], "due_date": "2030-01-31T09:00:00+01:00",
@@ -24,7 +24,7 @@ fn the_same_request_gets_the_first_answer() {
     };
     unchanged(&todo, again);
 
-    // Also once the task is another one, or none.
+    // The first answer comes also after the task was changed or deleted.
     let id = string_member(&task, "id");
     todo.patch(id, json!({"title": "changed"})).task(200);
     todo.complete(id).task(200);
@@ -34,7 +34,7 @@ fn the_same_request_gets_the_first_answer() {
 }
 
 #[test]
-fn the_same_task_in_other_words_is_the_same_request() {
+fn the_same_task_in_another_spelling_is_the_same_request() {
     let todo = TestUser::random();
     let first = todo
         .create_once(
@@ -49,19 +49,19 @@ fn the_same_task_in_other_words_is_the_same_request() {
 }
 
 #[test]
-fn another_request_is_refused() {
+fn another_request_with_a_used_key_is_refused() {
     let todo = TestUser::random();
     let first = todo.create_once("key", json!({"title": "t"})).task(201);
     unchanged(&todo, || {
         todo.create_once("key", json!({"title": "u"}))
             .problem(422, "idempotency-key-reused");
-        // An invalid one is invalid first.
+        // An invalid body is answered as invalid, whatever the key.
         assert_eq!(
             todo.create_once("key", json!({"title": ""})).violations(),
             ["/title"]
         );
     });
-    // A refused request takes no key.
+    // A refused request does not use up its key.
     assert_eq!(
         todo.create_once("free", json!({"title": ""})).violations(),
         ["/title"]
@@ -71,7 +71,7 @@ fn another_request_is_refused() {
 }
 
 #[test]
-fn keys_belong_to_their_user() {
+fn idempotency_keys_belong_to_their_user() {
     let (todo, other) = (TestUser::random(), TestUser::random());
     let mine = todo.create_once("key", json!({"title": "mine"})).task(201);
     let theirs = other
@@ -81,7 +81,7 @@ fn keys_belong_to_their_user() {
 }
 
 #[test]
-fn many_at_once_make_one_task() {
+fn many_creates_with_one_key_at_once_make_one_task() {
     let todo = TestUser::random();
     let body = json!({"title": "t", "tags": ["a"]});
     let tasks: Vec<_> = thread::scope(|scope| {
@@ -100,7 +100,7 @@ fn many_at_once_make_one_task() {
 }
 
 #[test]
-fn a_key_is_free_again_after_a_day() {
+fn an_idempotency_key_is_free_again_after_a_day() {
     let todo = TestUser::random();
     let first = todo.create_once("key", json!({"title": "t"})).task(201);
     let age = |interval: &str| {
@@ -128,7 +128,7 @@ fn a_key_is_free_again_after_a_day() {
 }
 
 #[test]
-fn a_key_that_is_none_is_refused() {
+fn a_malformed_idempotency_key_is_refused() {
     let todo = TestUser::random();
     unchanged(&todo, || {
         for key in ["", "a b", "schlüssel", &"x".repeat(256)] {

@@ -13,8 +13,8 @@ use spin_sdk::pg4::ParameterValue;
 
 use crate::scratch::Scratch;
 
-/// Some thousand rows of a few users. What no index serves has to be scanned and sorted all the same; where few rows
-/// match, sorting them would be as good.
+/// Some thousand rows of a few users. Without an index the rows must be scanned and sorted. With few matching rows
+/// PostgreSQL might prefer to sort them.
 const MANY: &str = "
     INSERT INTO tasks (
         id, user_id, title, priority, tags, due_date, timezone, is_recurring, series_id, occurrence, anchor_day,
@@ -167,7 +167,7 @@ fn notifications_are_read_newest_first_from_an_index() {
     }
 }
 
-/// What nothing is wrong with, and much of it; one lane is behind, and one reminder overdue.
+/// Many rows with nothing to report; one lane is behind, and one reminder is overdue.
 const WELL: &str = "
     INSERT INTO lanes (user_id, head, published) SELECT 'gauge-test-' || n, 10, 10 FROM generate_series(1, 2000) AS n;
     INSERT INTO events (user_id, sequence, id, type, topic, task_id, time, data)
@@ -199,7 +199,7 @@ fn the_gauges_of_monitoring_read_no_table_from_end_to_end() {
         let is_whole = node["Node Type"] == "Seq Scan" && node["Relation Name"] != "publish_queue";
         assert!(!is_whole, "{plan:#}");
         indexes.extend(node["Index Name"].as_str());
-        // A bound, not all reminders that are scheduled.
+        // Only the bound, not all scheduled reminders.
         if node["Index Name"] == "reminders_scheduled" {
             assert!(node["Index Cond"].is_string(), "{plan:#}");
         }

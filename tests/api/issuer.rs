@@ -24,7 +24,7 @@ use sha2::Sha256;
 /// A server of public keys.
 struct Issuer {
     origin: String,
-    /// What it answers; nothing means an error.
+    /// What it answers; `None` means an error.
     keys: Arc<Mutex<Option<Value>>>,
     asked: Arc<AtomicUsize>,
 }
@@ -63,12 +63,12 @@ impl Issuer {
         *self.keys.lock().unwrap_or_else(PoisonError::into_inner) = keys;
     }
 
-    /// How often it was asked.
+    /// How often its keys were fetched.
     fn asked(&self) -> usize {
         self.asked.load(Ordering::Relaxed)
     }
 
-    /// An app that trusts it.
+    /// An app that trusts this issuer.
     fn trusted(&self) -> Replica {
         Replica::with(
             shared_stack(),
@@ -81,7 +81,7 @@ impl Issuer {
         )
     }
 
-    /// Lets the keys that the service keeps grow older by so many seconds.
+    /// Makes the keys in the database this many seconds older.
     fn age(&self, todo: &TestUser, seconds: u32) {
         let statement = format!(
             "UPDATE signing_keys SET
@@ -188,7 +188,7 @@ fn an_issuers_tokens_are_taken_beside_those_of_the_secret() {
     list(&todo, "RS256", "unknown", |_| {}).problem(401, "unauthenticated");
     assert_eq!(issuer.asked(), 1, "its keys are kept");
 
-    // Another app, which trusts nobody, takes none of them.
+    // Another app, without an issuer, accepts none of these tokens.
     let other = TestUser::named(todo.user(), shared_stack());
     list(&other, "RS256", "r", |_| {}).problem(401, "unauthenticated");
     other.list("").expect(200);
@@ -212,7 +212,7 @@ fn a_new_key_is_taken_and_an_old_one_ends() {
     list(&todo, "RS256", "r", |_| {}).problem(401, "unauthenticated");
     assert!(issuer.asked() <= 4, "{}", issuer.asked());
 
-    // Nobody names a new key, but the keys are old.
+    // No token names a new key, but the keys are old.
     issuer.publish(Some(json!([rsa_jwk("r")])));
     list(&todo, "ES256", "e", |_| {}).expect(200);
     issuer.age(&todo, 301);

@@ -59,7 +59,7 @@ fn each_filter_selects_what_it_says() {
         ("tags=%20urgent%20,nothing", "bc"),
         ("tags=hom", ""),
         ("tags=Home", ""),
-        // Both ends are outside, and a task without a due date is neither before nor after.
+        // Both ends are exclusive, and a task without a due date is neither before nor after.
         ("due_before=2030-01-02T00:00:00Z", "a"),
         ("due_after=2030-01-01T00:00:00Z", "c"),
         (
@@ -176,7 +176,7 @@ fn pages_join_to_the_whole_list() {
                 let page = answer.json().as_array().cloned().unwrap_or_default();
                 assert!(page.len() <= limit, "{sort} {limit}");
                 target = next_page(&answer);
-                // A page that is followed by another is full, and the last one is not empty.
+                // Every page but the last is full, and the last one is not empty.
                 assert!(if target.is_some() {
                     page.len() == limit
                 } else {
@@ -197,7 +197,7 @@ fn pages_join_to_the_whole_list() {
 }
 
 #[test]
-fn a_page_has_fifty_tasks_unless_told_otherwise() {
+fn a_page_has_fifty_tasks_by_default() {
     let todo = TestUser::random();
     for n in 0..51 {
         todo.created(&n.to_string());

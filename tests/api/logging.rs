@@ -1,4 +1,4 @@
-//! One JSON line for each request and each delivery, with who, what and how long; of what went well where it is asked for.
+//! One JSON line for each request and each delivery: who, what and how long. A success has a line only at `debug`.
 
 use e2e::logs::{line_of, lines_of};
 use e2e::replica::Replica;
@@ -38,7 +38,7 @@ fn each_request_has_a_line() {
     assert_eq!(line["route"], "/api/{user_id}/tasks/{task_id}", "{line}");
 }
 
-/// By default what went well, or was the client's fault, leaves no line.
+/// By default neither a success nor a client's mistake has a line.
 #[test]
 fn without_debug_only_what_matters_has_a_line() {
     let stack = shared_stack();

@@ -1,17 +1,17 @@
 //! What clients and the sidecar see of the service: every route with its success and each of its errors, malformed
 //! input, and the events that changes emit.
 
+mod asyncapi;
 mod authentication;
 mod batch;
 mod calendar;
+mod change_streams;
 mod changes;
 mod changing;
 mod completing;
 mod creating;
 mod deleting;
-mod description;
 mod errors;
-mod event_description;
 mod events;
 mod health;
 mod idempotency_key;
@@ -24,6 +24,7 @@ mod malformed_targets;
 mod merge_patch;
 mod monitoring;
 mod one_row;
+mod openapi;
 mod pages;
 mod paging;
 mod reading;

@@ -13,7 +13,7 @@ use crate::unharmed::unchanged;
 const LIMIT: usize = 64 * 1024;
 
 #[test]
-fn what_is_not_json_is_refused() {
+fn a_body_that_is_not_json_is_refused() {
     let todo = TestUser::random();
     let task = todo.created("t");
     let marker = format!("private-{}", Uuid::now_v7().simple());
@@ -152,7 +152,7 @@ fn refused_values_are_not_logged() {
 }
 
 #[test]
-fn nul_is_refused_everywhere() {
+fn nul_is_refused_in_every_text() {
     let todo = TestUser::random();
     let task = todo.created("t");
     unchanged(&todo, || {
@@ -248,7 +248,7 @@ fn a_body_without_a_length_is_counted_as_it_comes() {
         .answer();
     assert_eq!(answer.status, 201, "{answer:?}");
     unchanged(&todo, || {
-        // Refused as soon as the limit is passed, though the end never comes.
+        // Refused as soon as it exceeds the limit, although its end never comes.
         connect()
             .chunk(&padded(LIMIT))
             .chunk(b" ")
@@ -282,14 +282,14 @@ fn a_body_that_ends_early_changes_nothing() {
     let authorization = format!("Bearer {}", todo.token());
     let path = todo.tasks_path();
     let refused = |connection: Connection| {
-        // Whether a client that hung up hears of it depends on the host.
+        // Whether a client that hung up still gets an answer depends on the host.
         if let Some(answer) = connection.end().try_answer() {
             assert!((400..500).contains(&answer.status), "{answer:?}");
         }
     };
     unchanged(&todo, || {
         for (framing, body) in [
-            // All of it is there, but for what was announced.
+            // The body is valid JSON, but shorter than announced.
             (("content-length", "100"), &br#"{"title": "t"}"#[..]),
             (("content-length", "14"), br#"{"title": "t""#),
             (

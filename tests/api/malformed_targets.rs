@@ -122,7 +122,7 @@ fn a_query_that_is_no_text_is_refused() {
 }
 
 #[test]
-fn half_an_escape_is_no_route_to_anything() {
+fn a_path_with_half_an_escape_is_not_found() {
     let todo = TestUser::random();
     let task = todo.created("t");
     let id = string_member(&task, "id");
@@ -212,7 +212,7 @@ fn header_fields_beyond_ascii_are_refused_or_ignored() {
         let answer = request("PATCH", &todo.task_path("x"), &twice);
         answer.problem(404, "not-found");
     });
-    // A trace that is none does not travel on.
+    // An invalid trace is not passed on.
     for trace in [
         "00-00000000000000000000000000000000-00f067aa0ba902b7-01",
         "x",

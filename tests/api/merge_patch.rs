@@ -1,5 +1,5 @@
-//! Property of `PATCH`: it does to the writable fields what RFC 7396 says, defaults standing in for what is removed,
-//! and counts and reports exactly the changes.
+//! A property of `PATCH`: it changes the writable fields as RFC 7396 says, puts defaults in the place of removed
+//! values, and reports exactly the changes.
 
 use e2e::test_user::{TestUser, string_member};
 use proptest::prelude::*;

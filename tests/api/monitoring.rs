@@ -1,4 +1,4 @@
-//! What alerts and the dashboard ask for is what the service tells.
+//! The metrics that alerts and the dashboard ask for exist.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,7 +65,7 @@ fn the_database_has_the_gauges_that_are_asked_of_it() {
         .collect();
     let asked_for = asked_for("cnpg_todo_events_");
     assert!(asked_for.is_subset(&names), "{asked_for:?}\n{names:?}");
-    // What nobody looks at need not be counted.
+    // A metric that nothing uses need not be collected.
     let unused: Vec<_> = names.difference(&asked_for).collect();
     assert!(unused.is_empty(), "{unused:?}");
 }

@@ -1,4 +1,4 @@
-//! Every statement of the components returns exactly one row with one column: Spin 4.0 waits for ever on a query
+//! Every statement of the components returns exactly one row with one column: Spin 4.0 never returns from a query
 //! without rows.
 
 use domain::notification_list::NotificationQuery;

@@ -62,7 +62,7 @@ fn walk(todo: &TestUser, sort_by: &str, limit: usize) -> Vec<Value> {
 }
 
 #[test]
-fn what_stays_is_seen_exactly_once() {
+fn tasks_that_stay_are_on_exactly_one_page() {
     let todo = TestUser::random();
     let mut steady: HashMap<String, Value> = HashMap::new();
     for n in 0..STEADY {

@@ -14,7 +14,7 @@ fn a_task_is_read_as_it_was_created() {
 }
 
 #[test]
-fn what_is_not_there_is_not_found() {
+fn an_unknown_or_foreign_task_is_not_found() {
     let todo = TestUser::random();
     let other = TestUser::random();
     let theirs = other.created("theirs");

@@ -167,7 +167,7 @@ fn skipping_brings_the_next_instance() {
         (&json!(2), &Value::Null)
     );
     wait_until_settled(&todo, Limit::DELIVERY);
-    // Again, it is as it is.
+    // Skipping again changes nothing.
     unchanged(&todo, || {
         assert_eq!(todo.skip(id).task(200), skipped);
     });

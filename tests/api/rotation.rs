@@ -34,7 +34,7 @@ fn clients_with_an_old_or_a_new_token_are_served() {
 
 /// A bad token is its sender's fault, not the service's.
 #[test]
-fn a_former_key_that_is_too_short_vouches_for_nobody() {
+fn a_previous_key_that_is_too_short_is_ignored() {
     let replica = Replica::with(shared_stack(), &[("jwt_secret_previous", "short")]);
     let todo = TestUser::random_on(replica.endpoints());
     todo.list("").expect(200);
@@ -49,7 +49,7 @@ fn a_former_key_that_is_too_short_vouches_for_nobody() {
 }
 
 #[test]
-fn a_sidecar_with_an_old_or_a_new_token_is_heard() {
+fn a_sidecar_with_an_old_or_a_new_token_is_served() {
     let stack = shared_stack();
     let rotating = [
         ("app_api_token", NEW_TOKEN),

@@ -18,7 +18,7 @@ const LIMIT: Duration = Duration::from_secs(60);
 
 const DAY: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
 
-/// The dates by `rrule`; none where it cannot be asked: it has no clamped days, and stops looking soon.
+/// The dates by `rrule`; `None` if it cannot answer: it does not clamp days, and it soon stops looking.
 fn by_rrule(rule: &str, start: Date, count: usize) -> Option<Vec<String>> {
     let names_days = rule.contains("BYMONTHDAY") || rule.contains("BYDAY");
     if start.day() > 28 && !names_days {

@@ -83,7 +83,7 @@ fn without_the_apps_token_nothing_happens() {
             ] {
                 call.send().problem(401, "unauthenticated");
             }
-            // The method is nobody's business either.
+            // Without the token not even the allowed methods are shown.
             todo.call("GET", route)
                 .send()
                 .problem(401, "unauthenticated");
@@ -205,7 +205,7 @@ fn a_delivery_again_and_many_at_once_change_nothing_more() {
     });
     unchanged(&todo, || {
         delivered(&todo, &event).expect(200);
-        // Nor the same completion under another id.
+        // The same completion under another id changes nothing either.
         let mut another = event.clone();
         another["id"] = json!(Uuid::now_v7());
         delivered(&todo, &another).expect(200);
@@ -299,7 +299,7 @@ fn a_malformed_event_is_dropped_unclaimed_and_not_logged() {
 }
 
 #[test]
-fn an_event_of_another_type_is_none_of_its_business() {
+fn a_handler_ignores_an_event_of_another_type() {
     let todo = TestUser::random();
     let mut event = completion(&todo);
     unchanged(&todo, || {

@@ -114,7 +114,8 @@ fn twice(tasks: &mut Vec<[Uuid; 2]>, number: usize) -> [Vec<Value>; 2] {
     both
 }
 
-/// What is the same whoever's it is and whenever: without instants, with a task's number for its id.
+/// The parts of an answer that do not depend on user and time: without instants, and with a task's number instead of
+/// its id.
 fn comparable(value: &Value, numbers: &BTreeMap<String, usize>) -> Value {
     match value {
         Value::Object(members) => members
@@ -227,8 +228,8 @@ fn each_operation_of_a_batch_does_what_it_does_alone() {
     assert!(outcomes.keys().eq(all.iter()), "{outcomes:?}");
 }
 
-/// How many batches ended, and how many were the victims of a deadlock, while they and single requests change the same
-/// tasks and take the same keys, each in an order of its own.
+/// Runs batches and single requests that change the same tasks and use the same keys, each in its own order. Returns
+/// how many batches ended, and how many were victims of a deadlock.
 fn attack(text: &str) -> (usize, usize) {
     let database = ScratchDatabase::create();
     execute(&mut database.connect(), text);

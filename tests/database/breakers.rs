@@ -63,7 +63,7 @@ fn only_a_published_event_closes_the_breaker_of_publishing() {
     let first = turn(&mut client, &token, json!([]));
     let second = turn(&mut client, &token, only(&first, "failed"));
     assert_eq!(ask(&mut client, FAILURES, &[]), 3);
-    // Nor is a rejection a sign of life of the broker.
+    // A rejection does not show that the broker is back either.
     let third = turn(&mut client, &token, only(&second, "rejected"));
     assert_eq!(ask(&mut client, FAILURES, &[]), 3);
     let rest = turn(&mut client, &token, only(&third, "published"));
@@ -83,7 +83,7 @@ fn a_probe_that_finds_no_lane_leaves_the_breaker_open() {
     let nothing = turn(&mut client, &token, json!([]));
     assert_eq!(nothing, json!({"publisher": false, "events": []}));
     assert_eq!(ask(&mut client, FAILURES, &[]), 3);
-    // Nor does an empty queue say anything of the broker.
+    // An empty queue does not show that the broker is back either.
     execute(&mut client, "DELETE FROM publish_queue");
     let token = take_over(&mut client);
     turn(&mut client, &token, json!([]));
@@ -91,7 +91,7 @@ fn a_probe_that_finds_no_lane_leaves_the_breaker_open() {
 }
 
 #[test]
-fn only_its_probe_closes_the_breaker_of_jobs() {
+fn only_a_probe_closes_the_breaker_of_jobs() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     let mut may = |step: &str| {
@@ -104,9 +104,9 @@ fn only_its_probe_closes_the_breaker_of_jobs() {
     assert_eq!(may("SELECT jobs_failed('s', false)"), "wait");
     let time_passes = "UPDATE jobs_breakers SET retry_at = now()";
     assert_eq!(may(time_passes), "probe");
-    // Nobody else probes, and that it was let probe closes nothing.
+    // Nobody else may probe, and permission to probe alone does not close the breaker.
     assert_eq!(may(""), "wait");
-    // The probe was never heard of again.
+    // The prober crashed without a result.
     assert_eq!(may(time_passes), "probe");
     assert_eq!(may("SELECT jobs_failed('s', true)"), "wait");
     assert_eq!(may(time_passes), "probe");

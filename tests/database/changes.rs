@@ -42,7 +42,7 @@ fn pages_read(client: &mut Client, call: &str) -> i64 {
 }
 
 #[test]
-fn a_look_reads_no_more_than_it_tells() {
+fn reading_changes_reads_only_the_rows_that_it_returns() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     execute(&mut client, MONTHS);
@@ -52,7 +52,7 @@ fn a_look_reads_no_more_than_it_tells() {
         ("read_changes('u7', NULL, true, 50)", 5),
         // One event, in the partition of this week or the last.
         ("read_changes('u7', 199, false, 50)", 15),
-        // Some fifty of weeks ago: the beginning of each partition, and those.
+        // About fifty events of weeks ago: one look into each partition, and those events.
         ("read_changes('u7', 10, false, 50)", 250),
         ("read_changes('u7', NULL, false, 50)", 250),
     ] {

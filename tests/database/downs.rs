@@ -46,7 +46,7 @@ const DATA: &str = r#"
     DROP TABLE made;
 "#;
 
-/// What there is but data. Whether a constraint was checked on rows of before does not matter.
+/// The schema without data. Whether a constraint was validated on earlier rows does not matter.
 fn schema(client: &mut Client) -> BTreeSet<String> {
     let rows = client.query(
         "SELECT format('%s.%s %s %s', attrelid::regclass, attname, format_type(atttypid, atttypmod), attnotnull)
@@ -93,7 +93,7 @@ fn every_migration_is_taken_back_and_made_again_with_data() {
     assert_eq!(database.number(tasks), 5);
     for (index, up) in ups.iter().enumerate().rev() {
         let down = PathBuf::from(up.to_string_lossy().replace(".up.sql", ".down.sql"));
-        // Plans of functions that are gone are not looked for in a new connection.
+        // A new connection, because an old one keeps plans of functions that are gone.
         let mut client = database.connect();
         for (migration, expected) in [(&down, index), (up, index + 1), (&down, index)] {
             execute(&mut client, &read(migration));

@@ -1,4 +1,4 @@
-//! The text of today in `migrations/functions` is what the released migrations add up to.
+//! The files in `migrations/functions` have the same text as the functions that the migrations released.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +20,7 @@ fn definitions(client: &mut Client) -> BTreeMap<String, String> {
 }
 
 #[test]
-fn the_files_say_what_the_migrations_released() {
+fn the_function_files_have_the_text_that_the_migrations_released() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     let released = definitions(&mut client);
@@ -30,7 +30,7 @@ fn the_files_say_what_the_migrations_released() {
         texts.push_str(&read(&file));
     }
     execute(&mut client, &texts);
-    // A function that no file replaced has the row that a migration wrote.
+    // A function without a file keeps the catalogue row that a migration wrote.
     let rows = client.query(
         "SELECT oid::regprocedure::text FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace AND xmin <> pg_current_xact_id()::xid",

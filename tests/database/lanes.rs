@@ -128,7 +128,7 @@ fn a_skipped_event_is_a_dead_letter_and_the_lane_goes_on() {
 }
 
 #[test]
-fn a_lane_is_retried_unless_somebody_is_about_to() {
+fn a_lane_is_retried_unless_it_is_held_or_due_already() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     append(&mut client, "u", 1);
@@ -329,7 +329,7 @@ fn an_operator_in_a_hurry_loses_nothing() {
         let head = database.number(&format!("SELECT head FROM lanes WHERE user_id = '{user}'"));
         let all: Vec<i64> = first.union(&given_up).copied().collect();
         assert_eq!(all, (1..=head).collect::<Vec<_>>(), "{user}");
-        // Nothing lands twice, for nobody crashes, and so all in order.
+        // Nothing arrives twice, because nobody crashes, and everything is in order.
         assert!(landed.is_sorted(), "{user}: {landed:?}");
         assert!(
             !given_up.is_empty() && first.len() > 20,

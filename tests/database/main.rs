@@ -1,5 +1,5 @@
-//! What the functions of the database promise, tried on databases of the tests' own: that the files say what is released,
-//! that no wake-up is lost, and that every event appears, in order, whatever becomes of those who publish.
+//! The promises of the database functions, tried on databases made for these tests: the files have the released text,
+//! no lane is forgotten, and every event appears in order, whatever happens to publishers.
 
 mod batch;
 mod breakers;

@@ -29,7 +29,7 @@ fn count(client: &mut Client) -> Option<i64> {
 }
 
 #[test]
-fn lanes_count_tasks_by_their_events_and_by_looking_where_they_do_not_know() {
+fn the_number_of_a_users_tasks_is_counted_from_events_or_from_the_tasks() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     let first = create(&mut client, None);

@@ -13,7 +13,7 @@ fn query_text(client: &mut Client, statement: &str) -> String {
 
 const DAY: i64 = 24 * 60 * 60;
 
-/// Drops what has expired with 30 days for events and 60 for claims; the names.
+/// Drops what has expired, with 30 days for events and 60 for claims. Returns the names of the partitions.
 fn dropped(client: &mut Client) -> Vec<String> {
     let statement = format!("drop_expired_partition({}, {})", 30 * DAY, 60 * DAY);
     let mut names = Vec::new();
@@ -26,7 +26,7 @@ fn dropped(client: &mut Client) -> Vec<String> {
 }
 
 #[test]
-fn what_the_default_partition_took_moves_and_expires_as_a_whole() {
+fn rows_of_the_default_partition_move_and_expire_with_a_partition() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     // Made by the migration: this week and the four that follow, of two tables.

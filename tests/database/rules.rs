@@ -1,5 +1,5 @@
-//! What the rules of the subscriptions deliver is what the database believes to be delivered: it looks for events that do
-//! not reach their handlers.
+//! The subscriptions' rules deliver exactly the events that the database expects to be delivered. The database needs to
+//! know this to find events that do not reach their handlers.
 
 use std::fs;
 use std::process::Command;
@@ -104,7 +104,7 @@ fn believed(stream: &str, events: &[Value]) -> Vec<bool> {
 }
 
 #[test]
-fn the_rules_deliver_what_the_database_believes() {
+fn the_subscription_rules_deliver_what_the_database_expects() {
     let todo = TestUser::random();
     let subscriptions = todo.call("GET", "/dapr/subscribe").authorization(None);
     let subscriptions = subscriptions.send().expect(200).json();

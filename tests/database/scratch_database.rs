@@ -44,7 +44,7 @@ impl ScratchDatabase {
         connect(&self.url)
     }
 
-    /// A number that a statement tells.
+    /// The number that a statement returns.
     pub fn number(&self, statement: &str) -> i64 {
         match self.connect().query_one(statement, &[]) {
             Ok(row) => row.get(0),
@@ -82,7 +82,7 @@ pub fn read(path: &PathBuf) -> String {
     }
 }
 
-/// Files in a folder of the workspace whose names end so, in order.
+/// Files in a folder of the workspace whose names end in `ending`, in order.
 pub fn files(folder: &str, end: &str) -> Vec<PathBuf> {
     let mut files: Vec<PathBuf> = fs::read_dir(workspace::root().join(folder))
         .into_iter()

@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crate::scratch_database::{ScratchDatabase, execute};
 
-/// So many lanes, events this many milliseconds apart and reminders, and nothing of it due; as the planner finds it, with
-/// nothing switched off.
+/// Fills the database with lanes, events this many milliseconds apart, and reminders, none of them due. The planner
+/// keeps its defaults.
 fn many(lanes: u32, events: u32, apart: u32, reminders: u32) -> String {
     format!(
         "SET synchronous_commit = off;
@@ -63,7 +63,7 @@ const RUN: [&str; 10] = [
 ];
 
 #[test]
-fn a_run_with_nothing_to_do_reads_next_to_nothing() {
+fn an_idle_run_of_the_relay_reads_next_to_nothing() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     execute(&mut client, &many(50_000, 50_000, 10_000, 50_000));
@@ -112,7 +112,7 @@ const WAITING: &str = "
     SELECT become_publisher('s', '00000000-0000-0000-0000-000000000001')";
 
 #[test]
-fn a_turn_reads_only_the_lanes_it_takes_and_settles() {
+fn a_publishers_turn_reads_only_the_lanes_that_it_takes_and_settles() {
     let database = ScratchDatabase::create();
     let mut client = database.connect();
     execute(&mut client, WAITING);

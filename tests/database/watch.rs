@@ -1,4 +1,4 @@
-//! When the watch over deliveries takes a subscription for stalled.
+//! When the watch over deliveries decides that a subscription has stalled.
 
 use postgres::Client;
 
@@ -9,10 +9,10 @@ const COMPLETED: (&str, &str) = (
     r#"{"is_recurring": true, "due_date": "2030-01-01"}"#,
 );
 
-/// No business of the handler that makes next instances.
+/// An event that the recurrence handler does not act on.
 const CREATED: (&str, &str) = ("task.created", "{}");
 
-/// Events that are at the broker, each of a user of its own, the youngest so many seconds ago and 10 ms between two.
+/// Published events, each of its own user: the newest `seconds` seconds old, 10 ms between two.
 fn published(client: &mut Client, prefix: &str, count: u32, of: (&str, &str), seconds: u32) {
     execute(
         client,
@@ -39,7 +39,7 @@ fn is_stalled(client: &mut Client) -> bool {
     }
 }
 
-/// For the watch alone: events stay as old as they are.
+/// A transaction in which events stay as old as they are.
 fn passes(client: &mut Client, seconds: u32) {
     let past = format!("UPDATE delivery_watch SET since = since - interval '{seconds} seconds'");
     execute(client, &past);

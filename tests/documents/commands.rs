@@ -1,4 +1,4 @@
-//! Every command in a document runs here, or its block says what it needs that a test has not.
+//! Every command in a document runs in a test, or its block says what it needs that a test does not have.
 
 use crate::markdown::{Block, Document};
 use crate::run::RUN;
@@ -20,7 +20,7 @@ const OTHER_LANGUAGES: [&str; 10] = [
     "properties",
 ];
 
-/// The test of all tests runs this one too; CI runs it.
+/// This command runs the tests, this one included, so CI runs it.
 const TESTS: &str = "cargo xtask test";
 
 /// Whether the block is to be run here.

@@ -17,7 +17,7 @@ const TOKEN: &str = "SPIN_VARIABLE_APP_API_TOKEN";
 const LIMIT: Duration = Duration::from_secs(300);
 
 #[test]
-fn the_compose_file_is_one() {
+fn the_compose_file_is_valid() {
     let project = match load(&workspace::root().join(FILE)) {
         Ok(project) => project,
         Err(error) => panic!("{error}"),

@@ -1,7 +1,7 @@
 //! The documents' commands, run as they are written.
 //!
-//! Only what stands for the reader's own is replaced: ports by free ones, the address of a Postgres server by that of a
-//! database of the test's. `spin` is the development host where no Spin is installed.
+//! Only what belongs to the reader is replaced: ports by free ones, the address of the reader's database by that of a
+//! test's database. `spin` is the development host where no Spin is installed.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -62,7 +62,7 @@ fn the_quick_start_runs() {
     });
 }
 
-/// Operators' commands work on the service that the environment names, where none of this clone's runs.
+/// Operators' commands work on the service named in the environment, if no service of this clone runs.
 #[test]
 fn the_operators_manual_runs() {
     let own = folder();
@@ -81,7 +81,8 @@ fn the_readme_of_the_kubernetes_tools_runs() {
     run("tools/kubernetes/README.md", shell, str::to_owned);
 }
 
-/// In a copy, since it changes the lock file; without the network, so that what is released tomorrow changes nothing.
+/// Runs in a copy, because it changes the lock file; and without the network, so that new releases cannot change the
+/// result.
 #[test]
 fn the_calendars_readme_runs() {
     let own = folder();
@@ -195,8 +196,8 @@ fn shell(folder: &Path, own: &TempDir) -> Shell {
     shell
 }
 
-/// Where something compiled is kept for the next time. Not with what `cargo xtask` compiles: it selects other packages
-/// at once, and each would compile the other's components again.
+/// The target folder of the documents' builds. It is not the one of `cargo xtask`, which selects other packages: each
+/// would compile the other's components again.
 fn kept(name: &str) -> PathBuf {
     let cache = workspace::cache().expect("a cache");
     cache.join("documents").join(name)

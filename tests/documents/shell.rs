@@ -57,7 +57,7 @@ impl Shell {
         let _ = writeln!(self.script, "echo '{MARK}{line}'\n{commands}");
     }
 
-    /// Runs all of it, ends what still runs then, and gives what each block printed.
+    /// Runs all blocks, ends what still runs afterwards, and returns what each block printed.
     ///
     /// # Panics
     ///
@@ -95,7 +95,7 @@ impl Drop for Group {
         let Some(group) = i32::try_from(self.0.id()).ok().and_then(Pid::from_raw) else {
             return;
         };
-        // Nobody is left, after most documents. `cargo xtask up` stops its services when it is told to.
+        // After most documents nothing is left. `cargo xtask up` stops its services when it gets the signal.
         let _ = kill_process_group(group, Signal::TERM);
         let began = Instant::now();
         while test_kill_process_group(group).is_ok() && began.elapsed() < STOPPING {

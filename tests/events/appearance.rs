@@ -129,7 +129,7 @@ fn the_trace_of_a_request_reaches_the_handlers_and_what_they_emit() {
         let traceparent = event["traceparent"].as_str().unwrap_or_default();
         assert_eq!(traceparent.contains(&trace), of_the_completion, "{event}");
     }
-    // It is kept beside the event that is stored, and gets into what is sent.
+    // The trace is stored beside the event, and added when the event is sent.
     for event in todo.stored_events() {
         assert!(event.get("traceparent").is_none(), "{event}");
     }

@@ -21,7 +21,7 @@ fn a_lane_with_a_missing_event_rests_and_alerts_once() {
     );
     lanes::expire_lease(&todo);
 
-    // Whoever publishes next finds it: the relay, or anybody's request.
+    // The next publisher finds the gap: the relay, or a request.
     let alerts = || -> Vec<Value> {
         [
             "event-relay",
@@ -48,14 +48,14 @@ fn a_lane_with_a_missing_event_rests_and_alerts_once() {
     assert_eq!(turn["blocked"], true, "{turn}");
     assert!(turn["holder"].is_null(), "{turn}");
 
-    // Nobody looks at it again and again, and others go on.
+    // The lane rests, and others go on.
     for number in 0..5 {
         other.created(&number.to_string());
         other.settle(Limit::DELIVERY);
     }
     assert_eq!(alerts().len(), 1);
 
-    // An operator decides that it never was: the next event takes its number.
+    // An operator gives its number to the next event.
     lanes::change(
         &todo,
         "UPDATE lanes SET head = published WHERE user_id = $1",

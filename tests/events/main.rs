@@ -1,5 +1,5 @@
 //! What happens to a change after its answer: the events on both topics, and what handlers make of them, once for each
-//! change however often they hear of it.
+//! change, however often its event is delivered.
 
 mod appearance;
 mod hole;

@@ -30,7 +30,7 @@ fn recurring(todo: &TestUser, interval: &str, due_date: &str, timezone: &str) ->
     }))
 }
 
-/// Completes a task and gives the instance that follows.
+/// Completes a task and returns the instance that follows.
 fn next(todo: &TestUser, task: &Value) -> Value {
     todo.complete(string_member(task, "id")).task(200);
     successor(todo, task)
@@ -64,7 +64,7 @@ fn the_next_instance_copies_the_completed_task() {
     assert_eq!(original["completed"], true);
 }
 
-/// Nobody's fault: it is no dead letter, and the relay does not wait for it to be handled.
+/// The end of a series is no error: there is no dead letter, and the relay does not wait for the event to be handled.
 #[test]
 fn a_series_ends_with_the_calendar() {
     let todo = TestUser::random();
@@ -76,7 +76,7 @@ fn a_series_ends_with_the_calendar() {
     assert_eq!(todo.database().json(dead, &[todo.user()]), json!(0));
 }
 
-/// What the event says counts: a change after the completion is none of the next instance's business.
+/// The event counts: a change after the completion does not affect the next instance.
 #[test]
 fn a_task_renamed_after_its_completion_passes_its_old_name_on() {
     let todo = TestUser::random();
@@ -138,7 +138,7 @@ fn without_a_due_date_the_completion_counts() {
 }
 
 #[test]
-fn what_is_overdue_is_followed_by_what_is_not_unless_missed_dates_are_kept() {
+fn the_next_instance_is_not_overdue_unless_missed_dates_are_kept() {
     let todo = TestUser::random();
     let daily = |missed: &str| json!({"rule": "FREQ=DAILY", "missed": missed});
     let overdue = by_rule(&todo, "2020-01-01T08:00:00Z", daily("skip"));
@@ -235,7 +235,7 @@ fn count_and_until_end_a_series() {
     assert_eq!(todo.database().json(dead, &[todo.user()]), json!(0));
 }
 
-/// Tasks that the version before wrote have an interval alone.
+/// Tasks written by the previous version have only an interval.
 #[test]
 fn a_task_of_an_earlier_version_keeps_missed_dates() {
     let todo = TestUser::random();

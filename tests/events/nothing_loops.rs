@@ -9,7 +9,7 @@ use e2e::test_user::{TestUser, string_member};
 use e2e::wait::Limit;
 use serde_json::{Value, json};
 
-/// So many days from now.
+/// An instant this many days from now.
 fn in_days(days: u64) -> String {
     let moment = SystemTime::now() + Duration::from_secs(days * 24 * 3600);
     let micros = moment

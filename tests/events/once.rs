@@ -1,4 +1,4 @@
-//! One successor for each task, however often its completion is told, repeated or undone.
+//! One successor for each task, however often its completion is delivered, repeated or undone.
 
 use std::thread;
 
@@ -55,7 +55,7 @@ fn a_completion_delivered_many_times_at_once_makes_one_instance() {
     for _ in 0..3 {
         let task = daily(&todo);
         todo.complete(string_member(&task, "id")).task(200);
-        // Beside what the sidecar is delivering now.
+        // At the same time as the sidecar's own delivery.
         let event = completion(&todo);
         assert_eq!(event["subject"], task["id"]);
         thread::scope(|scope| {
@@ -112,7 +112,7 @@ fn a_deleted_instance_does_not_come_back() {
 
     todo.delete(string_member(&next, "id")).expect(204);
     redeliver(&todo, &event);
-    // Told anew, as by an operator's replay under another id.
+    // Delivered again under another id.
     let mut retold = event.clone();
     retold["id"] = json!(Uuid::now_v7());
     redeliver(&todo, &retold);
@@ -132,10 +132,10 @@ fn a_deleted_instance_does_not_come_back() {
 }
 
 #[test]
-fn a_task_deleted_before_its_completion_was_heard_of_has_no_successor() {
+fn a_task_deleted_before_its_completion_was_handled_has_no_successor() {
     let todo = TestUser::random();
     let task = daily(&todo);
-    // A completion that only the handler is told of.
+    // A completion that is delivered only to the handler, not stored.
     let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
     event["id"] = json!(Uuid::now_v7());
     event["type"] = json!("task.completed");

@@ -1,4 +1,4 @@
-//! What the relay takes up: lanes whose holder is gone.
+//! The relay publishes lanes whose holder is gone.
 
 use e2e::flow::{ordered, wait_until_settled};
 use e2e::lanes;
@@ -23,7 +23,7 @@ fn the_relay_publishes_what_a_holder_left_behind_once_the_lease_is_over() {
     assert_eq!(ordered(&todo).len(), 3);
 }
 
-/// Whoever comes first after a lease ran out, here a request, publishes what was left before its own event.
+/// The first publisher after a lease has ended, here a request, publishes what was left before its own event.
 #[test]
 fn a_request_that_finds_the_lane_free_begins_with_what_was_left() {
     let todo = TestUser::random();

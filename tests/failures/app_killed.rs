@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::own_stack::{OwnStack, done};
 
 #[test]
-fn an_event_that_a_killed_app_left_arrives_before_what_the_user_does_next() {
+fn an_event_that_a_killed_app_left_arrives_before_the_users_next_event() {
     let stack = OwnStack::start();
     let todo = TestUser::random_on(stack.endpoints());
     let task = todo.created_with(json!({
@@ -31,7 +31,7 @@ fn an_event_that_a_killed_app_left_arrives_before_what_the_user_does_next() {
     todo.patch(id, json!({"title": "renamed"})).task(200);
     let events = wait_until_settled(&todo, Limit::RECOVERY);
     ordered(&todo);
-    // The next instance came whenever the completion was heard of.
+    // The next instance may have come before or after this.
     let users: Vec<&str> = types(&events)
         .into_iter()
         .zip(&events)
@@ -51,9 +51,9 @@ fn an_event_that_a_killed_app_left_arrives_before_what_the_user_does_next() {
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 2);
 }
 
-/// Without a sidecar that might still have got the request.
+/// The sidecar is stopped, so that it cannot have got the request.
 #[test]
-fn an_event_that_nobody_heard_of_arrives_before_what_the_user_does_next() {
+fn an_event_that_no_sidecar_got_arrives_before_the_users_next_event() {
     let stack = OwnStack::start();
     let todo = TestUser::random_on(stack.endpoints());
     todo.created("first");

@@ -114,7 +114,7 @@ fn an_operator_shows_retries_and_skips_a_blocked_lane() {
     }
     blocked(seen.attempts + 1);
 
-    // Nothing but exactly the event that blocks the lane is skipped.
+    // Only the event that blocks the lane can be skipped.
     for number in [0, 1, 3] {
         match waiting::skip(&deployment, todo.user(), number) {
             Ok(skipped) => panic!("{skipped:?}"),
@@ -142,7 +142,7 @@ fn an_operator_shows_retries_and_skips_a_blocked_lane() {
     assert_eq!(todo.stored_events().len(), 3);
     assert_eq!(series(&todo, string_member(&task, "series_id")).len(), 1);
 
-    // What was skipped is no published event, so it is not replayed with the others.
+    // A skipped event was never published, so it is not replayed with the others.
     let replayed = replay(&deployment, todo.user(), string_member(&stored[0], "time"));
     assert!(
         matches!(&replayed, Ok(replayed) if replayed.count == 2),

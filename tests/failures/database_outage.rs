@@ -31,7 +31,7 @@ fn events_wait_until_the_database_is_back_and_none_becomes_a_dead_letter() {
         wait_until_settled(todo, Limit::DELIVERY);
     }
 
-    // Completions on their way when it goes.
+    // These completions are being delivered when the database goes away.
     thread::scope(|scope| {
         for (todo, task) in users.iter().zip(&tasks) {
             scope.spawn(|| todo.complete(string_member(task, "id")).task(200));

@@ -23,10 +23,10 @@ const PACE: Duration = Duration::from_millis(30);
 /// How many tasks each user works on between two kills.
 const BETWEEN: usize = 15;
 
-/// What a part is back by: its start, back-offs, retries, and consumers that find together again.
+/// How long until a part works again: its start, back-offs, retries, and the consumers' rebalance.
 const AFTERMATH: Limit = Limit::new("the aftermath of killed parts", 120);
 
-/// Sends a request until it is answered with something else than that it cannot be now.
+/// Sends a request again while the answer is a 5xx or the connection fails, as a client should.
 fn retrying<'a>(request: impl Fn() -> Call<'a>) -> Answer {
     until("an answer", AFTERMATH, || match request().try_send() {
         Ok(answer) if answer.status < 500 => Ok(answer),
@@ -64,7 +64,7 @@ fn work(todo: &TestUser, begun: &AtomicUsize, over: &AtomicBool) {
                 })
                 .task(200),
             ),
-            // One that is deleted already was deleted by the request whose answer was lost.
+            // 404 means that an earlier attempt, whose answer was lost, deleted it.
             3 => assert!(
                 [204, 404].contains(&retrying(|| todo.call("DELETE", path.as_str())).status)
             ),
@@ -75,7 +75,7 @@ fn work(todo: &TestUser, begun: &AtomicUsize, over: &AtomicBool) {
     }
 }
 
-/// How a client follows until it has come to `end`, which is 0 while that is not known.
+/// A client follows until it has reached the number `end`, which is 0 until it is known.
 type Way = fn(&TestUser, &AtomicUsize) -> Follower;
 
 fn has_all(follower: &Follower, end: &AtomicUsize) -> bool {
@@ -108,7 +108,7 @@ fn by_streams(todo: &TestUser, end: &AtomicUsize) -> Follower {
     follower
 }
 
-/// Kills each part in turn, and lets it come back, with work before, meanwhile and after.
+/// Kills and restarts each part in turn, while users work before, during and after.
 fn kill_every_part(stack: &Stack, begun: &AtomicUsize) {
     let more = || {
         let from = begun.load(Ordering::Acquire);

@@ -1,4 +1,4 @@
-//! What monitoring sees when something goes wrong, and when it is well again.
+//! What monitoring shows while something is wrong, and when it is well again.
 
 use std::process::Command;
 use std::time::Duration;
@@ -61,7 +61,7 @@ const WELL: [(&str, f64, f64); 8] = [
 ];
 
 #[test]
-fn each_gauge_moves_when_the_thing_happens() {
+fn each_gauge_changes_when_its_part_fails_and_recovers() {
     let stack =
         OwnStack::with(|options| options.variable("reminder_lead_seconds", &LEAD.to_string()));
     let endpoints = stack.endpoints();
@@ -105,7 +105,7 @@ fn each_gauge_moves_when_the_thing_happens() {
     let blocked = [("blocked_lanes", 1.0, 1.0)];
     shows(endpoints, "a blocked lane", Limit::SOON, &blocked);
     lanes::unblock(&todo);
-    // The breaker of a pod that is gone says nothing of those that are there.
+    // The breaker of a pod that is gone does not count for the others.
     lanes::change(
         &todo,
         "INSERT INTO jobs_breakers (sidecar, failures, retry_at)
@@ -117,7 +117,7 @@ fn each_gauge_moves_when_the_thing_happens() {
     dead_letter_comes_and_goes(&todo);
 }
 
-/// Creates a task that is to be reminded of so many seconds from now, and waits for its reminder.
+/// Creates a task whose reminder is due this many seconds from now, and waits until the reminder is scheduled.
 fn scheduled(todo: &TestUser, seconds: i64) {
     let mut database = todo.database();
     let due_date = database.json(
@@ -159,7 +159,7 @@ fn dead_letter_comes_and_goes(todo: &TestUser) {
 
 /// As on Kubernetes: the owner of the database is no superuser, and owns nothing else.
 #[test]
-fn the_migrations_need_no_more_than_a_database_of_ones_own() {
+fn the_migrations_need_only_ownership_of_the_database() {
     let stack = shared_stack();
     let name = format!("owner_{}", Uuid::now_v7().simple());
     let mut server = Database::of(stack);

@@ -30,10 +30,11 @@ const RATE: f64 = 200.0;
 /// database goes on, and holds its place: there are 500.
 const RATE_OF_WAITING: f64 = 12.0;
 
-/// What a request may take that waits for nothing but the database, at worst: processors are shared with all other parts.
+/// The longest time of a request that waits only for the database; all parts share the processors.
 const PROMPT: Duration = Duration::from_secs(5);
 
-/// What a part is back by: back-offs, retries, consumers that find together again; and thousands of events after that.
+/// How long until all is done after a part goes on: back-offs, retries, the consumers' rebalance, and thousands of
+/// events.
 const AFTERMATH: Limit = Limit::new("the aftermath of a part that hung", 120);
 
 #[test]
@@ -55,7 +56,7 @@ fn the_scheduler_hangs() {
     story(&stack, Ok(stack.scheduler()), RATE).assert_answered(&[201]);
 }
 
-/// Here requests wait; what answers them in time is the pooler that is between them and the database on Kubernetes.
+/// Here requests wait. On Kubernetes the pooler in front of the database answers them in time.
 #[test]
 fn the_database_hangs() {
     let stack = OwnStack::alone(|options| options.own_postgres());
@@ -65,8 +66,8 @@ fn the_database_hangs() {
     assert!(waited < FROZEN + Limit::RECOVERY.duration(), "{waited:?}");
 }
 
-/// Freezes a part while users create tasks, lets it go on, and requires that nothing is lost, nothing comes out of order and
-/// nothing becomes a dead letter. Gives the load.
+/// Freezes a part while users create tasks, lets it go on, and requires that nothing is lost, nothing comes out of
+/// order and nothing becomes a dead letter. Returns the load.
 fn story(stack: &Stack, part: anyhow::Result<&Service>, rate: f64) -> Load {
     let Ok(part) = part else {
         panic!("the stack has no such part of its own");
@@ -128,7 +129,7 @@ fn recovered(stack: &Stack, users: &[TestUser], load: &Load) {
     });
     assert_eq!(dead_letters(stack.endpoints()), json!([]));
 
-    // And all is as before: the next event does not wait for the relay.
+    // Afterwards the next event does not wait for the relay.
     let todo = TestUser::random_on(stack.endpoints());
     todo.created("t");
     todo.settle(Limit::new("as soon as usual", 3));

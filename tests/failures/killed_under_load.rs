@@ -25,7 +25,7 @@ const BEFORE_BACK: usize = TASKS * 3 / 4;
 /// Between two tasks of a user, so that the load lasts.
 const PACE: Duration = Duration::from_millis(20);
 
-/// What a part is back by: its start, back-offs, retries, and consumers that find together again.
+/// How long until a part works again: its start, back-offs, retries, and the consumers' rebalance.
 const AFTERMATH: Limit = Limit::new("the aftermath of a killed part", 90);
 
 #[test]
@@ -78,7 +78,7 @@ fn the_scheduler_is_killed_under_load() {
     );
 }
 
-/// Sends a request until the app answers it with something else than that it cannot now, as a client should.
+/// Sends a request again while the answer is a 5xx or the connection fails, as a client should.
 fn retrying<'a>(request: impl Fn() -> Call<'a>) -> Answer {
     until("an answer", Limit::RECOVERY, || {
         match request().try_send() {
@@ -135,7 +135,7 @@ fn under_load(stack: &Stack, kill: impl FnOnce(), start: impl FnOnce()) {
         }
         until("there is load", AFTERMATH, || reached(KILLED_AT));
         kill();
-        // Where nothing goes on without the part, each user is stuck at the next task.
+        // If nothing works without the part, each user waits at the next task.
         until("load goes on, or is stuck", AFTERMATH, || {
             let before = begun.load(Ordering::Acquire);
             thread::sleep(10 * PACE);

@@ -1,4 +1,4 @@
-//! A handler's group has much to read that is no business of the handler's.
+//! A consumer group has to read many events that its handler does not act on.
 
 use std::io::{self, Write};
 use std::time::{Duration, Instant};
@@ -15,7 +15,7 @@ use uuid::Uuid;
 
 use crate::own_stack::{OwnStack, done};
 
-/// Records in front of the one that counts; so many that reading them takes longer than a handler may be silent.
+/// How many records lie before the one that counts: reading them takes longer than a handler may be silent.
 const RECORDS: usize = 100_000;
 
 /// The events of which these are the records: all published, each of a user of its own.
@@ -33,7 +33,7 @@ const PUBLISHED: &str = "WITH fresh AS (
 )
 SELECT count(*) FROM changes";
 
-/// For how long the group must have been reading for the test to say anything.
+/// How long the group must have been reading for the test to mean something.
 const LONGER_THAN_THE_WATCH: Duration = Duration::from_secs(30);
 
 #[test]

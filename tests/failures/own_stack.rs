@@ -79,7 +79,7 @@ impl Deref for OwnStack {
     }
 }
 
-/// Requires that a part did what it was told.
+/// Requires that a command to a part succeeded.
 #[track_caller]
 pub fn done(result: anyhow::Result<()>) {
     if let Err(error) = result {

@@ -1,4 +1,4 @@
-//! A part fails for some users alone: the others notice next to nothing.
+//! A part fails only for some users; the others notice next to nothing.
 
 use std::collections::BTreeMap;
 use std::thread;
@@ -17,7 +17,7 @@ use stack::endpoints::{Endpoints, TASKS_TOPIC};
 
 use crate::own_stack::{OwnStack, done};
 
-/// Within what time an event is at its subscriber, at the 99th percentile, of a user who has nothing to do with the fault.
+/// The time from a create to its event at the subscriber, 99th percentile, for users whom the fault does not concern.
 const BOUND: f64 = 5.0;
 
 /// For how long each load goes on.
@@ -26,8 +26,8 @@ const LOAD: Duration = Duration::from_secs(30);
 /// A lane that rests is tried again within a minute.
 const MENDED: Limit = Limit::new("lanes that rested go on", 150);
 
-/// Creates in a second: so many that lanes which fail are in a batch with others; then, when each of those waits to be tried
-/// again, so few that they are mostly alone.
+/// Creates per second. First so many that failing lanes share a batch with others. Then, while failing lanes rest
+/// between tries, so few that a failing lane is mostly alone in its batch.
 const RATES: [f64; 2] = [40.0, 2.0];
 
 #[test]

@@ -1,6 +1,7 @@
-//! Clients that take their time. The host has a number of places for requests, and no limit of time for them.
+//! Slow clients. The host has a limited number of places for requests, and no time limit for them.
 //!
-//! One that does not take its answer holds no place: Spin takes a page of a megabyte at once, and the instance ends.
+//! A client that does not read its answer holds no place: Spin takes a whole megabyte from the instance at once, and
+//! the instance ends.
 
 use e2e::raw_http::Connection;
 use e2e::test_user::TestUser;
@@ -33,7 +34,7 @@ fn bodies_that_do_not_come_hold_their_places_no_longer_than_ten_seconds() {
                 .bytes(b"{")
         })
         .collect();
-    // What the host says in its own words is no answer of the API.
+    // An answer of the host itself is not an answer of the API.
     let create = || {
         let authorization = format!("Bearer {}", todo.token());
         let headers = [

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::own_stack::{OwnStack, done};
 
-/// How often.
+/// How often app and sidecar end.
 const ENDS: usize = 10;
 
 /// For how long they work in between, so that there are deliveries under way.

@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use crate::own_stack::OwnStack;
 
-/// For how long: more than a handler's patience of 8 s.
+/// How long the database takes no writes: longer than a handler keeps trying (8 s).
 const OUTAGE: Duration = Duration::from_secs(12);
 
 /// Sets what sessions, those that there are included, begin transactions with.
@@ -47,7 +47,7 @@ fn creates_get_503_and_no_delivery_becomes_a_dead_letter() {
     let began = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| {
-            // At the latest with the outage, should a check below fail.
+            // If a check below fails, this ends with the outage.
             while !stop.load(Ordering::Relaxed) && began.elapsed() < OUTAGE {
                 let mut event = completed.clone();
                 event["id"] = json!(Uuid::now_v7());

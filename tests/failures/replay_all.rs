@@ -1,4 +1,4 @@
-//! Everybody's events, published again: on a stack of its own, since it is everybody's.
+//! All users' events are published again, on a stack of its own, because this concerns all users.
 
 use e2e::events::records_of;
 use e2e::flow::{ordered, series, wait_until_settled};

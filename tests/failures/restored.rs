@@ -1,4 +1,4 @@
-//! A database that was restored to the past: what is emitted then has numbers that nobody has seen.
+//! After a restore to the past, new events get numbers that no consumer has seen.
 
 use e2e::flow::wait_until_settled;
 use e2e::operations;
@@ -52,7 +52,7 @@ fn handlers_go_on_with_what_comes_after_a_restore() {
     let events = wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(numbers(&events), ["1", "2", "1000003", "1000004"]);
 
-    // Whoever comes later may have been there in that time.
+    // A user who is new to the restored database may have existed in the lost time.
     let newcomer = TestUser::random_on(stack.endpoints());
     newcomer.created("t");
     assert_eq!(

@@ -15,7 +15,7 @@ use stack::endpoints::Endpoints;
 
 use crate::own_stack::{OwnStack, done};
 
-/// What a request may take that waits for nothing but the database; a call to the sidecar waits up to 1.5 s.
+/// The longest time of a request that waits only for the database; a call to the sidecar would wait up to 1.5 s.
 const PROMPT: Duration = Duration::from_millis(1400);
 
 #[test]
@@ -72,7 +72,7 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
     assert_eq!(before, 0);
 
     begin();
-    // Nobody knows yet: these try, after their answers.
+    // The breaker is still closed: these publish, after their answers, and fail.
     for todo in &users {
         prompt(|| todo.create(json!({"title": "during the outage"}))).task(201);
     }
@@ -110,7 +110,7 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
         prompt(|| TestUser::random_on(endpoints).create(json!({"title": "t"}))).task(201);
     }
     assert_eq!(database.json(state, &[])["open"], 1);
-    // Whoever comes first after each back-off is the probe; nobody else tries.
+    // The first publisher after each back-off is the probe; nobody else tries.
     let probes = attempts(endpoints, "task-api") - tried;
     assert!(probes <= 6, "{probes} probes");
     for todo in &users {
@@ -134,7 +134,7 @@ fn outage(stack: &Stack, begin: impl FnOnce(), end: impl FnOnce()) {
     assert_eq!(database.json(state, &[])["open"], 0);
     assert_eq!(dead_letters(endpoints), json!([]));
 
-    // And all is as before: the next event does not wait for the relay.
+    // Afterwards the next event does not wait for the relay.
     let todo = TestUser::random_on(endpoints);
     todo.created("t");
     todo.settle(Limit::new("as soon as usual", 3));

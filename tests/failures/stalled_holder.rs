@@ -1,4 +1,4 @@
-//! A holder of a lane that stalls until its lease is another's.
+//! An instance that holds a lane stalls until its lease has ended and another instance has the lane.
 
 use e2e::flow::{ordered, wait_until_settled};
 use e2e::replica::Replica;
@@ -44,7 +44,7 @@ fn a_stalled_holder_neither_overtakes_nor_hides_what_the_next_published() {
     todo.settle(Limit::SOON);
     assert!(database.json(holder, &[todo.user()]).is_null());
 
-    // The stalled one goes on where it was: it hears that its event is published, or loses patience.
+    // The stalled instance goes on: its publish succeeds or times out.
     let resumed = database.json("SELECT clock_timestamp()", &[]);
     replica.resume();
     until(
@@ -57,7 +57,7 @@ fn a_stalled_holder_neither_overtakes_nor_hides_what_the_next_published() {
     );
     assert_eq!(database.lane_of(todo.user()), (4, 4));
 
-    // What it says now counts no more.
+    // Its acknowledgement does not count any more.
     todo.created("5");
     wait_until_settled(&todo, Limit::DELIVERY);
     assert_eq!(database.lane_of(todo.user()), (5, 5));

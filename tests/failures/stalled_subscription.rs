@@ -1,4 +1,4 @@
-//! A subscription that reads its topic no more.
+//! A subscription that no longer reads its topic.
 
 use e2e::flow::wait_until_settled;
 use e2e::lanes;

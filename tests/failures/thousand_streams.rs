@@ -39,7 +39,7 @@ const ARRIVED: Limit = Limit::new("every create is on its stream", 30);
 struct Seen {
     /// Streams that are open.
     open: AtomicUsize,
-    /// How often there was none to be had.
+    /// How often a stream was refused.
     refused: AtomicUsize,
     /// Streams that ended, to be opened again.
     ended: AtomicUsize,
@@ -56,7 +56,7 @@ fn age(event: &Value) -> Duration {
     now.unwrap_or_default().saturating_sub(appended)
 }
 
-/// Follows from 0 until all is over; the numbers that came.
+/// Follows from 0 until the end. Returns the numbers that came.
 fn follow(todo: &TestUser, seen: &Seen) -> i64 {
     let mut last = 0;
     while !seen.over.load(Ordering::Acquire) {

@@ -50,7 +50,7 @@ fn the_app_is_not_ready_without_its_functions_or_read_committed() {
         "ALTER FUNCTION reopen_task RENAME TO reopen_task_later",
     );
     becomes(503);
-    // What is delivered may need other functions.
+    // Deliveries may need other functions, so they go on.
     assert_eq!(status("/readyz/deliveries"), 200);
     change(
         &stack,

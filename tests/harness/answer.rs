@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde_json::Value;
 
-/// An answer of any status.
+/// A response of any status.
 #[derive(Clone)]
 pub struct Answer {
     /// The HTTP status code.

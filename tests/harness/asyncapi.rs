@@ -1,8 +1,8 @@
-//! Whether events are what their description (`/asyncapi.json`) and the schema of their data say, and CloudEvents to the
-//! SDK.
+//! Checks that events are as `/asyncapi.json` and the schema of their data say, and that the SDK of CloudEvents can
+//! read them.
 //!
-//! Stricter than a consumer has to be: no attribute and no member of the data that is not described, and no value that is
-//! not among today's. Every event that a test reads is checked when it is read; whatever else a stack has stored, when it
+//! It is stricter than a consumer has to be: it allows no attribute, no member of the data and no value that is not
+//! described today. Every event that a test reads is checked when it is read; whatever else a stack has stored, when it
 //! stops ([`CheckedStack`]).
 
 use std::collections::{BTreeMap, HashSet};
@@ -135,7 +135,7 @@ pub fn require(event: &Value) {
 ///
 /// When it is not, with the record.
 pub fn require_record(topic: &str, record: &Record) {
-    // What is not even JSON, a test put there.
+    // A record that is not JSON was put there by a test.
     let Ok(event) = record.json() else { return };
     if is_of_a_test(&event) {
         return;
@@ -285,10 +285,10 @@ impl Drop for CheckedStack {
     }
 }
 
-/// How many events of a stack are checked at most, the newest: those of a load are all alike.
+/// How many events of a stack are checked at most, newest first: the events of a load are all alike.
 const MOST: i64 = 20_000;
 
-/// Requires that all events that a stack has stored are as described; gives the number of each type.
+/// Requires that all events that a stack has stored are as described; returns the number of each type.
 ///
 /// # Errors
 ///

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use crate::answer::Answer;
-use crate::description;
+use crate::openapi;
 use crate::test_user::{TestUser, string_member};
 
-/// For how long a stream may say nothing: heartbeats come every 5 s, and a database that is away can hold one up.
+/// How long a stream may be silent: heartbeats come every 5 s, and an outage of the database can delay one.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// The path of a user's feed, with its query.
@@ -49,7 +49,7 @@ pub enum Said {
     Broken(String),
 }
 
-/// A stream that is read as the rules of server-sent events have it.
+/// A stream, read by the rules of server-sent events.
 pub struct ChangeStream {
     stream: TcpStream,
     /// Not decoded yet.
@@ -111,9 +111,9 @@ impl ChangeStream {
                 }
             }
             answer.body = raw;
-            // What the host says in its own words is no answer of the API.
+            // An answer of the host itself is not an answer of the API.
             if answer.status != 500 {
-                description::require("GET", &target, &answer);
+                openapi::require("GET", &target, &answer);
             }
             return Err(NoStream::Answer(answer));
         }
@@ -253,7 +253,7 @@ fn said(block: &str) -> Said {
 pub struct Follower {
     tasks: BTreeMap<String, Value>,
     last: i64,
-    /// How often it had to start anew.
+    /// How often it had to start again.
     pub starts: usize,
     /// The numbers of the events that it got, in the order in which it did.
     pub seen: Vec<i64>,
@@ -323,7 +323,7 @@ impl Follower {
         }
     }
 
-    /// Reads a stream until it ends, or breaks, or `until` says so; nothing where there is none for now.
+    /// Reads a stream until it ends or breaks, or `until` says so. Does nothing if no stream can be opened now.
     pub fn read_stream(&mut self, todo: &TestUser, until: &dyn Fn(&Self) -> bool) {
         let last = self.last.to_string();
         let mut stream = match ChangeStream::try_open(todo, "", Some(&last)) {

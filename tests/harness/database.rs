@@ -12,7 +12,7 @@ pub struct Database {
 impl Database {
     /// Connects to the database of a stack.
     pub fn of(stack: &Endpoints) -> Self {
-        // The service's limits are not a test's.
+        // The service's time limits are not meant for tests.
         let unlimited = "SET statement_timeout = 0; SET lock_timeout = 0; SET idle_in_transaction_session_timeout = 0";
         let connected = Client::connect(&stack.database_url, NoTls)
             .and_then(|mut client| client.batch_execute(unlimited).map(|()| client));
@@ -44,8 +44,8 @@ impl Database {
         }
     }
 
-    /// What requests change of what is stored of a user: two snapshots are equal when nothing changed. Left out is what
-    /// changes by itself, some time after a request: how far events are published, and all that follows from reminders.
+    /// What is stored for a user, as far as requests change it: two snapshots are equal if nothing changed. It leaves
+    /// out what changes later by itself: how far events are published, and everything that follows from reminders.
     pub fn rows_of(&mut self, user: &str) -> Value {
         self.json(
             "SELECT jsonb_build_object(

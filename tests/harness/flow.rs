@@ -15,8 +15,8 @@ use crate::test_user::{TestUser, string_member};
 use crate::wait::{Limit, until};
 
 /// Waits until nothing more follows from what a user did: every event is at the broker, and each handler has dealt with
-/// every event that concerns it. Handlers claim an event in the statement that has its effects, so nothing is under
-/// way then. Gives all events, reminders' included, in the order of their numbers.
+/// every event that concerns it. Handlers claim an event in the statement that has its effects, so nothing is under way
+/// then. Returns all events, those of reminders included, in the order of their numbers.
 ///
 /// What does not count: events that no handler claims because they are malformed, and alarms that ring later.
 pub fn wait_until_settled(todo: &TestUser, limit: Limit) -> Vec<Value> {
@@ -65,7 +65,7 @@ SELECT jsonb_build_object(
     )
 )";
 
-/// The same of many users of a stack at once; gives the events of each, in the users' order.
+/// The same for many users of a stack at once. Returns the events of each user, in the order of the users.
 pub fn wait_until_all_settled(
     stack: &Endpoints,
     users: &[TestUser],
@@ -148,7 +148,7 @@ pub fn publish(todo: &TestUser, topic: &str, event: &Value) {
 
 /// Requires what is promised of a user's events at the broker: each number from 1 to the last is there, keyed by the
 /// user and all in one partition of its topic, and those of a topic appear first in the order of their numbers, each
-/// not before the one that precedes it in whichever topic. Gives the first appearances in the order of the numbers.
+/// not before the one that precedes it in whichever topic. Returns the first appearances in the order of the numbers.
 ///
 /// To be called when all are published.
 pub fn ordered(todo: &TestUser) -> Vec<Record> {

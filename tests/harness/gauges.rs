@@ -40,7 +40,7 @@ enum Usage {
 ///
 /// # Panics
 ///
-/// When a query fails with the rights that the exporter has, or gives other columns than are described.
+/// When a query fails with the rights that the exporter has, or returns other columns than are described.
 pub fn read(database: &mut Database) -> Gauges {
     let path = workspace::root().join("k8s/postgres/queries.yaml");
     let queries: BTreeMap<String, Query> = match fs::read_to_string(&path)
@@ -57,7 +57,7 @@ pub fn read(database: &mut Database) -> Gauges {
 }
 
 fn run(database: &mut Database, name: &str, query: &Query) -> Gauges {
-    // Replicas would tell the same once more.
+    // Replicas would return the same values again.
     assert!(query.primary, "{name}");
     let columns: BTreeMap<&str, &Column> = query
         .metrics

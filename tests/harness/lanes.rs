@@ -1,4 +1,4 @@
-//! Lanes in states that are hard to bring about from outside.
+//! Puts lanes into states that are hard to reach from outside.
 
 use crate::test_user::TestUser;
 
@@ -12,7 +12,7 @@ pub fn take(todo: &TestUser) {
     );
 }
 
-/// Lets the time run out for which the user's lane is held.
+/// Ends the lease of the user's lane.
 pub fn expire_lease(todo: &TestUser) {
     change(
         todo,

@@ -1,11 +1,11 @@
 //! The harness of the end-to-end tests: one user of a running service, and everything that can be seen of what the
 //! service did for that user: answers, events, rows and log lines.
 //!
-//! A test begins with [`todo::TestUser::someone`], a user of its own on the stack that all tests share, so that tests run
+//! A test begins with [`test_user::TestUser::random`], a user of its own on the stack that all tests share, so that tests run
 //! in parallel and see nothing of each other. Nothing waits a fixed time: [`wait::until`] waits for a condition.
 //!
 //! Everything here panics when the service does not do what the test expects, with what was seen instead. That goes for
-//! every answer of the API, which must be as [`description`] says, and every event, which must be as [`asyncapi`] says.
+//! every answer of the API, which must be as [`openapi`] says, and every event, which must be as [`asyncapi`] says.
 
 #![forbid(unsafe_code)]
 
@@ -13,13 +13,13 @@ pub mod answer;
 pub mod asyncapi;
 pub mod changes;
 pub mod database;
-pub mod description;
 pub mod events;
 pub mod flow;
 pub mod gauges;
 pub mod lanes;
 pub mod load;
 pub mod logs;
+pub mod openapi;
 pub mod operations;
 pub mod raw_http;
 pub mod replica;

@@ -1,5 +1,5 @@
-//! Load in an open loop: a request is sent when its time has come, whether or not those before it were answered. So a part
-//! that hangs is met by as many requests as one that does not.
+//! Load in an open loop: a request is sent when its time has come, whether or not those before it were answered. So a
+//! part that hangs gets as many requests as one that works.
 
 use std::fmt;
 use std::io::{self, Read, Write};
@@ -66,7 +66,7 @@ impl Load {
         assert!(others.is_empty(), "{self}; such as {others:#?}");
     }
 
-    /// How long an answer took that this part of all answers did not exceed.
+    /// A percentile of the times of all answers.
     pub fn quantile(&self, part: f64) -> Duration {
         let mut times: Vec<Duration> = self.0.iter().map(|sent| sent.took).collect();
         times.sort_unstable();
@@ -75,9 +75,10 @@ impl Load {
         times.get(index.min(last)).copied().unwrap_or_default()
     }
 
-    /// Says what the load was, also where the test passes: a bound is worth no more than the load that it was kept under.
+    /// Prints what the load was, even if the test passes: a bound means nothing without the load under which it was
+    /// kept.
     pub fn tell(&self, what: &str) {
-        // Past the test harness, which shows the output of failed tests alone.
+        // Writes to standard error directly: the test harness shows the output of failed tests only.
         let _ = writeln!(io::stderr(), "{what}: {self}");
     }
 }
@@ -111,8 +112,8 @@ impl fmt::Display for Load {
     }
 }
 
-/// Creates tasks, so many a second, for the users in turn, as long as `story` goes on; then waits for what is not yet
-/// answered. `body` is that of the request with this number.
+/// Creates tasks for the users in turn, at a fixed rate, as long as `story` runs; then waits for the missing answers.
+/// `body` makes the body of the request with this number.
 pub fn creates(
     users: &[TestUser],
     rate: f64,
@@ -180,7 +181,7 @@ fn create(todo: &TestUser, user: usize, body: &Value, began: Instant) -> Sent {
     }
 }
 
-/// No more of HTTP than that takes, so that the load is the service's and not its own.
+/// A minimal HTTP client, so that the processors work for the service and not for the load.
 fn exchange(todo: &TestUser, body: &str) -> io::Result<Answer> {
     let authority = todo.stack().api_url.trim_start_matches("http://");
     let mut stream = TcpStream::connect(authority)?;

@@ -7,7 +7,7 @@ use std::time::Duration;
 use stack::endpoints::Endpoints;
 
 use crate::answer::Answer;
-use crate::description;
+use crate::openapi;
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -53,7 +53,7 @@ impl Connection {
         self.bytes(&head)
     }
 
-    /// Sends bytes. That the service has closed the connection meanwhile is no error: its answer tells why.
+    /// Sends bytes. It is no error if the service has closed the connection meanwhile: its answer says why.
     pub fn bytes(mut self, bytes: &[u8]) -> Self {
         match self.stream.write_all(bytes) {
             Ok(()) => {}
@@ -91,7 +91,7 @@ impl Connection {
         let request = self.request.clone();
         let answer = self.received()?;
         if let Some((method, target)) = request {
-            description::require(&method, &target, &answer);
+            openapi::require(&method, &target, &answer);
         }
         Some(answer)
     }

@@ -111,7 +111,7 @@ impl Replica {
 impl Drop for Replica {
     fn drop(&mut self) {
         self.signal(Signal::KILL);
-        // It was killed; when it ends is nobody's business.
+        // It was killed; nothing waits for its end.
         let _ = self.child.wait();
     }
 }

@@ -1,4 +1,4 @@
-//! What a sidecar tells of its traces.
+//! The spans that a sidecar sends.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;

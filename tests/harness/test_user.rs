@@ -11,7 +11,7 @@ use uuid::Uuid;
 use crate::answer::Answer;
 use crate::database::Database;
 use crate::wait::{Limit, until};
-use crate::{description, events, shared_stack};
+use crate::{events, openapi, shared_stack};
 
 /// How long an answer may take.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -297,7 +297,7 @@ impl Call<'_> {
             body: response.body_mut().read_to_vec()?,
             trace: self.trace,
         };
-        description::require(&self.method, &self.target, &answer);
+        openapi::require(&self.method, &self.target, &answer);
         Ok(answer)
     }
 }

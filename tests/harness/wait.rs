@@ -39,7 +39,7 @@ impl fmt::Display for Limit {
     }
 }
 
-/// Checks again and again until `check` succeeds, and returns what it found. While it does not, it tells what it saw
+/// Checks again and again until `check` succeeds, and returns what it found. Until then `check` returns what it saw
 /// instead.
 ///
 /// # Panics

@@ -18,7 +18,7 @@ fn claim_set(todo: &TestUser, task: &Value, set: Option<&str>) {
 }
 
 #[test]
-fn an_alarm_never_set_is_set() {
+fn the_sweep_sets_an_alarm_that_was_not_set() {
     let todo = TestUser::random();
     let task = due(&todo, &in_a_day());
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
@@ -32,7 +32,7 @@ fn an_alarm_never_set_is_set() {
 }
 
 #[test]
-fn an_alarm_never_moved_is_moved() {
+fn the_sweep_moves_an_alarm_that_was_not_moved() {
     let todo = TestUser::random();
     let task = due(&todo, &in_a_day());
     let row = settled(&todo, &task, "scheduled", Limit::DELIVERY);
@@ -46,7 +46,7 @@ fn an_alarm_never_moved_is_moved() {
 }
 
 #[test]
-fn an_alarm_never_taken_back_is_taken_back() {
+fn the_sweep_deletes_an_alarm_that_was_not_deleted() {
     let todo = TestUser::random();
     let task = due(&todo, &in_a_day());
     settled(&todo, &task, "scheduled", Limit::DELIVERY);

@@ -1,4 +1,4 @@
-//! Records that no handler could deal with.
+//! Records that no handler could deal with: how they are kept and alerted to.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -7,16 +7,14 @@ use e2e::database::Database;
 use e2e::events::records_of;
 use e2e::flow::{publish, wait_until_settled};
 use e2e::logs;
-use e2e::operations;
 use e2e::test_user::{TestUser, string_member};
 use e2e::wait::{Limit, until};
-use operator::dead_letters;
 use serde_json::{Value, json};
 use stack::endpoints::TASKS_TOPIC;
 use stack::kafka;
 use uuid::Uuid;
 
-use crate::support::{due, id, in_days, in_seconds, micros, row, settled, short_lead_stack};
+use crate::support::{due, id, in_days, settled, short_lead_stack};
 
 /// A dead letter by the position that its record had; null where there is none.
 fn letter_at(database: &mut Database, topic: &str, partition: i32, offset: i64) -> Value {
@@ -29,7 +27,7 @@ fn letter_at(database: &mut Database, topic: &str, partition: i32, offset: i64) 
 }
 
 /// Waits for a dead letter.
-fn letter(todo: &TestUser, topic: &str, partition: i32, offset: i64, deliveries: i64) -> Value {
+pub fn letter(todo: &TestUser, topic: &str, partition: i32, offset: i64, deliveries: i64) -> Value {
     let mut database = todo.database();
     until("a dead letter", Limit::DELIVERY, || {
         let letter = letter_at(&mut database, topic, partition, offset);
@@ -42,7 +40,7 @@ fn letter(todo: &TestUser, topic: &str, partition: i32, offset: i64, deliveries:
 }
 
 /// Waits for the dead letter of a record by its content.
-fn kept_as(todo: &TestUser, body: &str) -> Value {
+pub fn kept_as(todo: &TestUser, body: &str) -> Value {
     let mut database = todo.database();
     until("a dead letter", Limit::DELIVERY, || {
         let kept = database.json(
@@ -72,7 +70,7 @@ fn payload(letter: &Value) -> Vec<u8> {
 }
 
 /// Where the record of an event is: partition and offset.
-fn position(todo: &TestUser, event_id: &str) -> (i32, i64) {
+pub fn position(todo: &TestUser, event_id: &str) -> (i32, i64) {
     let records = records_of(todo.stack(), TASKS_TOPIC, todo.user());
     let record = records
         .iter()
@@ -83,8 +81,8 @@ fn position(todo: &TestUser, event_id: &str) -> (i32, i64) {
     }
 }
 
-/// Writes a record as a stranger would; gives its offset.
-fn append(todo: &TestUser, partition: i32, key: &[u8], body: &[u8]) -> i64 {
+/// Writes a record as another producer would. Returns its offset.
+pub fn append(todo: &TestUser, partition: i32, key: &[u8], body: &[u8]) -> i64 {
     let broker = &todo.stack().kafka;
     match kafka::append(broker, TASKS_TOPIC, partition, Some(key), &[], body) {
         Ok(offset) => offset,
@@ -93,7 +91,7 @@ fn append(todo: &TestUser, partition: i32, key: &[u8], body: &[u8]) -> i64 {
 }
 
 /// A delivery of the dead-letter topic, as the sidecar makes it.
-fn given_up(todo: &TestUser, topic: &str, offset: i64, body: &[u8]) -> Answer {
+pub fn given_up(todo: &TestUser, topic: &str, offset: i64, body: &[u8]) -> Answer {
     let wrapped = json!({
         "specversion": "1.0", "id": Uuid::now_v7(), "source": "todo-events", "type": "com.dapr.event.sent",
         "datacontenttype": "application/octet-stream", "data_base64": STANDARD.encode(body),
@@ -109,7 +107,7 @@ fn given_up(todo: &TestUser, topic: &str, offset: i64, body: &[u8]) -> Answer {
 }
 
 #[test]
-fn what_a_handler_drops_is_kept_once_with_its_position_and_alerts_once() {
+fn a_dropped_event_becomes_one_dead_letter_with_its_position_and_one_alert() {
     let todo = TestUser::random();
     let task = due(&todo, &in_days(3));
     let mut event = wait_until_settled(&todo, Limit::DELIVERY).remove(0);
@@ -176,7 +174,7 @@ fn a_dead_letter_delivered_again_is_counted_and_alerts_no_more() {
     assert_eq!(alerts(&todo, &other).len(), 1);
 }
 
-/// Offsets begin anew when a topic is made anew.
+/// Offsets begin at 0 again when a topic is deleted and created again.
 #[test]
 fn another_record_at_a_used_position_is_another_dead_letter() {
     let todo = TestUser::random();
@@ -256,7 +254,7 @@ fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
     let (partition, _) = position(&todo, string_member(&events[0], "id"));
     let body = b"no json \0\xff";
     let offset = append(&todo, partition, b"somebody", body);
-    // Both groups give it up.
+    // Both groups move it to the dead letters.
     let kept = letter(&todo, TASKS_TOPIC, partition, offset, 2);
     assert_eq!(payload(&kept), body);
     assert_eq!(kept["event_id"], Value::Null);
@@ -268,7 +266,7 @@ fn a_record_that_is_no_json_is_kept_and_holds_up_nobody() {
 }
 
 #[test]
-fn keys_and_headers_that_no_http_header_can_be_hold_up_nobody() {
+fn keys_and_headers_that_are_invalid_in_http_hold_up_nobody() {
     let stack = short_lead_stack();
     let todo = TestUser::random_on(stack.endpoints());
     todo.created("t");
@@ -314,155 +312,4 @@ fn keys_and_headers_that_no_http_header_can_be_hold_up_nobody() {
     todo.created("next");
     wait_until_settled(&todo, Limit::DELIVERY);
     logs::assert_absent(stack.endpoints(), &["private words"]);
-}
-
-#[test]
-fn what_fails_four_times_is_given_up_and_is_handled_when_it_is_replayed() {
-    let stack = short_lead_stack();
-    let todo = TestUser::random_on(stack.endpoints());
-    let name = todo.user().replace('-', "_");
-    let mut database = todo.database();
-    // Postgres refuses the reminders of this user, in words that make no handler wait for better times.
-    let broken = database.client().batch_execute(&format!(
-        "CREATE FUNCTION refuse_{name}() RETURNS trigger LANGUAGE plpgsql AS
-            $$ BEGIN RAISE EXCEPTION 'the row violates a test'; END $$;
-        CREATE TRIGGER refuse_{name} BEFORE INSERT ON reminders FOR EACH ROW
-            WHEN (NEW.user_id = '{user}') EXECUTE FUNCTION refuse_{name}()",
-        user = todo.user()
-    ));
-    assert!(broken.is_ok(), "{broken:?}");
-    let task = due(&todo, &in_seconds(crate::support::LEAD + 10_000));
-    todo.settle(Limit::DELIVERY);
-    let event = todo.stored_events().remove(0);
-    let (partition, offset) = position(&todo, string_member(&event, "id"));
-    let kept = letter(&todo, TASKS_TOPIC, partition, offset, 1);
-
-    let mut tries = logs::lines_of(
-        todo.stack(),
-        "reminder-handler",
-        string_member(&event, "id"),
-    );
-    tries.retain(|line| line["outcome"] == "retried");
-    assert_eq!(tries.len(), 4, "{tries:#?}");
-    let times: Vec<i64> = tries
-        .iter()
-        .map(|line| micros(string_member(line, "timestamp")))
-        .collect();
-    // About 0.5, 0.75 and 1.1 s, each up to half more or less.
-    for (pair, wait) in times.windows(2).zip([500_000, 750_000, 1_125_000]) {
-        let waited = pair[1] - pair[0];
-        assert!(waited >= wait / 2 && waited < wait * 3, "{times:?}");
-    }
-    // Not retried by itself; the other group had no trouble.
-    assert_eq!(kept["status"], "open");
-    assert_eq!(row(&todo, &task), Value::Null);
-    let repaired = database
-        .client()
-        .batch_execute(&format!("DROP FUNCTION refuse_{name} CASCADE"));
-    assert!(repaired.is_ok(), "{repaired:?}");
-
-    let deployment = operations::deployment(todo.stack());
-    let letter_id = string_member(&kept, "id");
-    let listed = dead_letters::list(&deployment, false, 1_000);
-    assert!(
-        listed.is_ok_and(|listed| listed.iter().any(|listed| listed.id == letter_id)),
-        "{kept}"
-    );
-    match dead_letters::replay(&deployment, letter_id, None) {
-        Ok(letter) => assert_eq!(letter.status, "replayed"),
-        Err(error) => panic!("{error:#}"),
-    }
-    settled(&todo, &task, "scheduled", Limit::DELIVERY);
-    let records = records_of(todo.stack(), TASKS_TOPIC, todo.user());
-    assert_eq!(records.len(), 2, "{records:#?}");
-    assert_eq!(records[0].value, records[1].value);
-    assert_eq!(records[0].key, records[1].key);
-    assert_eq!(records[0].partition, records[1].partition);
-
-    // Only once, and what is replayed cannot be discarded.
-    assert!(dead_letters::replay(&deployment, letter_id, None).is_err());
-    assert!(dead_letters::discard(&deployment, letter_id).is_err());
-    assert_eq!(records_of(todo.stack(), TASKS_TOPIC, todo.user()).len(), 2);
-    let kept = letter(&todo, TASKS_TOPIC, partition, offset, 1);
-    assert_eq!(kept["status"], "replayed");
-}
-
-#[test]
-fn bytes_are_replayed_as_they_were_and_given_up_again_they_are_another_dead_letter() {
-    let todo = TestUser::random();
-    let body = format!("no json \0 of {}", todo.user());
-    let offset = append(&todo, 0, todo.user().as_bytes(), body.as_bytes());
-    let kept = letter(&todo, TASKS_TOPIC, 0, offset, 2);
-    let deployment = operations::deployment(todo.stack());
-    if let Err(error) = dead_letters::replay(&deployment, string_member(&kept, "id"), None) {
-        panic!("{error:#}");
-    }
-    let records = records_of(todo.stack(), TASKS_TOPIC, todo.user());
-    let again = records
-        .iter()
-        .find(|record| (record.partition, record.offset) != (0, offset));
-    let Some(again) = again else {
-        panic!("it is not there again: {records:?}");
-    };
-    assert_eq!(again.value, body.as_bytes());
-    let second = letter(&todo, TASKS_TOPIC, again.partition, again.offset, 2);
-    assert_eq!(second["status"], "open");
-
-    match dead_letters::discard(&deployment, string_member(&second, "id")) {
-        Ok(letter) => assert_eq!(letter.status, "discarded"),
-        Err(error) => panic!("{error:#}"),
-    }
-    assert!(dead_letters::replay(&deployment, string_member(&second, "id"), None).is_err());
-    assert_eq!(
-        records_of(todo.stack(), TASKS_TOPIC, todo.user()).len(),
-        2,
-        "only once"
-    );
-    assert!(dead_letters::find(&deployment, "none").is_err());
-}
-
-#[test]
-fn a_dead_letter_of_an_unknown_topic_is_replayed_only_to_a_named_topic() {
-    let todo = TestUser::random();
-    let body = format!("no json of {}", todo.user());
-    // As where somebody else wrote the headers that tell where a record was.
-    given_up(&todo, "a\tb", 7, body.as_bytes()).expect(200);
-    let kept = kept_as(&todo, &body);
-    assert_eq!(kept["count"], 1);
-    let letter = todo.database().json(
-        "SELECT jsonb_build_object('id', id, 'topic', topic) FROM dead_letters WHERE payload = convert_to($1, 'UTF8')",
-        &[&body],
-    );
-    assert_eq!(letter["topic"], "unknown");
-    let deployment = operations::deployment(todo.stack());
-    let status = || {
-        dead_letters::find(&deployment, string_member(&letter, "id")).map(|letter| letter.status)
-    };
-    match dead_letters::replay(&deployment, string_member(&letter, "id"), None) {
-        Ok(letter) => panic!("{letter:?}"),
-        Err(error) => assert!(error.to_string().contains("--topic"), "{error:#}"),
-    }
-    assert_eq!(status().ok().as_deref(), Some("open"));
-    // Where it is no event, its handler gives it up once more.
-    if let Err(error) =
-        dead_letters::replay(&deployment, string_member(&letter, "id"), Some(TASKS_TOPIC))
-    {
-        panic!("{error:#}");
-    }
-    assert_eq!(status().ok().as_deref(), Some("replayed"));
-    until(
-        "it is given up again, from a known topic",
-        Limit::DELIVERY,
-        || {
-            let topics = todo.database().json(
-            "SELECT jsonb_agg(topic ORDER BY topic) FROM dead_letters WHERE payload = convert_to($1, 'UTF8')",
-            &[&body],
-        );
-            if topics == json!([TASKS_TOPIC, "unknown"]) {
-                Ok(())
-            } else {
-                Err(topics)
-            }
-        },
-    );
 }

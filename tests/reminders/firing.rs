@@ -11,8 +11,8 @@ use stack::endpoints::REMINDERS_TOPIC;
 use uuid::Uuid;
 
 use crate::support::{
-    LEAD, RING, about, after, alarm, due, id, in_days, in_seconds, lose_alarm, micros, moment,
-    notifications, notifications_of, notified, now, ring, row, set_alarm, settled,
+    LEAD, RING, about, after, alarm, due, fire_job, id, in_days, in_seconds, lose_alarm, micros,
+    moment, notifications, notifications_of, notified, now, row, set_alarm, settled,
     short_lead_stack, triggered_row,
 };
 
@@ -70,7 +70,7 @@ fn a_due_reminder_becomes_one_notification() {
 
     let settled = settled(&todo, &task, "triggered", Limit::SOON);
     assert_eq!(settled["wanted"], Value::Null);
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
 }
 
@@ -152,10 +152,10 @@ fn a_triggered_event_delivered_many_times_makes_one_notification() {
     // The job fires eight times at once, while the relay may sweep.
     thread::scope(|scope| {
         for _ in 0..8 {
-            scope.spawn(|| ring(&todo, id(&task)).expect(200));
+            scope.spawn(|| fire_job(&todo, id(&task)).expect(200));
         }
     });
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     notified(&todo, &task, Limit::DELIVERY);
     let events = wait_until_settled(&todo, Limit::DELIVERY);
     let came = triggered(&events);
@@ -203,7 +203,7 @@ fn many_deliveries_at_once_of_an_event_not_seen_before_make_one_notification() {
 
 /// What an event says is believed only as far as the reminder's row says the same.
 #[test]
-fn nobody_is_notified_of_a_task_that_is_anothers() {
+fn nobody_is_notified_of_another_users_task() {
     let owner = TestUser::random();
     let todo = TestUser::random();
     let (task, remind_at) = (Uuid::now_v7(), moment(now()));
@@ -236,7 +236,7 @@ fn an_alarm_that_rings_too_early_is_set_again() {
     // A job that has fired is gone.
     lose_alarm(&todo, &task);
     assert_eq!(
-        ring(&todo, id(&task)).expect(200).json()["status"],
+        fire_job(&todo, id(&task)).expect(200).json()["status"],
         "SUCCESS"
     );
     until("the alarm is set again", Limit::SOON, || {
@@ -261,10 +261,10 @@ fn an_alarm_up_to_five_seconds_early_counts() {
         assert!(matches!(changed, Ok(1)), "{changed:?}");
     };
     set("8 seconds");
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     assert_eq!(row(&todo, &task)["status"], "scheduled");
     set("4.9 seconds");
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     assert_eq!(row(&todo, &task)["status"], "triggered");
     notified(&todo, &task, Limit::DELIVERY);
 }
@@ -294,17 +294,17 @@ fn an_alarm_of_a_finished_or_unknown_task_means_nothing() {
     let events = wait_until_settled(&todo, Limit::DELIVERY);
     let unknown = Uuid::now_v7().to_string();
     for task_id in [id(&cancelled), id(&finished), id(&deleted), &unknown] {
-        let answer = ring(&todo, task_id).expect(200);
+        let answer = fire_job(&todo, task_id).expect(200);
         assert_eq!(answer.json(), json!({"status": "SUCCESS"}));
     }
     assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
     assert_eq!(notifications(&todo).len(), 0);
     // And one that no task has.
-    ring(&todo, "x").problem(404, "not-found");
+    fire_job(&todo, "x").problem(404, "not-found");
 }
 
 #[test]
-fn an_alarm_that_nobody_wants_does_no_harm() {
+fn an_alarm_without_a_reminder_does_no_harm() {
     let stack = short_lead_stack();
     let todo = TestUser::random_on(stack.endpoints());
     let task = due(&todo, &in_seconds(LEAD + 1_000));

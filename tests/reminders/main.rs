@@ -5,6 +5,7 @@ mod alarm_clock;
 mod analytics;
 mod cancelling;
 mod dead_letters;
+mod dead_letters_resolved;
 mod deadlock;
 mod firing;
 mod notifications;

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use crate::support::{in_days, list, moment, notifications, now, triggered_row};
 
-/// A notification of a reminder that an event says has come; gives its id.
+/// Makes a notification by an event that says that a reminder came due. Returns its id.
 fn notification(todo: &TestUser, title: &str) -> String {
     let (task, remind_at) = (Uuid::now_v7(), moment(now()));
     triggered_row(todo, task, &remind_at, &in_days(1));

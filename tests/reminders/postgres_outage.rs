@@ -22,7 +22,7 @@ const OUTAGE: Duration = Duration::from_secs(20);
 /// What follows after an outage: back-off, a relay run for each lane.
 const AFTERWARDS: Limit = Limit::new("catching up", 90);
 
-/// What a user was told to have done.
+/// What the service has confirmed to a user.
 #[derive(Default)]
 struct Done {
     created: Vec<Value>,
@@ -71,7 +71,7 @@ fn pass(time: Duration) {
 }
 
 #[test]
-fn twenty_seconds_without_postgres_lose_nothing_and_give_nothing_up() {
+fn twenty_seconds_without_postgres_lose_nothing_and_make_no_dead_letter() {
     let stack = started(short_lead_options().own_postgres());
     let users: Vec<TestUser> = (0..4)
         .map(|_| TestUser::random_on(stack.endpoints()))

@@ -10,7 +10,7 @@ use operator::replay::{Replayed, Unhandled, replay, replay_unhandled, unhandled}
 use serde_json::{Value, json};
 use stack::endpoints::{REMINDERS_TOPIC, TASKS_TOPIC};
 
-use crate::support::{id, in_days, notifications, notified, ring, settled};
+use crate::support::{fire_job, id, in_days, notifications, notified, settled};
 
 /// Everything that is kept of a user and follows from events.
 fn kept(todo: &TestUser) -> Value {
@@ -52,7 +52,7 @@ fn replayed_events_come_again_in_order_and_change_nothing() {
         &[&todo.user()],
     );
     assert!(matches!(come_due, Ok(1)), "{come_due:?}");
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     notified(&todo, &task, Limit::DELIVERY);
     todo.patch(id(&task), json!({"title": "u", "due_date": in_days(4)}))
         .task(200);

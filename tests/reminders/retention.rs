@@ -14,7 +14,7 @@ use crate::support::{due, id, in_a_day, in_days, settled, short_lead_options, st
 /// How old rows are made: older than anything is kept for, or within every period.
 const OLD: &str = "420 days";
 
-/// Rows of one user, of each kind that is deleted some day; gives the id of their dead letters' topic.
+/// Makes rows of one user of each kind that expires. Returns the topic of their dead letters.
 fn fill(todo: &TestUser) -> String {
     let task = due(todo, &in_days(3));
     settled(todo, &task, "scheduled", Limit::DELIVERY);
@@ -98,7 +98,7 @@ fn relay_ran(todo: &TestUser) {
 }
 
 #[test]
-fn what_is_old_and_done_with_is_deleted_and_nothing_else() {
+fn expired_rows_are_deleted_and_no_others() {
     let todo = TestUser::random();
     let young = TestUser::random();
     for todo in [&todo, &young] {
@@ -168,7 +168,7 @@ fn an_event_that_is_not_at_the_broker_is_kept_however_old() {
 }
 
 #[test]
-fn the_row_of_a_sidecar_that_is_gone_is_forgotten() {
+fn the_row_of_a_sidecar_that_is_gone_is_deleted() {
     let todo = TestUser::random();
     let (gone, there) = (Uuid::now_v7().to_string(), Uuid::now_v7().to_string());
     for (sidecar, tended) in [(&gone, OLD), (&there, "50 minutes")] {

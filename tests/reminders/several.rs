@@ -19,7 +19,7 @@ fn with_reminders(todo: &TestUser, due_date: &str, reminders: &Value) -> Value {
     )
 }
 
-/// The moments of the notifications of a task, in order, once there are so many.
+/// Waits until a task has this many notifications. Returns their moments, in order.
 fn notified_at(todo: &TestUser, task: &Value, count: usize) -> Vec<String> {
     until("notifications", RING, || {
         let mut moments: Vec<String> = notifications_of(todo, task)

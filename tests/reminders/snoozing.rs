@@ -10,8 +10,8 @@ use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 
 use crate::support::{
-    LEAD, RING, SWEEP, after, alarm, due, id, in_days, in_seconds, notifications_of, notified,
-    ring, row, settled, short_lead_stack,
+    LEAD, RING, SWEEP, after, alarm, due, fire_job, id, in_days, in_seconds, notifications_of,
+    notified, row, settled, short_lead_stack,
 };
 
 fn snooze(todo: &TestUser, notification: &str, body: &Value) -> Answer {
@@ -96,7 +96,7 @@ fn a_snoozed_notifications_alarm_moves_when_it_is_snoozed_again() {
     snooze(&todo, &notification, &json!({"until": second})).expect(200);
     assert_eq!(wait_until_settled(&todo, Limit::DELIVERY), events);
     // The alarm of the first moment means nothing.
-    ring(&todo, id(&task)).expect(200);
+    fire_job(&todo, id(&task)).expect(200);
     assert_eq!(row(&todo, &task)["status"], "scheduled");
 }
 
@@ -241,7 +241,7 @@ fn an_old_notification_can_be_snoozed() {
         .json();
     let again = notified_at(&todo, &task, string_member(&snoozed, "snoozed_until"));
     assert_ne!(again["id"], notification);
-    // A change of the task is newer than the row that was made anew.
+    // A change of the task is newer than the new row.
     todo.patch(id(&task), json!({"reminders": [{"before": "PT1H"}]}))
         .task(200);
     let reminder = settled(&todo, &task, "scheduled", Limit::DELIVERY);

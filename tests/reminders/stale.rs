@@ -9,7 +9,9 @@ use e2e::wait::{Limit, until};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
-use crate::support::{SWEEP, after, due, id, in_days, notifications, notified, ring, row, settled};
+use crate::support::{
+    SWEEP, after, due, fire_job, id, in_days, notifications, notified, row, settled,
+};
 
 /// Lets the moment of a scheduled reminder be some seconds ago.
 fn has_come(todo: &TestUser, task: &Value, seconds: i64) {
@@ -42,7 +44,7 @@ fn a_reminder_whose_move_was_not_yet_handled_does_not_come_at_the_old_moment() {
     for task in [&moved, &cleared] {
         has_come(&todo, task, 60);
         // Neither by its alarm nor by the sweep.
-        ring(&todo, id(task)).expect(200);
+        fire_job(&todo, id(task)).expect(200);
         assert_eq!(row(&todo, task)["status"], "scheduled");
         let overdue = database.json("overdue_reminders(100000)", &[]);
         assert!(

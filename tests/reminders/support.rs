@@ -125,7 +125,7 @@ pub fn triggered_row(todo: &TestUser, task: uuid::Uuid, remind_at: &str, due_dat
     assert!(matches!(inserted, Ok(1)), "{inserted:?}");
 }
 
-/// Waits until a task's reminder has this status and its alarm clock is set as wanted; gives the row.
+/// Waits until a task's reminder has this status and its alarm clock is set as wanted. Returns the row.
 pub fn settled(todo: &TestUser, task: &Value, status: &str, limit: Limit) -> Value {
     let mut database = todo.database();
     until("the reminder's row", limit, || {
@@ -180,7 +180,7 @@ pub fn about(events: &[Value], task: &Value) -> Vec<Value> {
 }
 
 /// Calls the handler as the sidecar does when the alarm of a task rings.
-pub fn ring(todo: &TestUser, task_id: &str) -> Answer {
+pub fn fire_job(todo: &TestUser, task_id: &str) -> Answer {
     todo.call("POST", format!("/job/reminder-{task_id}"))
         .authorization(None)
         .header("dapr-api-token", &todo.stack().secrets.app_token)
@@ -188,7 +188,7 @@ pub fn ring(todo: &TestUser, task_id: &str) -> Answer {
         .send()
 }
 
-/// When the scheduler will ring for a task, in microseconds since 1970; none where it has no job.
+/// When a task's alarm will ring, in microseconds since 1970; `None` if the scheduler has no job.
 pub fn alarm(todo: &TestUser, task: &Value) -> Option<i64> {
     let mut answer = call_jobs(todo, "GET", task, &Value::Null);
     let job: Value = answer.body_mut().read_json().unwrap_or_default();

@@ -35,7 +35,7 @@ enum Task {
     Test(TestArguments),
     /// Measure the service's speed, and another server's beside it
     #[command(disable_help_flag = true)]
-    Bench(Rest),
+    Bench(ToolArguments),
     /// Print a bearer token for a user of the running service
     Token {
         /// The user, for example demo
@@ -43,28 +43,28 @@ enum Task {
     },
     /// Publish stored events again, for a consumer that is new or has lost its data
     #[command(disable_help_flag = true)]
-    Replay(Rest),
+    Replay(ToolArguments),
     /// Find published events that never reached a handler
     #[command(disable_help_flag = true)]
-    Reconcile(Rest),
+    Reconcile(ToolArguments),
     /// List, show, replay or discard records that no handler could deal with
     #[command(disable_help_flag = true)]
-    DeadLetters(Rest),
+    DeadLetters(ToolArguments),
     /// List, show, retry or skip what waits for publishing
     #[command(disable_help_flag = true)]
-    Lanes(Rest),
+    Lanes(ToolArguments),
     /// After a restore to the past: raise all event numbers, so that none is used twice; before the service starts
     #[command(disable_help_flag = true)]
-    Restored(Rest),
+    Restored(ToolArguments),
     /// Stop the running service
     Down,
     /// Compile all components to WebAssembly
     Build,
 }
 
-/// What a program of its own is given; it has the help.
+/// The arguments of a tool that is a program of its own; its own `--help` explains them.
 #[derive(Args)]
-struct Rest {
+struct ToolArguments {
     #[arg(trailing_var_arg = true, allow_hyphen_values = true, value_name = "…")]
     arguments: Vec<OsString>,
 }

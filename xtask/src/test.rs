@@ -92,8 +92,8 @@ fn unit_tests(cargo: &Cargo, report: Report) -> Result<()> {
 /// A broker, and which end-to-end tests run on it: all, or one of their programs.
 type Suite = (BrokerName, Option<&'static str>);
 
-/// Without being told otherwise: all tests on the broker of production, and on the one of `up` those of what passes
-/// through it; or, of the end-to-end tests alone, what needs least.
+/// By default: all tests on Apache Kafka, then the tests of events on the small broker of `up`. With `--e2e` alone: the
+/// small broker only, which needs the least.
 fn suites(arguments: &TestArguments) -> &'static [Suite] {
     match arguments.broker {
         Some(BrokerName::Kafka) => &[(BrokerName::Kafka, None)],
@@ -230,7 +230,7 @@ fn tests_on(
     Ok(())
 }
 
-/// Compiles the components that the tests of the host serve; gives their folder.
+/// Compiles the components that the tests of the host serve. Returns their folder.
 fn build_guests(cargo: &Cargo, report: &Report) -> Result<PathBuf> {
     let mut build = wasm_target::prepare(report)?.build_command(cargo.target_dir());
     Cargo::quieten(&mut build);

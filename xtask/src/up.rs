@@ -16,7 +16,7 @@ use stack::{interrupt, postgres_server, process, workspace};
 
 use crate::{BrokerName, UpArguments};
 
-/// Where the app listens unless it is told otherwise or something else does; Spin's own default.
+/// Where the app listens by default, if the port is free; Spin has the same default.
 const LISTEN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3000);
 
 pub fn run(arguments: UpArguments, report: Report) -> Result<()> {

@@ -19,15 +19,15 @@ pub enum Error {
     InvalidAnchorDay,
 }
 
-/// The next due date of a series; none where its rule ends or the calendar does.
+/// The next due date of a series; `None` if its rule or the calendar ends.
 ///
-/// The wall-clock time is kept, fractions of a second included, also where a change of clocks moved a due date: a time that
-/// is skipped moves forward by as much as the clocks did, one that occurs twice means the first. The answer is later than
-/// `after` and than what the series counts from, always.
+/// The wall-clock time is kept, with fractions of a second, also after a change of clocks moved a due date. A time that
+/// the clocks skip moves forward by as much as they did. Of a time that occurs twice, the first counts. The answer is
+/// always later than `after` and than what the series counts from.
 ///
 /// # Errors
 ///
-/// [`Error::UnknownTimeZone`], [`Error::InvalidAnchorDay`], looked for in this order.
+/// [`Error::UnknownTimeZone`], then [`Error::InvalidAnchorDay`]: the first that applies.
 pub fn next(series: &Series<'_>) -> Result<Option<Occurrence>, Error> {
     let zone = time_zone::find(series.time_zone).ok_or(Error::UnknownTimeZone)?;
     if series
@@ -61,7 +61,7 @@ pub(crate) fn next_in(zone: &TimeZone, series: &Series<'_>) -> Option<Occurrence
         }
     };
     let after = instant(series.after)?.max(counted_from);
-    // Clocks that a zone moves by a day or two must not hide a date.
+    // A zone may move its clocks by a day or two. That must not hide a date.
     let earliest = zone
         .to_datetime(after)
         .date()

@@ -2,12 +2,12 @@
 
 use jiff::tz::TimeZone;
 
-/// Names that occur in copies of the database without naming a place's or a meridian's time.
+/// Names in copies of the database that name no time of a place or a meridian.
 const PLACEHOLDERS: [&str; 3] = ["Factory", "localtime", "posixrules"];
 
 /// Whether `name` is a zone or a link of the IANA time-zone database, in the database's own spelling.
 ///
-/// Case counts (`europe/berlin` is refused): names are stored and handed to other programs, and not all of them
+/// Case matters (`europe/berlin` is refused): names are stored and passed to other programs, and not all of these
 /// ignore case. Offsets such as `+02:00` and POSIX rules such as `CET-1CEST` are not names.
 pub fn is_time_zone(name: &str) -> bool {
     tzif(name).is_some()

@@ -1,7 +1,7 @@
 //! `GET /api/{user_id}/changes`: a user's events in the order of their numbers, in pages or as a stream.
 //!
-//! A component of its own: it may reach nothing but the database, over connections of its own, so that streams never wait
-//! behind clients nor clients behind streams; and an operator can give it processes of its own.
+//! A component of its own, which may reach only the database. It has its own connections, so streams and clients never
+//! wait for each other. An operator can also run it in processes of its own.
 
 mod pages;
 mod stream;
@@ -14,7 +14,7 @@ use domain::violation::{Location, Violation};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::authorization::authorize;
 use platform::http::{Request, Response, method_name};
-use platform::log::{self, Level};
+use platform::log;
 use platform::problem::Problem;
 use serde_json::{Value, json};
 use spin_sdk::http::{IncomingRequest, Method, ResponseOutparam};
@@ -28,7 +28,7 @@ const COMPONENT: &str = "change-feed";
 /// The route as documented.
 const ROUTE: &str = "/api/{user_id}/changes";
 
-/// What a client gets.
+/// The answer to a client.
 enum Answer {
     Page(Response),
     Stream(Stream),
@@ -42,7 +42,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     let method = method_name(request.method());
     let mut fields = json!({"method": method, "traceparent": request.traceparent()});
     let answer = answer(&request, &mut fields).await;
-    // A stream needs nothing of it any more, and what it keeps of the host's lasts as long as it does.
+    // A stream does not need the request, and a request that is kept holds resources of the host.
     drop(request);
     let (status, cause) = match answer {
         Ok(Answer::Stream(stream)) => {
@@ -61,18 +61,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
             (status, cause)
         }
     };
-    fields["status"] = json!(status);
-    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
-    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
-    let level = match (&cause, status) {
-        (Some(_), 200 | 503) => Level::Warn,
-        (Some(_), _) => Level::Error,
-        (None, _) => Level::Debug,
-    };
-    if let Some(cause) = cause {
-        fields["error"] = json!(cause);
-    }
-    log::line(level, COMPONENT, "request", fields);
+    log::request(COMPONENT, fields, status, cause, start);
 }
 
 async fn answer(request: &Request, fields: &mut Value) -> Result<Answer, Problem> {
@@ -106,7 +95,7 @@ async fn answer(request: &Request, fields: &mut Value) -> Result<Answer, Problem
 ///
 /// # Errors
 ///
-/// 422 where it was sent, but not once as ASCII.
+/// 422 if it was sent more than once or is not ASCII.
 fn last_event_id(request: &Request) -> Result<Option<String>, Problem> {
     let sent = request.header(LAST_EVENT_ID);
     if sent.is_none() && request.has_header(LAST_EVENT_ID) {
@@ -126,7 +115,7 @@ fn path(user: &UserId) -> String {
     )
 }
 
-/// The answer where what follows a number is not there.
+/// The answer if the changes after a number are gone.
 fn gone(user: &UserId) -> Problem {
     Problem::changes_gone(&format!("{}?after=latest", path(user)))
 }

@@ -11,7 +11,7 @@ use serde_json::value::RawValue;
 
 use crate::{gone, path};
 
-/// What `read_changes` tells.
+/// What `read_changes` returns.
 #[derive(Deserialize)]
 pub(crate) struct Page<Events> {
     pub(crate) gone: bool,
@@ -20,7 +20,7 @@ pub(crate) struct Page<Events> {
     pub(crate) events: Events,
 }
 
-/// The number to begin after, if the client told one, and whether it wants the latest.
+/// The number to begin after, if the client sent one, and whether it wants only what is new.
 pub(crate) fn beginning(after: After) -> (Option<i64>, bool) {
     match after {
         After::Beginning => (None, false),
@@ -62,7 +62,7 @@ pub(crate) fn answer(
     Ok(response.with_header("link", link))
 }
 
-/// The `Link` to the next page (RFC 8288). The parameters have been read, so there is but `limit` to keep.
+/// The `Link` to the next page (RFC 8288). Of the parameters only `limit` is kept; the others are done with.
 fn next_link(path: &str, query: &str, last: i64) -> String {
     let limit = query
         .split('&')

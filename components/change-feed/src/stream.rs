@@ -1,8 +1,8 @@
 //! A stream of changes: server-sent events.
 //!
-//! Each stream is an instance, of which a host has about a thousand for all that it does. So a stream takes one of the places
-//! for streams, which are bounded for each user and for each host, and ends by itself; the client comes again and goes on after
-//! the last number that it has. Between two looks at the database it holds no connection.
+//! Each stream is an instance, and a host has about a thousand instances for all its work. So the number of streams is
+//! bounded for each user and each host, and a stream ends by itself. The client connects again and goes on after its
+//! last number. Between two looks at the database a stream holds no connection.
 
 use std::time::{Duration, Instant};
 
@@ -23,10 +23,10 @@ use uuid::Uuid;
 use crate::gone;
 use crate::pages::{Page, beginning, read};
 
-/// How often a stream says something: only by that is it known whether the client is still there.
+/// How often a stream sends at least a comment: only a write shows whether the client is still there.
 const HEARTBEAT_TIME: Duration = Duration::from_secs(5);
 
-/// By how much a stream can outlast its time: the last look, and a client that does not take what it gave.
+/// How much longer than its time a stream can last: one last look, and a client that does not read.
 const OVERTIME: Duration = Duration::from_secs(20);
 
 type Events = Vec<Box<RawValue>>;
@@ -42,11 +42,11 @@ pub(crate) struct Stream {
     lifetime: Duration,
 }
 
-/// What became of a stream.
+/// How a stream ended.
 pub(crate) struct Ended {
     /// How many events were sent.
     pub(crate) events: usize,
-    /// Why the database gave no answer the last time that it gave none.
+    /// Why the database did not answer, the last time that it did not.
     pub(crate) cause: Option<String>,
 }
 
@@ -56,7 +56,7 @@ pub(crate) struct Ended {
 enum Opened {
     Place {
         page: Page<Events>,
-        /// How many the host has with it.
+        /// How many streams the host has, including this one.
         streams: u32,
     },
     UserFull {
@@ -68,7 +68,7 @@ enum Opened {
     Gone,
 }
 
-/// The same as JSON has it. Serde cannot read raw JSON into an enumeration with a tag.
+/// The JSON form. Serde cannot read raw JSON into an enum with a tag.
 #[derive(Deserialize)]
 struct OpenedRow {
     outcome: Outcome,
@@ -104,15 +104,15 @@ enum Outcome {
 }
 
 impl Stream {
-    /// Takes a place, and reads what there is.
+    /// Takes a place for the stream and reads its first page.
     ///
     /// # Errors
     ///
-    /// 410 when what follows the number is not there, 429 and 503 when there is no place.
+    /// 410 when the changes after the number are gone, 429 and 503 when there is no place.
     pub(crate) fn open(user: &UserId, query: ChangesQuery) -> Result<Self, Problem> {
         let id = Uuid::now_v7();
         let seconds = configuration::whole_number("stream_seconds")?;
-        // Those that began together are not to end together.
+        // Streams that began together must not all end together.
         let share = 192 + u32::from(id.as_bytes()[15]) / 4;
         let lifetime = Duration::from_secs(seconds.unsigned_abs()) * share / 256;
         let held = seconds.saturating_add(OVERTIME.as_secs().cast_signed());
@@ -150,7 +150,7 @@ impl Stream {
         }
     }
 
-    /// Sends changes as they come, until its time is over, the client is gone, or the next change is.
+    /// Sends changes as they come, until the stream's time is over, the client is gone, or the next change is missing.
     pub(crate) async fn send(mut self, out: ResponseOutparam) -> Ended {
         let mut ended = Ended {
             events: 0,
@@ -158,9 +158,9 @@ impl Stream {
         };
         let mut body = event_stream::begin(out);
         self.follow(&mut body, &mut ended).await;
-        // The client sees the end at once.
+        // Ends the response first, so that the client need not wait for the database.
         drop(body);
-        // Else the place is free when its time is over.
+        // If this fails, the place becomes free when its time is over.
         let close = Call::of("close_stream").uuid("stream_id", self.id);
         if let Err(error) = self.database.call::<bool>(close) {
             ended.cause = Some(error.to_string());
@@ -190,7 +190,7 @@ impl Stream {
                 self.page.events.clear();
             }
             let mut heartbeat = Instant::now() + HEARTBEAT_TIME;
-            // Nothing that a host does may go on for ever, however much there is to tell.
+            // A stream must end in time, however many changes there are.
             while Instant::now() < end {
                 if !self.page.more {
                     let wait = self.pace.wait();
@@ -217,7 +217,8 @@ impl Stream {
         }
     }
 
-    /// Reads what has come; whether anything has. An outage is waited for: clients that come again would only make it worse.
+    /// Reads new changes. Returns whether there were any. Waits through an outage of the database: clients that connect
+    /// again would only make it worse.
     fn look(&mut self) -> Result<bool, String> {
         let call = read(&self.user, After::Number(self.page.last), self.limit);
         match self.database.call::<Page<Events>>(call) {
@@ -230,7 +231,7 @@ impl Stream {
                 Ok(is_new)
             }
             Err(error) => {
-                // Not at once again.
+                // Do not try again at once.
                 self.page.more = false;
                 Err(error.to_string())
             }

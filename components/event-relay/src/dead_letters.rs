@@ -26,7 +26,7 @@ const LIMIT: usize = 4 * 1024 * 1024;
 struct Recorded {
     id: Uuid,
     deliveries: i64,
-    /// It is new, or came again after it was resolved.
+    /// Whether it is new, or came again after it was resolved.
     alert: bool,
 }
 
@@ -41,7 +41,7 @@ struct Origin {
 impl Origin {
     fn of(request: &Request) -> Option<Self> {
         let topic = request.header("__topic")?;
-        // What Kafka allows in a name.
+        // Whether Kafka allows this name.
         let is_legal = |byte: u8| byte.is_ascii_alphanumeric() || b"._-".contains(&byte);
         Some(Self {
             topic: Some(topic).filter(|topic| topic.bytes().all(is_legal))?,
@@ -50,8 +50,8 @@ impl Origin {
         })
     }
 
-    /// A place for a record whose headers of that name somebody else has written: it must be stored too, once, for
-    /// otherwise it would come again for ever and hold up all others.
+    /// A synthetic position for a record whose position headers are forged. It must be stored too, once: otherwise it
+    /// would be delivered again and again and hold up all others.
     fn unknown(payload: &[u8]) -> Self {
         let mut hasher = DefaultHasher::new();
         payload.hash(&mut hasher);
@@ -63,8 +63,8 @@ impl Origin {
     }
 }
 
-/// Records a dead letter and writes the line that alerts to it: one at `error`, and one more if it comes again after it was
-/// resolved.
+/// Records a dead letter and logs it at `error`, which alerts: once when it is new, and again if it comes back after it
+/// was resolved.
 pub(crate) async fn record(request: Request, out: ResponseOutparam, start: Instant) {
     let origin = Origin::of(&request);
     let key = request.header("__key").map(|key| unescaped(&key));
@@ -135,7 +135,7 @@ fn is_type(text: &str) -> bool {
             .all(|byte| byte.is_ascii_lowercase() || byte == b'.')
 }
 
-/// The key of a record: Dapr escapes it once when it gives the record up and once when it delivers the dead letter.
+/// The key of a record: Dapr escapes it once when it moves the record to the dead letters and once when it delivers it.
 fn unescaped(key: &str) -> String {
     let decode = |key: &str| {
         percent_decode_str(&key.replace('+', " "))

@@ -1,10 +1,10 @@
 //! Subscriptions that have stalled: events are published and not delivered.
 //!
-//! A sidecar whose app was unhealthy for a moment subscribes anew, and Dapr 1.18 can then undo the new subscription
-//! while it ends the old one (components-contrib issue 4349): a consumer group reads a topic no more, without a word. So
-//! the relay watches whether published events reach their handler. Where some do not, and nothing else does, for longer
-//! than it can take to read what lies before them, it makes deliveries pause: `/readyz/deliveries` fails long enough for
-//! the sidecar to end its subscriptions, and to begin them again after that.
+//! If the app was unhealthy for a moment, its sidecar subscribes again. Dapr 1.18 can then undo the new subscription
+//! while it ends the old one (components-contrib issue 4349), and a consumer group silently stops reading a topic. So
+//! the relay watches whether published events reach their handler. If an event does not, and no other event does
+//! either, for longer than reading the events before it can take, the relay makes deliveries pause:
+//! `/readyz/deliveries` fails until the sidecar has ended its subscriptions; then the sidecar subscribes again.
 
 use platform::call::Call;
 use platform::database::{Database, DatabaseError};
@@ -13,7 +13,7 @@ use serde_json::json;
 
 use crate::COMPONENT;
 
-/// Events of one topic that one handler claims. The function knows what each holds.
+/// Events of one topic that one handler claims. The database function defines each stream.
 const STREAMS: [&str; 3] = ["recurrence", "reminder", "notification"];
 
 /// Looks at every stream, and makes deliveries pause where one has stalled.

@@ -1,11 +1,11 @@
-//! What happens on a clock, and what is left when all else failed.
+//! Work on a clock: what others left undone, and what has expired.
 //!
 //! `POST /internal/relay`, which the sidecar's cron binding calls in every replica: answers at once, then sweeps
-//! reminders, sets alarms, lets old things expire, and publishes what is still unpublished, in turns and while there is
-//! work, for 4.5 s at most. Each duty has its share of a turn, so none starves another, and what fails in one of them ends
-//! no other. Runs that overlap and replicas share the work.
+//! reminders, sets alarms, deletes what has expired, and publishes what is still unpublished, in turns, while there is
+//! work, for 4.5 s at most. Each duty has its share of a turn, so none starves another, and a failure of one does not
+//! end the others. Overlapping runs and replicas share the work.
 //!
-//! `POST /api/events/dead-letters`: records what no handler could deal with, and alerts.
+//! `POST /api/events/dead-letters`: records the events that no handler could deal with, and alerts.
 
 mod dead_letters;
 mod delivery_watch;
@@ -31,7 +31,7 @@ use spin_sdk::http_component;
 /// The component's name in logs.
 const COMPONENT: &str = "event-relay";
 
-/// When a run begins no further statement or call.
+/// How long a run goes on to begin statements and calls.
 const WORKING_TIME: Duration = Duration::from_millis(4500);
 
 /// The shares of a turn.
@@ -73,7 +73,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     }
 }
 
-/// One run; tells what it did, if it did anything.
+/// One run. Returns what it did, if it did anything.
 async fn relay(start: Instant) -> Result<Option<Value>, ConfigurationError> {
     let database = Database::from_configuration()?;
     let sidecar = Sidecar::from_configuration()?;
@@ -112,7 +112,7 @@ async fn relay(start: Instant) -> Result<Option<Value>, ConfigurationError> {
     Ok((published + triggered + alarms > 0 || expired > 0).then_some(all))
 }
 
-/// What a duty did; nothing where it failed, which a line tells.
+/// What a duty did; zero if it failed, which is logged.
 fn done<T: Default, E: Display>(duty: &str, result: Result<T, E>) -> T {
     result.unwrap_or_else(|error| {
         let fields = json!({"duty": duty, "outcome": "failed", "error": error.to_string()});

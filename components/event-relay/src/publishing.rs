@@ -9,8 +9,8 @@ use platform::sidecar::Sidecar;
 
 use crate::COMPONENT;
 
-/// Publishes like a write does, until nothing is left or the time is up; the number of events published. Nothing where
-/// the sidecar has a publisher or rests.
+/// Publishes like a write does, until nothing is left or the time is up. Returns the number of events published: none
+/// if the sidecar has a publisher already, or rests.
 pub(crate) async fn publish_rest(
     database: &Database,
     sidecar: &Sidecar,
@@ -30,7 +30,7 @@ pub(crate) async fn publish_rest(
     })
 }
 
-/// Once a minute: looks after the rows of publishers. Whether it was due.
+/// Looks after the rows of publishers, once a minute. Returns whether a minute had passed.
 pub(crate) fn tend(database: &Database, sidecar: &Sidecar) -> Result<bool, DatabaseError> {
     database.call(Call::of("tend_publishers").text("sidecar", sidecar.name()))
 }

@@ -20,7 +20,7 @@ const REMINDERS: u32 = 100;
 /// How many alarms are set at once.
 const CALLS_AT_ONCE: usize = 16;
 
-/// Triggers what is overdue; how many. What that emits is queued, for the publisher.
+/// Triggers overdue reminders and returns their number. Their events are queued for the publisher.
 pub(crate) fn trigger_overdue(
     reminders: &Reminders<'_>,
     until: Instant,
@@ -42,7 +42,7 @@ pub(crate) fn trigger_overdue(
                         progress = true;
                     }
                 }
-                // What concerns this row alone must not hold up the others.
+                // A failure of one row must not hold up the others.
                 Err(DatabaseError::Unavailable(reason)) => {
                     return Err(DatabaseError::Unavailable(reason));
                 }
@@ -62,8 +62,8 @@ fn rest(database: &Database, task: Uuid, error: &DatabaseError) -> Result<(), Da
     database.call(Call::of("rest_reminder").uuid("task_id", task))
 }
 
-/// Sets the alarms that are not as wanted; how many it took up. Where the scheduler cannot be reached, those under way
-/// come to their end and no further one is begun.
+/// Sets the alarms that differ from what their rows want, and returns how many it began. If the scheduler cannot be
+/// reached, it begins no further alarm.
 pub(crate) async fn set_alarms(
     reminders: &Reminders<'_>,
     until: Instant,
@@ -81,7 +81,7 @@ pub(crate) async fn set_alarms(
             Permission::Wait => return Ok(count),
             Permission::Call => {}
             Permission::Probe => {
-                // The outcome of one alarm decides.
+                // A probe: the outcome of one alarm decides.
                 if let Some(alarm) = alarms.pop() {
                     count += 1;
                     if !reminders.put_job(&alarm, true).await {

@@ -1,5 +1,4 @@
-//! Partitions for what comes, and the end of what has been kept long enough: partitions that are dropped, and rows that
-//! are deleted in batches.
+//! Makes partitions ahead, drops partitions that have expired, and deletes expired rows in batches.
 
 use std::fmt;
 use std::time::Instant;
@@ -43,8 +42,9 @@ impl Periods {
         })
     }
 
-    /// What is wrong with their order, if anything. A key's answer is in its event, so events outlive keys, which last
-    /// 24 h at least. Processed ids outlive whatever can deliver an event again.
+    /// What is wrong with the order of the periods, if anything. The answer to an idempotency key is in its event, so
+    /// events must outlive keys, and keys last at least 24 h. Processed ids must outlive everything that can deliver an
+    /// event again.
     fn disorder(&self) -> Option<&'static str> {
         if self.idempotency_keys < 24 * 60 * 60 {
             Some("idempotency keys are promised for 24 hours")
@@ -95,8 +95,8 @@ pub(crate) fn prepare(database: &Database) -> Result<(), DatabaseError> {
     Ok(())
 }
 
-/// Lets things expire until nothing more is to be done or the time is up; the number of rows deleted. Nothing is deleted
-/// while the periods are out of order.
+/// Deletes what has expired, until nothing is left or the time is up. Returns the number of rows deleted. Deletes
+/// nothing while the periods are out of order.
 pub(crate) fn expire(database: &Database, until: Instant) -> Result<i64, Failure> {
     #[derive(Deserialize)]
     struct Expired {
@@ -163,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn the_defaults_are_in_order() {
+    fn the_default_retention_periods_are_in_order() {
         assert_eq!(periods().disorder(), None);
     }
 

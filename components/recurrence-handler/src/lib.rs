@@ -16,8 +16,8 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     handler::on_event("recurrence-handler", incoming, out, create_successor).await;
 }
 
-/// Claims the event and creates the successor in one statement, unless it exists, the event was handled before, the task is
-/// gone, or the series ends.
+/// Claims the event and creates the successor, in one statement. Creates nothing if the successor exists, the event was
+/// handled before, the task is gone or the series ends.
 fn create_successor(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp, EventStatus> {
     let ends = [EventType::TaskCompleted, EventType::TaskSkipped];
     if !ends.iter().any(|end| event.event_type == end.as_str()) {
@@ -28,7 +28,7 @@ fn create_successor(event: &ReceivedEvent, context: &mut Context) -> Result<Foll
     let successor = match ended.successor(&Calendar)? {
         Next::Successor(successor) => successor,
         Next::Nothing => return Ok(FollowUp::default()),
-        // Claimed all the same: the relay takes what is not claimed for not delivered.
+        // Claims the event anyway: the relay would take an unclaimed event for an undelivered one.
         Next::End => {
             let call = Call::of("claim_event")
                 .text("handler", "recurrence")

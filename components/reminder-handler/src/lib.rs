@@ -54,7 +54,7 @@ fn route(request: &Request) -> Result<Route, Problem> {
     }
 }
 
-/// Lets the row decide what an alarm that rang means.
+/// Acts on an alarm that rang, as the reminder's row decides.
 fn fire(task: Uuid, context: &mut Context) -> Result<FollowUp, EventStatus> {
     context.fields["task_id"] = json!(task);
     context.change(Call::of("ring_reminder").uuid("task_id", task), None)
@@ -72,8 +72,8 @@ fn handle_event(event: &ReceivedEvent, context: &mut Context) -> Result<FollowUp
     }
 }
 
-/// The moment of handling. A clock outside the years of a timestamp counts as the epoch, which lets every reminder
-/// still be scheduled.
+/// The moment of handling. If the clock shows a year that a timestamp cannot hold, this is the epoch, so that every
+/// reminder is still scheduled.
 fn now() -> Timestamp {
     let micros = SystemTime::now()
         .duration_since(UNIX_EPOCH)
@@ -84,7 +84,7 @@ fn now() -> Timestamp {
     now.unwrap_or_default()
 }
 
-/// Claims the event and brings the row of the task's reminders to what it wants.
+/// Claims the event and updates the row of the task's reminders to what the event wants.
 fn apply(
     event: &ReceivedEvent,
     wanted: &WantedReminders,

@@ -39,7 +39,7 @@ SELECT jsonb_build_object(
 )::text
 FROM totals";
 
-/// Answers a request of `user`.
+/// Counts the events of `user` over the range in the query.
 pub(crate) fn answer(request: &Request, user: &UserId) -> Result<Answer, Problem> {
     let range = DateRange::parse(request.query(), today())?;
     let parameters = [param(user.as_str()), param(range.from()), param(range.to())];

@@ -1,5 +1,4 @@
-//! Many operations on tasks in one request: parse, call one function of the database for all of them, tell what became of
-//! each.
+//! Many operations on tasks in one request: parse them, call one database function for all, return the result of each.
 
 use domain::batch::{CREATE, Operation, UPDATE, parse_batch, pointer, subject};
 use domain::idempotency_key::IdempotencyKey;
@@ -18,18 +17,18 @@ use uuid::Uuid;
 use crate::Answer;
 use crate::tasks::{Changed, json_body, refusal, spelled};
 
-/// What the function did.
+/// What the function returns.
 #[derive(Deserialize)]
 struct Batch {
-    /// Of each operation that was run.
+    /// The result of each operation that was run.
     answers: Vec<Changed>,
     emitted: Option<Emitted>,
 }
 
-/// Runs operations, each with its own outcome.
+/// Runs operations, each with its own result.
 pub(crate) async fn change(request: Request, user: &UserId) -> Result<Answer, Problem> {
     if request.has_header("idempotency-key") {
-        // Ignored, it would promise what is not kept.
+        // A key that is ignored would be a broken promise.
         let location = Location::Header("Idempotency-Key");
         let detail = "belongs into each create, as idempotency_key".to_owned();
         return Err(Problem::invalid(vec![Violation { location, detail }]));
@@ -112,7 +111,7 @@ fn argument(operation: &Operation) -> Result<String, Problem> {
     .to_string())
 }
 
-/// What the client is told of an operation that was run.
+/// The client's result of an operation that was run.
 fn result(number: usize, operation: &Operation, mut answer: Changed) -> Result<String, Problem> {
     answer.take_emitted()?;
     if let Some(problem) = refusal(answer.outcome) {

@@ -18,14 +18,14 @@ use crate::Answer;
 /// What a calendar is served as.
 pub(crate) const MEDIA_TYPE: &str = "text/calendar; charset=utf-8";
 
-/// Whoever has read it asks again before showing it, and nobody else keeps it.
+/// A client may keep the calendar but must ask again before it shows it; proxies must not keep it.
 pub(crate) const CACHING: &str = "private, no-cache";
 
 fn hash(secret: &CalendarSecret) -> Vec<u8> {
     Sha256::digest(secret.bytes()).to_vec()
 }
 
-/// Makes the address of the user's calendar, and ends the one before.
+/// Makes a new address for the user's calendar and ends the previous one.
 pub(crate) fn create(user: &UserId) -> Result<Answer, Problem> {
     #[derive(Deserialize)]
     struct Created {
@@ -48,12 +48,13 @@ pub(crate) fn revoke(user: &UserId) -> Result<Answer, Problem> {
     Ok(Response::new(204).into())
 }
 
-/// Reads the calendar with this secret. It is looked up by its hash, so how long that takes tells nothing of any secret.
+/// Reads the calendar with this secret. The database looks it up by its hash, so the time of the look-up reveals
+/// nothing about a secret.
 pub(crate) fn read(request: &Request, secret: Option<&str>) -> Result<Answer, Problem> {
     #[derive(Deserialize)]
     struct Found {
         tag: String,
-        /// None where the client knows them.
+        /// `None` if the client has them already.
         tasks: Option<Vec<Entry>>,
     }
     let no_such_calendar = || Problem::not_found("There is no such calendar.");
@@ -61,7 +62,7 @@ pub(crate) fn read(request: &Request, secret: Option<&str>) -> Result<Answer, Pr
         .and_then(CalendarSecret::parse)
         .ok_or_else(no_such_calendar)?;
     let known = request.header("if-none-match").unwrap_or_default();
-    // Those of another form are none of these tasks' text.
+    // A tag of another form does not belong to this calendar.
     let form = format!("{FORM}-");
     let known: Vec<&str> = listed_tags(&known)
         .filter_map(|tag| {

@@ -8,12 +8,12 @@ use serde::Deserialize;
 
 use crate::Answer;
 
-/// `GET /healthz`: the component runs.
+/// `GET /healthz`: the service is alive.
 pub(crate) fn live() -> Answer {
     Response::json(200, r#"{"status":"ok"}"#).into()
 }
 
-/// Whether the database takes writes. A standby and a database set to read-only answer queries all the same.
+/// Whether the database takes writes. A standby or a read-only database would still answer queries.
 const WRITABLE: &str =
     "NOT pg_is_in_recovery() AND current_setting('transaction_read_only') = 'off'";
 
@@ -26,12 +26,12 @@ struct Condition {
 }
 
 impl Condition {
-    /// What is wrong with it, if anything.
+    /// What is wrong with the database, if anything.
     fn fault(&self) -> Option<String> {
         if !self.writable {
             Some("the database is read-only".to_owned())
         } else if self.isolation != "read committed" {
-            // Each statement of a function must see what was committed before it began.
+            // Inside a function, each statement must see what was committed before it began.
             Some(format!(
                 "transactions are {}, not read committed",
                 self.isolation
@@ -58,8 +58,8 @@ fn condition_statement() -> String {
     )
 }
 
-/// `GET /readyz`: the database answers, takes writes, isolates transactions as the functions need it, and has the functions
-/// that this version calls.
+/// `GET /readyz`: the database answers and takes writes, its transactions are `read committed`, and it has the
+/// functions that this version calls.
 pub(crate) fn ready() -> Result<Answer, Problem> {
     let condition =
         Database::for_probes()?.query::<Condition>(&condition_statement(), &[functions::called()]);
@@ -70,9 +70,9 @@ pub(crate) fn ready() -> Result<Answer, Problem> {
     }
 }
 
-/// `GET /readyz/deliveries`, the sidecar's health check of the app: deliveries pause while the database does not answer or
-/// take writes, in the first 2 s of its life, and while the relay makes them pause. A sidecar that subscribes anew within a moment of
-/// ending its subscriptions can lose them.
+/// `GET /readyz/deliveries`, the sidecar's health check of the app: deliveries pause while the database does not answer
+/// or take writes, in the first 2 s of its life, and while the relay makes them pause. A sidecar that subscribes again
+/// right after it ended its subscriptions can lose them.
 pub(crate) fn ready_for_deliveries() -> Result<Answer, Problem> {
     let statement = format!(
         "SELECT (

@@ -1,12 +1,15 @@
-//! The public REST API of tasks, and the routes that tell Dapr and Kubernetes about the service.
+//! The public REST API of tasks, and the routes for Dapr and Kubernetes: subscriptions and health.
 
 mod analytics;
+mod asyncapi;
 mod batch;
 mod calendar;
-mod description;
+#[cfg(test)]
+mod committed;
 mod health;
 mod link;
 mod notifications;
+mod openapi;
 mod route;
 mod subscriptions;
 mod tasks;
@@ -16,7 +19,7 @@ use std::time::Instant;
 use domain::user_id::UserId;
 use platform::authorization::authorize;
 use platform::http::{Request, Response, method_name};
-use platform::log::{self, Level};
+use platform::log;
 use platform::outbox::Publishing;
 use platform::problem::Problem;
 use platform::publisher::publish;
@@ -29,7 +32,7 @@ use crate::route::{Place, ServiceOperation, Target, UserOperation};
 /// The component's name in logs.
 const COMPONENT: &str = "task-api";
 
-/// A response, and what is still to be done after it is sent.
+/// A response, and what to do after it is sent.
 struct Answer {
     response: Response,
     /// What to publish, if this instance became its sidecar's publisher.
@@ -62,22 +65,11 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     let status = answer.response.status();
     answer.response.send(out).await;
 
-    fields["status"] = json!(status);
-    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
-    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
-    let level = match (&cause, status) {
-        (Some(_), 503) => Level::Warn,
-        (Some(_), _) => Level::Error,
-        (None, _) => Level::Debug,
-    };
-    if let Some(cause) = cause {
-        fields["error"] = json!(cause);
-    }
     // Probes come every second; only a failed one is worth a line.
     let probes = ["/healthz", "/readyz", "/readyz/deliveries"];
     let is_healthy_probe = status == 200 && probes.iter().any(|probe| fields["route"] == *probe);
     if !is_healthy_probe {
-        log::line(level, COMPONENT, "request", fields);
+        log::request(COMPONENT, fields, status, cause, start);
     }
 
     publish(COMPONENT, answer.publishing).await;
@@ -125,7 +117,7 @@ async fn answer_user(
         UserOperation::ReadAnalytics => analytics::answer(&request, user),
         UserOperation::CreateCalendar => calendar::create(user),
         UserOperation::RevokeCalendar => calendar::revoke(user),
-        // Another component's; here for the API's description.
+        // The component `change-feed` answers this one; it stands here for the API's description.
         UserOperation::ReadChanges => Err(Problem::not_found("There is no such route.")),
     }
 }
@@ -137,9 +129,9 @@ fn answer_anybody(
     match place.operation(request.method())? {
         ServiceOperation::ReadCalendar => calendar::read(request, place.secret()),
         ServiceOperation::Subscriptions => subscriptions::answer(),
-        ServiceOperation::Description => Ok(description::answer()),
-        ServiceOperation::EventsDescription => Ok(description::events()),
-        ServiceOperation::DataSchema => description::data_schema(place.data_schema()),
+        ServiceOperation::Description => Ok(openapi::answer()),
+        ServiceOperation::EventsDescription => Ok(asyncapi::answer()),
+        ServiceOperation::DataSchema => asyncapi::data_schema(place.data_schema()),
         ServiceOperation::Liveness => Ok(health::live()),
         ServiceOperation::Readiness => health::ready(),
         ServiceOperation::DeliveryReadiness => health::ready_for_deliveries(),

@@ -5,7 +5,7 @@ pub(crate) fn next_link(path: &str, query: &str, cursor: &str) -> String {
     let kept = query
         .split('&')
         .filter(|pair| !pair.is_empty() && !pair.starts_with("cursor="));
-    // What a client may send unencoded must not end the link's target.
+    // Encodes the characters that a client may send as they are, but that would end the link's target.
     let kept = kept.map(|pair| pair.replace('<', "%3C").replace('>', "%3E"));
     let pairs: Vec<String> = kept.chain([format!("cursor={cursor}")]).collect();
     format!("<{path}?{}>; rel=\"next\"", pairs.join("&"))
@@ -16,7 +16,7 @@ mod tests {
     use super::next_link;
 
     #[test]
-    fn the_request_is_kept_but_for_its_cursor() {
+    fn the_next_page_has_the_same_query_with_another_cursor() {
         assert_eq!(
             next_link("/api/alice/tasks", "q=a%26b&cursor=old&&limit=2", "new"),
             "</api/alice/tasks?q=a%26b&limit=2&cursor=new>; rel=\"next\""

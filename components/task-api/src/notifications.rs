@@ -20,7 +20,7 @@ use crate::Answer;
 use crate::link::next_link;
 use crate::tasks::json_body;
 
-/// The header that tells how many notifications of the user are unread.
+/// The header with the number of the user's unread notifications.
 const UNREAD_COUNT: &str = "unread-count";
 
 /// Lists notifications.
@@ -73,14 +73,14 @@ pub(crate) fn mark_all_read(user: &UserId) -> Result<Answer, Problem> {
     Ok(Response::json(200, read.get()).into())
 }
 
-/// What became of a notification that is to be put off.
+/// The outcome of putting a notification off.
 #[derive(Deserialize)]
 #[serde(try_from = "SnoozedRow")]
 enum Snoozed {
-    /// Its task will be reminded of again.
+    /// The user will be reminded of the task again.
     PutOff {
         notification: Box<RawValue>,
-        /// The event, where it was not put off to that moment before.
+        /// The event; none if the notification was put off to that moment before.
         emitted: Option<Emitted>,
     },
     Refused(Refusal),
@@ -92,19 +92,19 @@ enum Snoozed {
 enum Refusal {
     /// The user has no such notification.
     NotFound,
-    /// The moment is not still to come.
+    /// The moment has passed.
     Passed,
     /// The moment is too far away.
     TooFar,
     /// The task is not open.
     Ended,
-    /// The task is not due any more when the notification says.
+    /// The task's due date is not the one in the notification any more.
     DueDateChanged,
-    /// As many notifications of the task are put off as may be.
+    /// The task has as many snoozed notifications as a task may have.
     TooMany,
 }
 
-/// What `snooze_notification` returns. Serde cannot read raw JSON into an enumeration with a tag.
+/// What `snooze_notification` returns. Serde cannot read raw JSON into an enum with a tag.
 #[derive(Deserialize)]
 struct SnoozedRow {
     outcome: Outcome,
@@ -134,7 +134,7 @@ impl TryFrom<SnoozedRow> for Snoozed {
     }
 }
 
-/// Puts a notification off. Its alarm is left to the relay's sweep, as others that are to be set later are.
+/// Puts a notification off. The relay's sweep sets its alarm, as it does for all alarms that are not near.
 pub(crate) async fn snooze(
     request: Request,
     user: &UserId,
@@ -182,7 +182,7 @@ mod tests {
     use super::{Refusal, Snoozed};
 
     #[test]
-    fn what_the_database_says_of_a_snooze_is_read() {
+    fn each_outcome_of_a_snooze_is_read() {
         let read = |json: &str| serde_json::from_str::<Snoozed>(json);
         let put_off = r#"{"outcome": "put_off", "notification": {"id": 1}}"#;
         assert!(matches!(

@@ -5,7 +5,7 @@ use platform::problem::Problem;
 use spin_sdk::http::Method;
 use uuid::Uuid;
 
-/// What a request can ask for of a user.
+/// The operations on a user's things.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum UserOperation {
     ListTasks,
@@ -27,7 +27,7 @@ pub(crate) enum UserOperation {
     ReadChanges,
 }
 
-/// What a request can ask for without a user's token.
+/// The operations that need no user's token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ServiceOperation {
     ReadCalendar,
@@ -40,14 +40,14 @@ pub(crate) enum ServiceOperation {
     DeliveryReadiness,
 }
 
-/// A path and what can be asked for there.
+/// A path and its operations.
 pub(crate) struct Route<O: 'static> {
-    /// The path as documented; in braces the names of what varies.
+    /// The path as documented; the variable parts have their names in braces.
     pub(crate) template: &'static str,
     pub(crate) operations: &'static [(Method, O)],
 }
 
-/// Every route of a user. A path that fits two of them is the first one's.
+/// Every route of a user. If a path fits two routes, the first one counts.
 pub(crate) static USER_ROUTES: [Route<UserOperation>; 13] = [
     Route {
         template: "/api/{user_id}/tasks",
@@ -56,7 +56,7 @@ pub(crate) static USER_ROUTES: [Route<UserOperation>; 13] = [
             (Method::Post, UserOperation::CreateTask),
         ],
     },
-    // Before that of a task, whose id is never this word.
+    // Before the route of a task, whose id is never this word.
     Route {
         template: "/api/{user_id}/tasks/batch",
         operations: &[(Method::Post, UserOperation::ChangeTasks)],
@@ -114,7 +114,7 @@ pub(crate) static USER_ROUTES: [Route<UserOperation>; 13] = [
     },
 ];
 
-/// Every route that is the same for everybody. No path fits one of these and one of a user.
+/// Every route that is not a user's. No path fits one of these and a user's route.
 pub(crate) static SERVICE_ROUTES: [Route<ServiceOperation>; 8] = [
     Route {
         template: "/calendar/{secret}.ics",
@@ -155,7 +155,7 @@ impl<O> Route<O> {
         self.template.split('/').skip(1)
     }
 
-    /// The names of what varies in the path.
+    /// The names of the variable parts of the path.
     #[cfg(test)]
     pub(crate) fn variables(&self) -> impl Iterator<Item = &'static str> + use<O> {
         let name = |segment| Some(variable(segment)?.0);
@@ -174,24 +174,24 @@ impl<O> Route<O> {
     }
 }
 
-/// The name of what varies in a segment, and what the segment ends with.
+/// The name of the variable part of a segment, and the fixed text after it.
 fn variable(segment: &'static str) -> Option<(&'static str, &'static str)> {
     segment.strip_prefix('{')?.split_once('}')
 }
 
-/// Whose route a path is.
+/// What a path leads to.
 pub(crate) enum Target<'a> {
-    /// A user's: the user in the path, who must be the token's.
+    /// A user's route. `user` is the user in the path, who must be the user of the token.
     User {
         user: &'a str,
         place: Place<'a, UserOperation>,
     },
-    /// Everybody's.
+    /// A route that is not a user's.
     Service(Place<'a, ServiceOperation>),
 }
 
 impl<'a> Target<'a> {
-    /// The target of a path's segments, or none where no route fits.
+    /// The target of a path; `None` if no route fits.
     pub(crate) fn find(path: &'a [String]) -> Option<Self> {
         if let Some(place) = Place::find(&USER_ROUTES, path)
             && let Some(user) = place.value("user_id")
@@ -222,11 +222,11 @@ impl<'a, O: Copy> Place<'a, O> {
         Some(Self { route, path })
     }
 
-    /// What this method asks for.
+    /// The operation of this method.
     ///
     /// # Errors
     ///
-    /// 405 when the route has other methods.
+    /// 405 when the route does not have this method.
     pub(crate) fn operation(&self, method: &Method) -> Result<O, Problem> {
         let operations = self.route.operations;
         let found = operations.iter().find(|(known, _)| known == method);
@@ -261,7 +261,7 @@ impl<'a> Place<'a, UserOperation> {
 }
 
 impl<'a> Place<'a, ServiceOperation> {
-    /// The secret of a calendar in the path. Never to be logged.
+    /// The secret of a calendar in the path. It must never be logged.
     pub(crate) fn secret(&self) -> Option<&'a str> {
         self.value("secret")
     }
@@ -272,7 +272,7 @@ impl<'a> Place<'a, ServiceOperation> {
     }
 }
 
-/// A UUID in its usual form; the other forms that the parser accepts would give one thing several paths.
+/// A UUID in its usual form. The parser accepts other forms too, but then one thing would have several paths.
 fn uuid(segment: &str) -> Option<Uuid> {
     Uuid::parse_str(segment)
         .ok()
@@ -306,7 +306,7 @@ mod tests {
     }
 
     #[test]
-    fn an_id_that_is_no_uuid_is_nobodys() {
+    fn a_path_with_an_id_that_is_no_uuid_has_no_task() {
         let find = |id: &str| {
             let path = ["api", "alice", "tasks", id].map(str::to_owned);
             match Target::find(&path) {

@@ -8,30 +8,30 @@ use serde_json::{Value, json};
 
 use crate::Answer;
 
-/// Where events go that a handler does not act on: a static response of the manifest, so that they start no instance.
+/// The route of events that a handler does not act on: a static response in the manifest, which starts no instance.
 const IGNORED: &str = "/api/events/ignored";
 
-/// What a consumer group gets of a topic.
+/// What a consumer group gets from a topic.
 pub(crate) struct Subscription {
-    /// The variable that names the Dapr component, which has the group.
+    /// The variable that names the Dapr component, to which the consumer group belongs.
     pub(crate) pubsub: &'static str,
     /// The variable that names the topic.
     pub(crate) topic: &'static str,
     /// The handler's route.
     pub(crate) path: &'static str,
-    /// What the handler acts on: each type with what else has to be true, if anything, as an expression of CEL. None where
-    /// it gets everything, also what is no event.
+    /// The types that the handler acts on, each with a further condition in CEL, if there is one. `None`: the handler
+    /// gets everything, also records that are no events.
     pub(crate) rules: Option<&'static [(EventType, Option<&'static str>)]>,
 }
 
-/// A condition of tasks that recur.
+/// True for tasks that recur.
 const RECURRING: Option<&str> = Some("event.data.is_recurring != false");
 
-/// A condition of tasks that are due some time.
+/// True for tasks with a due date.
 const WITH_DUE_DATE: Option<&str> = Some("event.data.due_date != null");
 
-/// Every subscription. `is_delivered` in the database says the same. A field that is missing fails the rule, and the
-/// sidecar moves the event to the dead letters, as the handler would.
+/// Every subscription. `is_delivered` in the database must agree. If a field that a rule needs is missing, the sidecar
+/// moves the event to the dead letters, as the handler would.
 pub(crate) static SUBSCRIPTIONS: [Subscription; 4] = [
     Subscription {
         pubsub: "pubsub_name",
@@ -88,7 +88,7 @@ fn describe(subscription: &Subscription) -> Result<Value, Problem> {
     let pubsub = configuration::variable(subscription.pubsub)?;
     let topic = configuration::variable(subscription.topic)?;
     let Some(rules) = subscription.rules else {
-        // Raw: a record that is not even JSON must be recorded too, and must not block the topic.
+        // Raw, because a record that is not JSON must be recorded too, and must not block the topic.
         return Ok(json!({
             "pubsubname": pubsub,
             "topic": topic,
@@ -110,7 +110,7 @@ fn describe(subscription: &Subscription) -> Result<Value, Problem> {
     }))
 }
 
-/// The CEL expression that matches events of a type, of which the condition is true.
+/// The CEL expression that matches events of a type for which the condition is true.
 pub(crate) fn matching(event_type: EventType, condition: Option<&str>) -> String {
     let is_of_type = format!("event.type == \"{}\"", event_type.as_str());
     match condition {

@@ -30,7 +30,7 @@ fn no_such_task() -> Problem {
     Problem::not_found("There is no such task.")
 }
 
-/// What a function did.
+/// What a function returns.
 #[derive(Deserialize)]
 pub(crate) struct Changed {
     pub(crate) outcome: Outcome,
@@ -39,7 +39,7 @@ pub(crate) struct Changed {
 }
 
 impl Changed {
-    /// Takes what the function emitted. A change without its event would be lost to every handler.
+    /// Takes what the function emitted. A change without its event is an error: no handler would learn of it.
     pub(crate) fn take_emitted(&mut self) -> Result<Option<Emitted>, Problem> {
         let emitted = self.emitted.take();
         if (self.outcome == Outcome::Changed) != emitted.is_some() {
@@ -51,7 +51,7 @@ impl Changed {
         Ok(emitted)
     }
 
-    /// The task as the answer shows it; none where it is deleted.
+    /// The task as the answer shows it; `None` if it was deleted.
     pub(crate) fn task(&self) -> Option<&str> {
         self.task.as_deref().map(RawValue::get)
     }
@@ -60,7 +60,7 @@ impl Changed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Outcome {
-    /// The task changed, and the event is there.
+    /// The task changed, and its event is stored.
     Changed,
     /// There was nothing to change.
     Unchanged,
@@ -82,13 +82,13 @@ pub(crate) enum Outcome {
     UnknownTimeZone,
     /// The user may not have more tasks.
     TooManyTasks,
-    /// The idempotency key is taken by the same request, whose answer this is.
+    /// The same request has used the idempotency key; this is its answer.
     Repeated,
-    /// The idempotency key is taken by another request.
+    /// Another request has used the idempotency key.
     KeyReused,
 }
 
-/// Calls a function that may emit an event; `call` has its own arguments.
+/// Calls a function that may emit an event. `call` has all arguments except `outbox`.
 fn run(traceparent: Option<&str>, call: Call) -> Result<(Changed, Option<Publishing>), Problem> {
     let database = Database::from_configuration()?;
     let sidecar = configuration::variable("sidecar_name")?;
@@ -112,7 +112,7 @@ fn respond(
     })
 }
 
-/// What the client is told of an operation that the state of its tasks refuses.
+/// The client's answer if the state of a task forbids the operation.
 pub(crate) fn refusal(outcome: Outcome) -> Option<Problem> {
     Some(match outcome {
         Outcome::Changed | Outcome::Unchanged | Outcome::Repeated => return None,
@@ -216,7 +216,8 @@ pub(crate) async fn create(request: Request, user: &UserId) -> Result<Answer, Pr
     })
 }
 
-/// A new task as the database gets it, the same however a client spells it, and what an idempotency key knows it by.
+/// A new task as the database gets it, which does not depend on how the client wrote the body; and its hash, by which
+/// an idempotency key recognises the same request.
 pub(crate) fn spelled(task: &NewTask) -> Result<(String, Vec<u8>), Problem> {
     let task = serde_json::to_string(task).map_err(|error| Problem::internal(error.to_string()))?;
     let hash = Sha256::digest(&task).to_vec();
@@ -240,8 +241,8 @@ fn idempotency_key(request: &Request) -> Result<Option<IdempotencyKey>, Problem>
         })
 }
 
-/// The versions one of which the request requires the task to be at; none where any will do. A header that cannot be read,
-/// or that came twice, never holds.
+/// The versions that `If-Match` allows; `None` if any version will do. A header that cannot be read, or that came
+/// twice, allows none.
 fn required_versions(request: &Request) -> Option<Vec<i64>> {
     const HEADER: &str = "if-match";
     if !request.has_header(HEADER) {
@@ -292,7 +293,7 @@ pub(crate) fn reopen(
     change(request, Call::of("reopen_task"), user, task)
 }
 
-/// Ends an instance of a recurring task in favour of the next.
+/// Skips an instance of a recurring task: ends it without completing it.
 pub(crate) fn skip(
     request: &Request,
     user: &UserId,
@@ -310,7 +311,7 @@ pub(crate) fn delete(
     change(request, Call::of("delete_task"), user, task)
 }
 
-/// Calls a function that needs no more than the task and, perhaps, its version.
+/// Calls a function that needs only the task and perhaps its version.
 fn change(
     request: &Request,
     call: Call,

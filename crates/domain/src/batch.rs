@@ -1,7 +1,8 @@
 //! Many operations on tasks in one request.
 //!
-//! An operation that is not valid is refused for itself, like one that the tasks' state refuses: what a person typed while
-//! offline must not hold up the rest. Only what is no list of operations is refused as a whole.
+//! An invalid operation is refused alone, like an operation that the state of a task forbids: one thing that a person
+//! typed while offline must not hold up the rest. The body is refused as a whole only if it is not a list of
+//! operations.
 
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -32,7 +33,7 @@ pub enum Operation {
         /// The version that the task must be at.
         version: Option<i64>,
     },
-    /// Does what needs no more than the task.
+    /// Does something that needs only the task.
     Step {
         /// What.
         step: Step,
@@ -43,7 +44,7 @@ pub enum Operation {
     },
 }
 
-/// What can be done to a task without saying more.
+/// The operations that need only the task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Step {
     /// Completes it.
@@ -84,11 +85,11 @@ pub fn names() -> impl Iterator<Item = &'static str> {
         .chain(Step::ALL.map(Step::as_str))
 }
 
-/// Parses the body of a batch: each operation, or what is wrong with it.
+/// Parses the body of a batch. Each operation is parsed, or has its violations.
 ///
 /// # Errors
 ///
-/// What is wrong with the body, where it is no list of 1 to [`MOST_OPERATIONS`] operations.
+/// The violations of a body that is not a list of 1 to [`MOST_OPERATIONS`] operations.
 pub fn parse_batch(body: Value) -> Result<Vec<Result<Operation, Vec<Violation>>>, Vec<Violation>> {
     let Value::Object(mut members) = body else {
         return Err(vec![Violation::pointer("", "must be a JSON object")]);
@@ -123,7 +124,7 @@ pub fn pointer(number: usize) -> String {
     format!("/operations/{number}")
 }
 
-/// What an operation changes, as its member of the operation; what is said of a field stands under it.
+/// The JSON pointer of the member that holds an operation's fields; violations of fields stand under it.
 pub fn subject(operation: &Operation) -> &'static str {
     match operation {
         Operation::Create { .. } => "/task",
@@ -224,7 +225,7 @@ impl Fields<'_> {
         ));
     }
 
-    /// A member that must be there, by its own parser.
+    /// A required member, parsed by `parse`.
     fn part<T>(
         &mut self,
         member: &str,
@@ -250,7 +251,7 @@ impl Fields<'_> {
 
     fn task_id(&mut self) -> Option<Uuid> {
         let value = self.members.remove("task_id");
-        // The other forms that the parser accepts are no ids of ours.
+        // The parser accepts other forms too, but our ids have only this one.
         let id = value
             .as_ref()
             .and_then(Value::as_str)
@@ -297,7 +298,7 @@ impl Fields<'_> {
     }
 }
 
-/// Members that are nothing of ours.
+/// Unknown members.
 fn unknown(members: Map<String, Value>, place: &str, known: &[&str]) -> Vec<Violation> {
     let detail = format!("is unknown; the members are {}", known.join(", "));
     let names = members.keys().take(MOST_VIOLATIONS);

@@ -5,7 +5,7 @@ use std::fmt;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
-/// What makes the address of a user's calendar one that nobody guesses: 32 random bytes.
+/// The part of a calendar's address that nobody can guess: 32 random bytes.
 #[derive(Clone, PartialEq, Eq)]
 pub struct CalendarSecret([u8; Self::BYTES]);
 
@@ -21,7 +21,7 @@ impl CalendarSecret {
         Self(bytes)
     }
 
-    /// From an address; none where it cannot be one.
+    /// Parses it from an address. `None` if the text cannot be a secret.
     pub fn parse(text: &str) -> Option<Self> {
         let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
         Some(Self(bytes.try_into().ok()?))
@@ -51,7 +51,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_cannot_be_a_secret_is_none() {
+    fn text_that_cannot_be_a_calendar_secret_is_refused() {
         let secret = CalendarSecret::new([7; 32]).expose();
         assert!(CalendarSecret::parse(&secret).is_some());
         // The last character has two bits that must be zero: one secret has one form.
@@ -79,7 +79,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_holds_it(bytes: [u8; 32]) {
+        fn a_calendar_secret_survives_its_address(bytes: [u8; 32]) {
             let secret = CalendarSecret::new(bytes);
             let text = secret.expose();
             prop_assert_eq!(text.len(), CalendarSecret::CHARACTERS);

@@ -15,16 +15,16 @@ pub const LAST_EVENT_ID: &str = "Last-Event-ID";
 /// The media type of a stream.
 pub const EVENT_STREAM: &str = "text/event-stream";
 
-/// What a client says that wants what comes, and nothing of what was.
+/// The value of `after` for a client that wants only what is new.
 pub const LATEST: &str = "latest";
 
-/// The largest number: what every JSON parser reads exactly. Lanes begin at 1 and rise by a million with a restore.
+/// The largest number that every JSON parser reads exactly. Lanes begin at 1 and rise by a million with a restore.
 pub const LARGEST_NUMBER: i64 = (1 << 53) - 1;
 
-/// How many digits a number may have: those of `sequence`, zeros in front.
+/// How many digits a number may have: as many as `sequence`, with zeros in front.
 pub const MOST_DIGITS: usize = 20;
 
-/// After how long a client of a stream that has ended is to come again, in milliseconds.
+/// How long a client should wait after a stream has ended, in milliseconds.
 const RETRY_MILLISECONDS: u32 = 1000;
 
 /// Where to begin.
@@ -32,9 +32,9 @@ const RETRY_MILLISECONDS: u32 = 1000;
 pub enum After {
     /// With the oldest change that is kept.
     Beginning,
-    /// With the one after this number.
+    /// With the change after this number.
     Number(i64),
-    /// With what comes.
+    /// With the next change to come.
     Latest,
 }
 
@@ -47,8 +47,8 @@ impl After {
     }
 }
 
-/// A number as `id` of a stream, `last` of a page and `sequence` of an event write it. One that is larger than any was never
-/// given, and so is the largest.
+/// A number as `id` of a stream, `last` of a page and `sequence` of an event write it. A larger number than the largest
+/// was never given, so it is read as the largest.
 fn number(text: &str) -> Option<i64> {
     let is_number =
         (1..=MOST_DIGITS).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_digit());
@@ -68,8 +68,8 @@ pub struct ChangesQuery {
 }
 
 impl ChangesQuery {
-    /// Reads the parameters, and the header `Last-Event-ID`, which wins: a client resumes a stream with the address that it began
-    /// with.
+    /// Reads the parameters and the header `Last-Event-ID`. The header takes precedence, because a client resumes a
+    /// stream with the address that it began with.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl ChangesQuery {
     }
 }
 
-/// Whether a client that sends this `Accept` header takes a stream: it names the media type itself, and not to refuse it.
+/// Whether this `Accept` header asks for a stream: it names the media type itself, and does not refuse it with `q=0`.
 pub fn accepts_stream(accept: &str) -> bool {
     accept.split(',').any(|range| {
         let mut parts = range.split(';').map(str::trim);
@@ -123,7 +123,8 @@ pub fn accepts_stream(accept: &str) -> bool {
     })
 }
 
-/// What a stream begins with: when to come again after its end, and the number to do so with where nothing came.
+/// The first block of a stream: how long to wait before connecting again, and the number to resume after if no event
+/// comes.
 pub fn opening(last: i64) -> String {
     format!("retry: {RETRY_MILLISECONDS}\nid: {last}\n\n")
 }
@@ -133,11 +134,12 @@ pub fn frame(number: i64, json: &str) -> String {
     format!("id: {number}\ndata: {json}\n\n")
 }
 
-/// What a stream says where there is nothing to say: a comment.
+/// A comment, which a stream sends when there is no event.
 pub const HEARTBEAT: &str = ":\n\n";
 
-/// How often a stream looks whether there is more. A user who works makes it look often, one who rests ever more seldom; and
-/// the more streams a host has, the more seldom each of them looks, so that all that rest look so often together, and no more.
+/// How often a stream looks for more events. It looks often after a change, then less and less often. The more streams
+/// a host has, the less often each idle one looks, so that all of them together do not look more often than a fixed
+/// rate.
 #[derive(Debug, Clone)]
 pub struct Pace {
     shortest: Duration,
@@ -150,11 +152,11 @@ impl Pace {
     const SHORTEST: Duration = Duration::from_millis(100);
     /// When nothing has happened for some time.
     const LONGEST: Duration = Duration::from_millis(1000);
-    /// How much of the time between two looks each stream of the host adds, once there are many: together they look a hundred
-    /// times a second.
+    /// How much each stream of the host adds to the time between two looks, once there are many: all idle streams
+    /// together look a hundred times a second.
     const OF_EACH: Duration = Duration::from_millis(10);
 
-    /// The pace of one of so many streams of a host.
+    /// The pace of a stream on a host with `streams` streams.
     pub fn of(streams: u32) -> Self {
         let longest = Self::LONGEST.max(Self::OF_EACH.saturating_mul(streams));
         let shortest = Self::SHORTEST.max(longest / 10);
@@ -166,14 +168,14 @@ impl Pace {
         }
     }
 
-    /// For how long to wait after a look that found nothing.
+    /// How long to wait after a look that found nothing.
     pub fn wait(&mut self) -> Duration {
         let wait = self.next;
         self.next = (wait * 3 / 2).min(self.longest);
         wait
     }
 
-    /// There was something.
+    /// The look found events.
     pub fn quicken(&mut self) {
         self.next = self.shortest;
     }
@@ -194,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_is_read_as_it_is_written_anywhere() {
+    fn a_number_of_a_change_is_read_in_each_of_its_forms() {
         assert_eq!(after("", None), Ok(After::Beginning));
         assert_eq!(after("after=0", None), Ok(After::Number(0)));
         assert_eq!(after("after=42&limit=7", None), Ok(After::Number(42)));
@@ -209,13 +211,13 @@ mod tests {
     }
 
     #[test]
-    fn the_header_wins() {
+    fn last_event_id_takes_precedence_over_after() {
         assert_eq!(after("after=1", Some("2")), Ok(After::Number(2)));
         assert_eq!(after("after=latest", Some("2")), Ok(After::Number(2)));
     }
 
     #[test]
-    fn anything_else_is_told_with_its_place() {
+    fn each_bad_parameter_of_the_feed_is_named() {
         for bad in [
             "after=",
             "after=-1",
@@ -237,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stream_is_for_those_who_name_it() {
+    fn a_stream_is_for_clients_that_accept_its_media_type() {
         for accept in [
             "text/event-stream",
             "Text/Event-Stream",
@@ -260,7 +262,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_streamed_is_read_by_the_rules_of_server_sent_events() {
+    fn a_stream_is_valid_server_sent_events() {
         assert_eq!(opening(7), "retry: 1000\nid: 7\n\n");
         assert_eq!(frame(8, "{}"), "id: 8\ndata: {}\n\n");
     }
@@ -295,7 +297,7 @@ mod tests {
         }
 
         #[test]
-        fn every_number_of_a_page_is_taken_back(number in 0..=LARGEST_NUMBER) {
+        fn every_number_of_a_page_is_accepted_as_after(number in 0..=LARGEST_NUMBER) {
             prop_assert_eq!(after(&format!("after={number}"), None), Ok(After::Number(number)));
             prop_assert_eq!(after("", Some(&number.to_string())), Ok(After::Number(number)));
         }

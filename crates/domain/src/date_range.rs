@@ -7,13 +7,13 @@ use time::{Duration, OffsetDateTime};
 use crate::query::Query;
 use crate::violation::Violation;
 
-/// The parameters that give a range.
+/// The parameters of a range.
 pub const PARAMETERS: [&str; 2] = ["from", "to"];
 
 /// How many days a range may have.
 pub const MOST_DAYS: i64 = 366;
 
-/// How many days it has unless told otherwise.
+/// How many days a range has by default.
 pub const DEFAULT_DAYS: i64 = 30;
 
 /// UTC days, both ends included: 1 to 366 of them.
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn ends_left_out_take_their_default() {
+    fn ends_of_a_range_have_defaults() {
         assert_eq!(parse(""), range("2026-01-02", "2026-01-31"));
         assert_eq!(parse("to=2025-03-01"), range("2025-01-31", "2025-03-01"));
         assert_eq!(parse("from=2026-01-31"), range("2026-01-31", "2026-01-31"));

@@ -117,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn durations_are_as_long_as_they_say() {
+    fn a_duration_has_its_length_in_seconds() {
         for (text, expected) in [
             ("PT30M", 1_800),
             ("P1D", 86_400),

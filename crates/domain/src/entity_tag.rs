@@ -13,7 +13,7 @@ const MOST_TAGS: usize = 100;
 pub enum Precondition {
     /// Any version will do.
     Any,
-    /// One of these versions; tags that no task ever had are left out, so an empty list never holds.
+    /// One of these versions. Tags that no task ever had are left out, so an empty list matches no task.
     OneOf(Vec<i64>),
 }
 
@@ -39,7 +39,7 @@ impl Precondition {
 }
 
 /// The tags in the value of `If-None-Match`, without their quotes, of which the first 100 count; weak ones too (weak
-/// comparison, RFC 9110 section 13.1.2). `*` is told as itself.
+/// comparison, RFC 9110 section 13.1.2). `*` is returned as it is.
 pub fn listed_tags(value: &str) -> impl Iterator<Item = &str> {
     value.split(',').take(MOST_TAGS).filter_map(opaque_tag)
 }
@@ -58,7 +58,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn listed_tags_are_told_without_quotes() {
+    fn listed_tags_are_returned_without_quotes() {
         let listed = |value| listed_tags(value).collect::<Vec<_>>();
         assert_eq!(listed(" * "), ["*"]);
         assert_eq!(listed("\"a\", W/\"b-1\",\"\""), ["a", "b-1", ""]);
@@ -67,7 +67,7 @@ mod tests {
     }
 
     #[test]
-    fn a_long_list_is_cut() {
+    fn a_long_list_of_tags_is_cut() {
         let Precondition::OneOf(versions) = Precondition::parse(&"\"1\",".repeat(10_000)) else {
             panic!("not a list");
         };

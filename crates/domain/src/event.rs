@@ -19,7 +19,7 @@ pub enum EventType {
     TaskUpdated,
     /// A task went from pending to completed.
     TaskCompleted,
-    /// The next instance of a recurring task was asked for without completing this one.
+    /// An instance of a recurring task was skipped: ended without being completed.
     TaskSkipped,
     /// A task was deleted.
     TaskDeleted,
@@ -58,8 +58,8 @@ impl EventType {
         }
     }
 
-    /// The attribute `dataschema`: the name of what the data is like, which is not an address, since an event says the same
-    /// wherever it is published again. The database writes it (`cloud_event_text`).
+    /// The attribute `dataschema`: a name, not an address, because an event stays the same wherever it is published
+    /// again. The database writes it (`cloud_event_text`).
     pub fn data_schema(self) -> String {
         format!("urn:todo-events:schema:{}:1", self.as_str())
     }
@@ -70,7 +70,7 @@ impl EventType {
 pub struct ReceivedEvent {
     /// Identifies the event: a redelivery has the same id.
     pub id: Uuid,
-    /// What happened. Types of others' events are kept as they are.
+    /// What happened. The type of another service's event is kept as it is.
     pub event_type: String,
     /// When.
     pub time: Timestamp,
@@ -79,7 +79,7 @@ pub struct ReceivedEvent {
     data: Value,
 }
 
-/// Why bytes are no event of this service: a retry would not help.
+/// Why some bytes are not an event of this service. A retry would not help.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MalformedEvent(String);
 
@@ -214,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_id_is_not_described() {
+    fn text_that_is_no_id_is_not_logged() {
         let mut private = event();
         private["data"] = json!({"task_id": "private words", "user_id": "private words"});
         private["type"] = json!("private words");
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn an_attribute_that_is_missing_or_misshapen_makes_it_malformed() {
+    fn an_event_with_a_missing_or_wrong_attribute_is_malformed() {
         for attribute in ["specversion", "id", "type", "time", "sequence", "data"] {
             for value in [
                 None,
@@ -261,7 +261,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn no_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+        fn no_bytes_of_an_event_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
             let _ = ReceivedEvent::parse(&bytes);
         }
     }

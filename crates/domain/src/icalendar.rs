@@ -1,14 +1,15 @@
 //! Tasks as a calendar (RFC 5545), for programs that subscribe to one.
 //!
-//! A task is an event without a length at its due date: what calendar programs show of a subscribed address are events,
-//! while to-dos (`VTODO`) they leave out. Everything is made of the task, so the text is the same as long as its tasks are.
+//! A task becomes an event without a length at its due date, because calendar programs show only the events of a
+//! subscribed address, not its to-dos (`VTODO`). The text depends on the tasks alone, so it changes only when they do.
 
 use serde::Deserialize;
 
 use crate::task::Priority;
 use crate::timestamp::Timestamp;
 
-/// The version of this module's text. Where the text for the same task changes, so does this: it is in the entity tag.
+/// The version of this module's text. Raise it whenever the text for the same task changes: it is a part of the entity
+/// tag.
 pub const FORM: u32 = 1;
 
 /// How many octets a line may have, without its end.
@@ -46,7 +47,7 @@ pub fn calendar(entries: &[Entry]) -> String {
     calendar.line("VERSION:2.0");
     calendar.line("PRODID:-//todo-events//calendar//EN");
     calendar.line("CALSCALE:GREGORIAN");
-    // The name and how often to ask again: by RFC 7986, and as programs read them that do not know it.
+    // The name, and how often to ask again: as in RFC 7986, and as older programs read them.
     calendar.line("NAME:Tasks");
     calendar.line("X-WR-CALNAME:Tasks");
     calendar.line("REFRESH-INTERVAL;VALUE=DURATION:PT1H");
@@ -88,7 +89,7 @@ impl Lines {
             Priority::Low => 9,
         };
         self.line(&format!("PRIORITY:{priority}"));
-        // A task takes no time that somebody else could want.
+        // A task does not block any time.
         self.line("TRANSP:TRANSPARENT");
         self.line("STATUS:CONFIRMED");
         self.line("END:VEVENT");

@@ -8,7 +8,7 @@ use crate::violation::Violation;
 /// The parameters of `GET /api/{user_id}/notifications`.
 pub const PARAMETERS: [&str; 3] = ["unread", "limit", "cursor"];
 
-/// Up to how many unread notifications are counted: this number says that there are so many, or more.
+/// The number at which counting unread notifications stops: it means this many or more.
 pub const MOST_UNREAD: i64 = 1000;
 
 /// The order's name in cursors.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 use crate::query::Query;
 use crate::violation::Violation;
 
-/// How many rows a page has unless told otherwise.
+/// How many rows a page has by default.
 pub const DEFAULT_LIMIT: u16 = 50;
 
 /// How many rows a page may have.
@@ -17,7 +17,7 @@ pub const LARGEST_LIMIT: u16 = 200;
 /// A row's place in an order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Position {
-    /// The sort key as text; none for a row that has none.
+    /// The sort key as text; `None` if the row has none.
     #[serde(rename = "k")]
     pub key: Option<String>,
     /// The row's id, which breaks ties.

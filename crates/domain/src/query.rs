@@ -77,14 +77,14 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn each_unreadable_parameter_is_named() {
         for query in ["q=%ff", "q=%00", "%ff=1", "other=1", "q=1&q=2"] {
             assert_eq!(Query::parse(query, &["q"]).unwrap_err().len(), 1, "{query}");
         }
     }
 
     #[test]
-    fn a_long_query_is_told_of_in_short() {
+    fn of_many_bad_parameters_only_some_are_listed() {
         for pair in ["a&", "%ff&", "q&"] {
             let query = pair.repeat(30_000);
             let violations = Query::parse(&query, &["q"]).unwrap_err();

@@ -42,7 +42,7 @@ pub enum Missed {
     /// The next instance is due after the completion.
     #[default]
     Skip,
-    /// The next instance is the next of the pattern, even if it is due already.
+    /// The next instance is due on the next date of the pattern, even if that has passed.
     Keep,
 }
 
@@ -73,16 +73,16 @@ pub struct EndedTask {
     pub tags: Tags,
     /// When it was due.
     pub due_date: Option<Timestamp>,
-    /// What the zone's clocks would have shown then, where they skipped that time.
+    /// The wall-clock time that the due date stands for, if the zone's clocks skipped it.
     #[serde(default)]
     pub wall_clock_due: Option<WallClock>,
     /// The zone whose wall clock its due date follows.
     pub timezone: TimeZoneName,
     /// Whether a next instance follows.
     pub is_recurring: bool,
-    /// How far apart instances are, where that says it all.
+    /// The interval, if it says the same as the rule.
     pub recurring_interval: Option<Interval>,
-    /// How it recurs. Events of earlier versions have the interval alone.
+    /// How it recurs. Events of earlier versions have only the interval.
     #[serde(default)]
     pub recurrence: Option<Recurrence>,
     /// When it is to be reminded of, if not by the deployment's lead.
@@ -92,7 +92,7 @@ pub struct EndedTask {
     pub series_id: Uuid,
     /// The task's number in the series, from 1.
     pub occurrence: i32,
-    /// The day of the month, 1 to 31, that the series aims at where its rule does not say.
+    /// The day of the month, 1 to 31, that the series aims at if its rule names none.
     pub anchor_day: Option<u8>,
     /// When it was completed.
     pub completed_at: Option<Timestamp>,
@@ -112,9 +112,9 @@ pub struct Successor {
     pub priority: Priority,
     /// As before.
     pub tags: Tags,
-    /// The next of the pattern.
+    /// The next date of the pattern.
     pub due_date: Timestamp,
-    /// What the zone's clocks would show then, where they skip that time.
+    /// The wall-clock time that the due date stands for, if the zone's clocks skip it.
     pub wall_clock_due: Option<WallClock>,
     /// As before.
     pub timezone: TimeZoneName,
@@ -130,16 +130,16 @@ pub struct Successor {
     pub series_id: Uuid,
     /// One more than before.
     pub occurrence: i32,
-    /// As before, or the day that the series now counts from.
+    /// The day of the month that the series aims at, as before or as it now counts.
     pub anchor_day: u8,
 }
 
 /// What follows a task that ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Next {
-    /// Nothing: it does not recur.
+    /// Nothing: the task does not recur.
     Nothing,
-    /// Nothing any more: the rule ends the series, or the calendar does.
+    /// Nothing: the series has ended, by its rule or because the calendar ends.
     End,
     /// This task.
     Successor(Box<Successor>),
@@ -154,11 +154,11 @@ pub struct Series<'a> {
     pub time_zone: &'a str,
     /// The last due date.
     pub due: Timestamp,
-    /// What the zone's clocks would have shown then, where they skipped that time.
+    /// The wall-clock time that the due date stands for, if the zone's clocks skipped it.
     pub wall_clock: Option<WallClock>,
-    /// The day of the month, 1 to 31, that the series aims at; none for that of the last due date.
+    /// The day of the month, 1 to 31, that the series aims at; `None` means the day of the last due date.
     pub anchor_day: Option<u8>,
-    /// An instant whose day stands in for that of the last due date; the time of day stays.
+    /// An instant whose day replaces the day of the last due date. The time of day stays.
     pub counted_from: Option<Timestamp>,
     /// The next due date comes after this, and after what the series counts from.
     pub after: Timestamp,
@@ -169,7 +169,7 @@ pub struct Series<'a> {
 pub struct Occurrence {
     /// The instant.
     pub due: Timestamp,
-    /// What the zone's clocks would show then, where they skip that time.
+    /// The wall-clock time that the due date stands for, if the zone's clocks skip it.
     pub wall_clock: Option<WallClock>,
     /// The day of the month, 1 to 31, that the series aims at.
     pub anchor_day: u8,
@@ -177,8 +177,8 @@ pub struct Occurrence {
 
 /// What the rules need to know about dates in time zones.
 pub trait Calendar {
-    /// The next due date of a series, or none where its rule or the calendar ends; a reason where the question makes no
-    /// sense. Whether `COUNT` ends the series is not the calendar's business.
+    /// The next due date of a series; `None` if its rule or the calendar ends; an error if the question makes no sense.
+    /// The calendar ignores `COUNT`.
     fn next(&self, series: &Series<'_>) -> Result<Option<Occurrence>, String>;
 }
 

@@ -13,7 +13,7 @@ use crate::user_id::UserId;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Reminder {
-    /// So long before the due date.
+    /// This long before the due date.
     Before(Duration),
     /// At this instant.
     At(Timestamp),
@@ -28,13 +28,13 @@ impl Reminders {
     /// How many a task may have.
     pub const MOST: usize = 5;
 
-    /// Whether the task is not to be reminded of.
+    /// Whether the user wants no reminder.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
     }
 
-    /// The same for a task that is due later by so many microseconds: instants move with the due date. One that would leave the
-    /// years of a timestamp is left out.
+    /// The same reminders for a task that is due `micros` microseconds later: instants move with the due date. An
+    /// instant that a timestamp cannot hold is left out.
     #[must_use]
     pub fn moved(self, by: i64) -> Self {
         let moved = |reminder| match reminder {
@@ -47,7 +47,7 @@ impl Reminders {
         Self(self.0.into_iter().filter_map(moved).collect())
     }
 
-    /// The moments of a task that is due then, in order, each once.
+    /// The moments of the reminders of a task with this due date, in order, each once.
     fn moments(&self, due_date: Timestamp) -> Vec<Timestamp> {
         let moment = |reminder: &Reminder| match reminder {
             Reminder::At(instant) => Some(*instant),
@@ -80,7 +80,7 @@ impl TryFrom<Vec<Reminder>> for Reminders {
     }
 }
 
-/// An instant so many seconds before another, unless it lies before the year 0001.
+/// The instant `seconds` before another; `None` if it lies before the year 0001.
 fn before(instant: Timestamp, seconds: i64) -> Option<Timestamp> {
     let micros = seconds.saturating_mul(1_000_000);
     Timestamp::from_unix_micros(instant.unix_micros().saturating_sub(micros)).ok()
@@ -93,7 +93,7 @@ pub struct WantedReminders {
     pub task_id: Uuid,
     /// Its owner.
     pub user_id: UserId,
-    /// When the task is due; none where the event does not say or it is not.
+    /// When the task is due; `None` if it has no due date or the event does not say.
     pub due_date: Option<Timestamp>,
     /// The moments, in order, each once, or why there is none.
     pub moments: Result<Vec<Timestamp>, NoReminder>,
@@ -162,11 +162,11 @@ struct DeletedTask {
     user_id: UserId,
 }
 
-/// What a `task.*` event wants the task's reminders to be, or none for any other event.
+/// What a `task.*` event wants the task's reminders to be; `None` for any other event.
 ///
-/// A reminder whose moment had come when the event happened is not wanted. A task that says nothing of reminders has one,
-/// `lead_seconds` before its due date; handled at `now`, later than its moment but not than the due date, it is still wanted:
-/// it triggers at once. What the user asked for triggers even after that.
+/// A reminder whose moment had passed when the event happened is not wanted. A task without `reminders` has one,
+/// `lead_seconds` before its due date. If the event is handled (at `now`) after that moment, but before the due date,
+/// the reminder is still wanted and triggers at once. The user's own reminders trigger even after the due date.
 ///
 /// # Errors
 ///

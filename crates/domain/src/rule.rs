@@ -1,8 +1,9 @@
-//! Rules of recurrence: a subset of RFC 5545's RRULE (section 3.3.10), as dates. Times and zones are the calendar's.
+//! Rules of recurrence: a subset of RFC 5545's RRULE (section 3.3.10), as dates. The calendar component adds times and
+//! zones.
 //!
-//! What a date of the pattern leaves open (the day of a monthly rule without `BYMONTHDAY` and `BYDAY`, say) comes from the
-//! date before it. A day of the month that comes so is clamped to the month's length, which RFC 7529 calls
-//! `SKIP=BACKWARD`; a day that the rule itself names is left out where the month lacks it, as RFC 5545 has it.
+//! What a rule leaves open comes from the date before: for instance the day of a monthly rule without `BYMONTHDAY` and
+//! `BYDAY`. Such a day is clamped to the month's length, which RFC 7529 calls `SKIP=BACKWARD`. If the rule itself names
+//! a day, months without that day are left out, as in RFC 5545.
 
 mod text;
 
@@ -97,9 +98,10 @@ impl Rule {
 
     /// The dates of the pattern that lie after `from`, itself a date of the pattern, and not before `earliest`, in order.
     ///
-    /// `anchor_day` is the day of the month, 1 to 31, that the series aims at where the rule does not say. The end of the
-    /// rule does not count here, but that of the calendar does. To find the next date takes no longer the later `earliest`
-    /// is, and one cycle of the calendar (400 years, or so many intervals) at most.
+    /// `anchor_day` is the day of the month, 1 to 31, that the series aims at if the rule names none. The dates go on
+    /// after the end of the rule (`COUNT`, `UNTIL`), but not after the end of the calendar. The time that it takes to
+    /// find the next date does not grow with `earliest`; the search ends after as many empty intervals as 400 years
+    /// have periods, since the calendar then repeats.
     pub fn dates_after(
         &self,
         from: Date,
@@ -117,19 +119,19 @@ impl Rule {
                 (empty <= self.cycle()).then_some(dates)
             })
             .flatten()
-            // A month has one day that the date before decides on, and it is that of `from`, whatever the anchor.
+            // If the rule names no day, a month has only one date, and the month of `from` has had it.
             .filter(move |date| {
                 *date >= earliest && (self.names_days() || month(*date) != month(from))
             })
     }
 
-    /// Whether the rule says which days of a month, or has no need to.
+    /// Whether the rule itself decides which days of a month fit.
     fn names_days(&self) -> bool {
         let counts_days = matches!(self.frequency, Frequency::Daily | Frequency::Weekly);
         counts_days || !(self.by_month_day.is_empty() && self.by_day.is_empty())
     }
 
-    /// Whether there is any date that it fits.
+    /// Whether any date fits the rule.
     fn has_dates(&self) -> bool {
         let every = Self {
             interval: 1,
@@ -169,7 +171,7 @@ impl Rule {
         }
     }
 
-    /// The dates of the pattern in a period, in order; none at all after the last year.
+    /// The dates of the pattern in a period, in order; `None` after the last year.
     fn dates_in(&self, period: i64, from: Date, anchor_day: u8) -> Option<Vec<Date>> {
         let dates: Vec<Date> = match self.frequency {
             Frequency::Daily => {

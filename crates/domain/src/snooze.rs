@@ -10,7 +10,7 @@ use crate::violation::{MOST_VIOLATIONS, Violation};
 /// To when a notification is put off.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Snooze {
-    /// So long from now.
+    /// For this long, from now.
     For(Duration),
     /// Until this instant.
     Until(Timestamp),
@@ -84,7 +84,7 @@ mod tests {
     use crate::violation::Location;
 
     #[test]
-    fn a_length_or_an_instant_is_read() {
+    fn a_snooze_for_a_duration_or_until_an_instant_is_read() {
         let length = parse_snooze(json!({"for": "PT10M"}));
         assert_eq!(length, Ok(Snooze::For(Duration::parse("PT10M").unwrap())));
         let instant = parse_snooze(json!({"until": "2026-01-31T08:30:00+01:00"}));
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_wrong_is_named_at_its_place() {
+    fn each_mistake_in_a_snooze_is_named() {
         for (body, expected) in [
             (json!("PT10M"), vec![""]),
             (json!({}), vec![""]),

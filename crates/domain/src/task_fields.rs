@@ -51,7 +51,7 @@ pub const READ_ONLY: [&str; 12] = [
     "updated_at",
 ];
 
-/// What a member of a merge patch says (RFC 7396): nothing, remove, or set.
+/// What a merge patch does to a field (RFC 7396): leaves, removes or sets it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Change<T> {
     Absent,
@@ -92,10 +92,10 @@ pub struct NewTask {
     pub timezone: TimeZoneName,
     /// Whether completing it makes a next instance.
     pub is_recurring: bool,
-    /// How far apart its instances are, where that says the same as the rule.
+    /// The interval, if it says the same as the rule.
     pub recurring_interval: Option<Interval>,
-    /// How it recurs, if it does. Left out where nothing is said, as the next one: an idempotency key knows a request by what is
-    /// written here, and earlier versions knew neither.
+    /// How it recurs, if it does. This field and the next are left out of the JSON if they are not set: an idempotency
+    /// key recognises a request by this JSON, and earlier versions had neither field.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recurrence: Option<Recurrence>,
     /// When it is to be reminded of, if not by the deployment's lead.
@@ -136,12 +136,12 @@ struct Fields {
 /// Every violation found, with the JSON pointer of the field.
 pub fn parse_new_task(body: Value) -> Result<NewTask, Vec<Violation>> {
     let (mut fields, mut violations) = parse_fields(body)?;
-    // A new task has nothing that null could take away.
+    // A new task has no value that null could remove.
     fields.is_recurring = fields.is_recurring.or_absent();
     fields.recurring_interval = fields.recurring_interval.or_absent();
     fields.recurrence = fields.recurrence.or_absent();
     violations.extend(fields.contradiction());
-    // A field that is already known to be invalid would make this a second complaint about one mistake.
+    // If one of the fields is invalid already, this would be a second complaint about the same mistake.
     let reported = |violations: &[Violation], field: &str| {
         let field = Violation::field(field, "").location;
         violations
@@ -351,8 +351,8 @@ pub(crate) fn take<T: DeserializeOwned>(
             match serde_json::from_value(value) {
                 Ok(value) => Change::Value(value),
                 Err(error) => {
-                    // The rule of the type explains itself where the JSON type was right; serde's own words for a
-                    // wrong JSON type or variant would repeat the value.
+                    // If the JSON type is right, the error of the field's type explains the rule. Serde's message about
+                    // a wrong JSON type or variant would repeat the value.
                     let message = error.to_string();
                     let explains = is_text && message.starts_with("must ");
                     violations.push(Violation::field(

@@ -44,7 +44,7 @@ pub const MOST_TAGS: usize = 10;
 /// How many characters the text searched for may have.
 pub const LONGEST_TEXT: usize = 200;
 
-/// The value of `sort_by` unless told otherwise.
+/// The default of `sort_by`.
 pub const DEFAULT_SORT: &str = SORTS[0].0;
 
 /// What a list is sorted by.
@@ -142,7 +142,7 @@ impl TaskQuery {
             priority
         });
         let tags = query.get("tags").map(|csv| {
-            // One more than the most tells that there are too many.
+            // One more than the limit is enough to see that there are too many.
             let tags = csv.split(',').take(MOST_TAGS + 1);
             let tags: Vec<String> = tags.map(|tag| tag.trim().to_owned()).collect();
             if tags.len() > MOST_TAGS || tags.iter().any(String::is_empty) {

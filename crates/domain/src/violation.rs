@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// How many violations of one kind are told at most: a body or query of 64 KiB can hold thousands.
+/// How many violations of one kind are listed at most: a body or query of 64 KiB can hold thousands.
 pub const MOST_VIOLATIONS: usize = 20;
 
 /// Where in a request an invalid value stands.
@@ -41,7 +41,7 @@ impl Violation {
         }
     }
 
-    /// The same where the body is the value at `place` of a larger one.
+    /// The same violation, for a body that is the value at `place` of a larger one.
     #[must_use]
     pub fn under(mut self, place: &str) -> Self {
         if let Location::Pointer(pointer) = &mut self.location {
@@ -50,7 +50,7 @@ impl Violation {
         self
     }
 
-    /// The same in the member `field` of the body's top-level object, whose part was looked at.
+    /// The same violation, for a part of the member `field` of the body's top-level object.
     #[must_use]
     pub fn inside(self, field: &str) -> Self {
         match self.location {

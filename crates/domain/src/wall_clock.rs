@@ -12,7 +12,7 @@ use crate::timestamp::{InvalidTimestamp, Timestamp};
 pub struct WallClock(Timestamp);
 
 impl WallClock {
-    /// From the microseconds that clocks which began with the Unix epoch would have counted.
+    /// From microseconds since 1970-01-01T00:00:00 on the same clock.
     ///
     /// # Errors
     ///
@@ -30,7 +30,7 @@ impl WallClock {
         Timestamp::parse(&format!("{text}Z")).map(Self)
     }
 
-    /// The microseconds that clocks which began with the Unix epoch would have counted.
+    /// Microseconds since 1970-01-01T00:00:00 on the same clock.
     pub fn micros(self) -> i64 {
         self.0.unix_micros()
     }

@@ -10,8 +10,8 @@ use crate::problem::Problem;
 /// The header in which Dapr sends the app's token.
 const HEADER: &str = "dapr-api-token";
 
-/// Lets only a `POST` of the sidecar pass, by the token of the variable `app_api_token` or, while tokens are being
-/// rotated, of `app_api_token_previous`.
+/// Accepts only a `POST` with the token in `app_api_token`, or in `app_api_token_previous` while tokens are being
+/// replaced.
 ///
 /// # Errors
 ///
@@ -33,7 +33,7 @@ pub fn authorize(request: &Request) -> Result<(), Problem> {
 }
 
 /// Whether `sent` is the app's token. A configured token shorter than 16 bytes refuses every call. Takes the same time
-/// wherever the two differ.
+/// wherever the two tokens differ.
 fn is_valid(sent: Option<&str>, configured: &str) -> bool {
     let sent = sent.unwrap_or_default().as_bytes();
     configured.len() >= 16 && bool::from(sent.ct_eq(configured.as_bytes()))
@@ -44,7 +44,7 @@ mod tests {
     use super::is_valid;
 
     #[test]
-    fn only_the_token_opens() {
+    fn only_the_apps_token_is_accepted() {
         let token = "0123456789abcdef";
         assert!(is_valid(Some(token), token));
         for sent in [

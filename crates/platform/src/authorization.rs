@@ -8,13 +8,13 @@ use crate::problem::Problem;
 use crate::signing_keys::is_signed_by_issuer;
 use domain::user_id::UserId;
 
-/// The client, if the path is theirs; `user` is the path's user. Tokens are made with the key of the variable
-/// `jwt_secret` or, while keys are being rotated, of `jwt_secret_previous`; or by the issuer whose published keys are trusted.
-/// A token that the secret vouches for costs nothing more than before there was such an issuer.
+/// The client, if the path is theirs; `user` is the path's user. A token is signed with `jwt_secret`, or with
+/// `jwt_secret_previous` while keys are being replaced, or by the issuer whose published keys are trusted. The issuer's
+/// keys are read only if the secret does not verify the token.
 ///
 /// # Errors
 ///
-/// 401 without a valid token, 403 when the path is another user's, 503 while the issuer's keys cannot be had.
+/// 401 without a valid token, 403 when the path is another user's, 503 while the issuer's keys are not available.
 pub async fn authorize(request: &Request, user: &str) -> Result<UserId, Problem> {
     let authorization = request.header("authorization");
     let authorization = authorization.as_deref();
@@ -22,7 +22,7 @@ pub async fn authorize(request: &Request, user: &str) -> Result<UserId, Problem>
     let mut client = authenticate(authorization, key.as_bytes());
     if client == Err(Unauthenticated::Invalid) {
         let previous = configuration::variable("jwt_secret_previous")?;
-        // One that is too short vouches for nobody. Whoever sends a bad token must not make that a fault of the service.
+        // A previous key that is too short is ignored. A bad token must not turn into an error of the service.
         if previous.len() >= SHORTEST_KEY {
             client = authenticate(authorization, previous.as_bytes());
         }

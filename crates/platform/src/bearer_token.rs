@@ -6,16 +6,16 @@ use serde::Deserialize;
 
 use crate::signatures;
 
-/// How far an issuer's clock may be ahead of this one, in seconds: a token may begin to hold that much later than now.
+/// How far an issuer's clock may be ahead of ours, in seconds: `nbf` may be that much later than now.
 const NOT_BEFORE_LEEWAY: u64 = 30;
 
-/// How long after its end a token is still taken, in seconds.
+/// How long after `exp` a token is still accepted, in seconds.
 const EXPIRY_LEEWAY: u64 = 5;
 
 /// The shortest key that is trusted, in bytes.
 pub const SHORTEST_KEY: usize = 32;
 
-/// Why a client is not known. Carries nothing of the token.
+/// Why a client is not known. Contains nothing of the token.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Unauthenticated {
     /// There is no bearer token.
@@ -47,7 +47,7 @@ pub fn bearer_token(authorization: Option<&str>) -> Option<&str> {
 ///
 /// # Errors
 ///
-/// When there is no token that `key` vouches for.
+/// When there is no token that `key` verifies.
 pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, Unauthenticated> {
     if key.len() < SHORTEST_KEY {
         return Err(Unauthenticated::WeakKey);
@@ -55,7 +55,7 @@ pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, U
     let token = bearer_token(authorization).ok_or(Unauthenticated::Missing)?;
     signatures::install();
     let mut validation = Validation::new(Algorithm::HS256);
-    // One leeway for both ends: what it leaves too long of the other is checked below.
+    // The library has one leeway for both ends. The end with the shorter one is checked below.
     validation.leeway = NOT_BEFORE_LEEWAY;
     validation.validate_nbf = true;
     validation.validate_aud = false;
@@ -131,7 +131,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_that_proves_nothing_is_refused() {
+    fn an_invalid_token_is_refused() {
         let exp = get_current_timestamp() + 60;
         let good = json!({"sub": "alice", "exp": exp});
         for authorization in [
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn other_schemes_and_weak_keys_are_told_apart() {
+    fn other_schemes_and_weak_keys_have_errors_of_their_own() {
         assert_eq!(authenticate(None, KEY), Err(Unauthenticated::Missing));
         assert_eq!(
             authenticate(Some("Basic YTpi"), KEY),

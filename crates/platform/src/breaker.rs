@@ -1,8 +1,8 @@
 //! The breaker of the Jobs API, one for each sidecar.
 //!
-//! The first failure opens it. While it is open nobody calls but the relay, which probes after a back-off that doubles
-//! with each failed probe (1 s to 30 s) and closes it after a successful one. The breaker of publishing is the row of the
-//! publisher (`migrations/functions/publishing.sql`).
+//! The first failure opens the breaker. While it is open, only the relay calls the Jobs API, as a probe, after a
+//! back-off that doubles with each failed probe (1 s to 30 s). A successful probe closes the breaker. The breaker of
+//! publishing is the row of the publisher (`migrations/functions/publishing.sql`).
 
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
@@ -24,14 +24,14 @@ pub struct Breaker<'a> {
 pub enum Permission {
     /// Closed: call as usual.
     Call,
-    /// Open, and the back-off is over: one call, whose outcome decides.
+    /// Open, and the back-off is over: one call, which closes the breaker or keeps it open.
     Probe,
     /// Open: no call.
     Wait,
 }
 
 impl Breaker<'_> {
-    /// Opens the breaker after a failed call; after a failed probe the next one comes after twice the time.
+    /// Opens the breaker after a failed call. After a failed probe the back-off doubles.
     ///
     /// # Errors
     ///

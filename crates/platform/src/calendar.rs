@@ -35,7 +35,7 @@ impl recurrence::Calendar for Calendar {
             after: series.after.unix_micros(),
         })
         .map_err(reason)?;
-        // What the calendar cannot say in our terms is after its end.
+        // A date that our types cannot hold lies after the end of the calendar.
         Ok(next.and_then(|next| {
             Some(Occurrence {
                 due: Timestamp::from_unix_micros(next.due).ok()?,

@@ -6,7 +6,7 @@ use domain::timestamp::Timestamp;
 use spin_sdk::pg4::ParameterValue;
 use uuid::Uuid;
 
-/// A call, as it is put together.
+/// A call while it is being put together.
 pub struct Call {
     function: &'static str,
     arguments: Vec<Argument>,
@@ -111,7 +111,7 @@ impl Call {
         self.with(name, "::bigint::integer", Some(value))
     }
 
-    /// With a truth value.
+    /// With a boolean.
     #[must_use]
     pub fn boolean(self, name: &'static str, value: bool) -> Self {
         self.with(name, "::boolean", Some(ParameterValue::Boolean(value)))
@@ -123,8 +123,8 @@ impl Call {
         self.with(name, "::bytea", value.map(ParameterValue::Binary))
     }
 
-    /// The statement, which returns one row with one column, JSON as text, and its parameters. What the function returns must
-    /// be JSON as text: JSON, a truth value or a number.
+    /// The statement, which returns one row with one column, JSON as text, and its parameters. The function's result as
+    /// text must be JSON: so it returns JSON, a boolean or a number.
     pub fn statement(self) -> (String, Vec<ParameterValue>) {
         let named: Vec<String> = self
             .arguments
@@ -142,7 +142,7 @@ impl Call {
     }
 }
 
-/// An array of what has neither commas nor quotes.
+/// An array of values that contain neither commas nor quotes.
 fn array(values: &[impl ToString]) -> ParameterValue {
     let values: Vec<String> = values.iter().map(ToString::to_string).collect();
     ParameterValue::Str(format!("{{{}}}", values.join(",")))

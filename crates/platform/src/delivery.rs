@@ -1,7 +1,7 @@
-//! What a handler tells the sidecar about an event or a job.
+//! How a handler answers the sidecar.
 //!
 //! Dapr reads the status code and, for events, the word in `status` (Dapr documentation, "Pub/sub API reference"): any
-//! word it does not know means retry, so only these answers are given.
+//! word that it does not know means retry, so a handler gives only these answers.
 
 use std::time::Instant;
 
@@ -33,7 +33,7 @@ impl EventStatus {
         }
     }
 
-    /// Answers the sidecar, then logs the line that tells how the delivery went; `fields` say what it was.
+    /// Answers the sidecar, then logs how the delivery went. `fields` describe the delivery.
     pub async fn send(
         &self,
         out: ResponseOutparam,

@@ -1,4 +1,4 @@
-//! A response whose body is written as time goes by: server-sent events.
+//! A response whose body is written bit by bit: server-sent events.
 
 use std::time::Instant;
 
@@ -8,7 +8,7 @@ use spin_sdk::http::{Fields, OutgoingResponse, ResponseOutparam};
 
 use crate::http::{SEND_TIME, within};
 
-/// The header fields of a stream. Nobody on the way is to keep it, or to wait for more of it before passing it on.
+/// The header fields of a stream. They tell proxies not to store it, and to pass on each part at once.
 pub const HEADERS: [(&str, &str); 3] = [
     ("content-type", EVENT_STREAM),
     ("cache-control", "no-store"),
@@ -31,8 +31,8 @@ pub fn begin(out: ResponseOutparam) -> EventStream<impl Sink<Vec<u8>> + Unpin> {
 }
 
 impl<S: Sink<Vec<u8>> + Unpin> EventStream<S> {
-    /// Sends text. False when the client is gone, or has not taken what came before within 10 s: whoever does not read must
-    /// not hold a place of the host's.
+    /// Sends text. Returns false if the client is gone or has not read the text before this one within 10 s: a client
+    /// that does not read must not occupy the host.
     pub async fn send(&mut self, text: String) -> bool {
         let sending = self.body.send(text.into_bytes());
         matches!(

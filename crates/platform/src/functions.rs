@@ -1,7 +1,7 @@
 //! The database functions that this version calls, and whether the database has them.
 //!
-//! Rollouts mix versions, so what is asked for is what this version needs, not what the database is: a function of that
-//! name with these parameters, and no further one without a default.
+//! Rollouts mix versions, so this asks only for what this version needs: a function of that name with these parameters,
+//! and no other parameter without a default.
 
 use serde_json::{Map, Value, json};
 use spin_sdk::pg4::ParameterValue;
@@ -150,7 +150,7 @@ const CALLED: &[(&str, &[&str])] = &[
         &["user_id", "task_id", "patch", "versions", "outbox"],
     ),
     ("watch_deliveries", &["stream"]),
-    // In the statements whose shape varies.
+    // Called by the statements that list tasks and notifications.
     ("notification_json", &["notification"]),
     ("rfc3339", &["instant"]),
     ("task_text", &["task"]),
@@ -193,7 +193,7 @@ mod tests {
 
     use super::CALLED;
 
-    /// The files under a folder of the workspace whose names end so.
+    /// The files under a folder of the workspace whose names end in `ending`.
     fn files(folder: &str, end: &str) -> Vec<PathBuf> {
         let mut folders = vec![
             Path::new(env!("CARGO_MANIFEST_DIR"))
@@ -214,7 +214,7 @@ mod tests {
         found
     }
 
-    /// What stands between the parenthesis that `text` begins with and the one that closes it, and what follows.
+    /// Splits `text`, which begins with a parenthesis: what stands between it and its closing one, and what follows.
     fn in_parentheses(text: &str) -> (&str, &str) {
         let mut depth = 0;
         for (place, char) in text.char_indices() {
@@ -236,7 +236,7 @@ mod tests {
         Some(literal)
     }
 
-    /// Every call in the sources: the function, and the parameters that are given at the same place.
+    /// Every call in the sources: the function, and the parameters given in the same expression.
     fn calls() -> Vec<(String, Vec<String>)> {
         let mut calls = Vec::new();
         for file in [
@@ -246,7 +246,7 @@ mod tests {
         .concat()
         {
             let source = fs::read_to_string(&file).unwrap();
-            // Tests call what they like.
+            // Calls in tests do not count.
             let source = source.split("#[cfg(test)]").next().unwrap();
             for (place, call) in source.match_indices("Call::of(") {
                 let (arguments, mut rest) = in_parentheses(&source[place + call.len() - 1..]);
@@ -317,9 +317,10 @@ mod tests {
         }
     }
 
-    /// Parameters too: a call without one that has no default is refused, and one with one that is not there.
+    /// Parameters count too: the database refuses a call that lacks a parameter without a default, or has one that it
+    /// does not know.
     #[test]
-    fn the_functions_are_listed_as_they_are_today() {
+    fn listed_functions_have_the_parameters_of_today() {
         let functions = functions();
         for (name, parameters) in CALLED {
             assert_eq!(

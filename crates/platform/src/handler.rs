@@ -1,7 +1,7 @@
 //! How a component handles what the sidecar delivers.
 //!
-//! Only the sidecar may call. The body is an event, the answer is one of Dapr's words, one line of the log says how it went.
-//! What is left to do, publishing and setting an alarm, is done after the answer: the sidecar waits for no broker and no
+//! Only the sidecar may call. The body is an event, the answer is one of Dapr's words, and one log line says how it
+//! went. Publishing and setting an alarm come after the answer, so that the sidecar waits for no broker and no
 //! scheduler.
 
 use std::time::Instant;
@@ -24,7 +24,7 @@ use crate::problem::Problem;
 use crate::publisher::publish;
 use crate::reminders::{self, Alarm};
 
-/// A request of the sidecar that is to be answered.
+/// An authenticated request of the sidecar that is not answered yet.
 pub struct Accepted {
     /// The request.
     pub request: Request,
@@ -33,26 +33,26 @@ pub struct Accepted {
     /// When the request came.
     pub start: Instant,
     component: &'static str,
-    /// Written when all is done.
+    /// The log lines, which are written when all is done.
     lines: Lines,
 }
 
-/// What a handler knows beside the event.
+/// What a handler knows besides the event.
 pub struct Context {
     /// The trace that the delivery belongs to.
     traceparent: Option<String>,
-    /// What the line of the log says of the delivery.
+    /// The fields of the log line about the delivery.
     pub fields: Value,
 }
 
-/// What is to be done after the answer.
+/// What to do after the answer.
 #[derive(Debug, Default)]
 pub struct FollowUp {
     publishing: Option<Publishing>,
     alarm: Option<Alarm>,
 }
 
-/// Handles an event of the sidecar: the entry of a component that does nothing else.
+/// Handles an event from the sidecar. For components that have no other routes.
 pub async fn on_event(
     component: &'static str,
     incoming: IncomingRequest,
@@ -65,7 +65,7 @@ pub async fn on_event(
 }
 
 impl Accepted {
-    /// Takes a request, if it comes from the sidecar; answers it otherwise.
+    /// Accepts a request if it comes from the sidecar. Otherwise answers it and returns `None`.
     pub async fn new(
         component: &'static str,
         incoming: IncomingRequest,
@@ -95,7 +95,7 @@ impl Accepted {
         log::line(Level::Warn, self.component, "request", fields);
     }
 
-    /// Reads the event, lets it be handled, answers, and does what is left to do.
+    /// Reads the event, calls `handle`, answers, then does what follows the answer.
     pub async fn event(
         self,
         handle: impl FnOnce(&ReceivedEvent, &mut Context) -> Result<FollowUp, EventStatus>,
@@ -111,7 +111,8 @@ impl Accepted {
         drop(self.lines);
     }
 
-    /// Lets the call of a job be handled, whose body does not matter, answers, and does what is left to do.
+    /// Handles the call of a job, whose body does not matter: calls `handle`, answers, then does what follows the
+    /// answer.
     pub async fn job(self, handle: impl FnOnce(&mut Context) -> Result<FollowUp, EventStatus>) {
         let context = Context::of(&self.request);
         finish(self.component, self.out, self.start, context, handle).await;
@@ -145,8 +146,8 @@ impl Context {
         }
     }
 
-    /// Calls a function of the database that changes something and emits what it did: `call` has its own arguments, all but
-    /// `outbox`. `cause` is the event that is handled, if one is.
+    /// Calls a database function that changes something and emits an event. `call` has all arguments of the function
+    /// except `outbox`. `cause` is the event that is being handled, if there is one.
     ///
     /// # Errors
     ///

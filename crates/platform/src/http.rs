@@ -18,15 +18,16 @@ use crate::trace_context::traceparent;
 /// The largest body of a client or of an event, in bytes.
 pub const BODY_LIMIT: usize = 64 * 1024;
 
-/// How long a body may take to arrive. The host has no limit, and no more than so many places for requests.
+/// How long a body may take to arrive. The host sets no limit, and a slow body holds one of its limited places for
+/// requests.
 pub const BODY_TIME: Duration = Duration::from_secs(10);
 
-/// How long a client may take to take its answer.
+/// How long a client may take to receive its answer.
 pub(crate) const SEND_TIME: Duration = Duration::from_secs(10);
 
 /// A request whose body is not yet read.
 pub struct Request {
-    // Before `incoming`, to which it belongs: fields are dropped in the order of their declaration, and a WASI
+    // Declared before `incoming`, which owns it: Rust drops fields in the order of their declaration, and a WASI
     // resource that is dropped before its child traps.
     headers: Fields,
     incoming: IncomingRequest,
@@ -36,7 +37,7 @@ pub struct Request {
 }
 
 impl Request {
-    /// From what the host passes in.
+    /// Wraps the request that the host passes in.
     pub fn new(incoming: IncomingRequest) -> Self {
         let target = incoming.path_with_query().unwrap_or_default();
         let (path, query) = target.split_once('?').unwrap_or((&target, ""));
@@ -81,7 +82,7 @@ impl Request {
             .ok_or_else(|| Problem::bad_request("The path must be UTF-8 without NUL."))
     }
 
-    /// The value of a header field sent exactly once, if it is ASCII.
+    /// The value of a header field, if it was sent exactly once and is ASCII.
     pub fn header(&self, name: &str) -> Option<String> {
         let values = self.headers.get(name);
         match values.as_slice() {
@@ -132,7 +133,7 @@ impl Request {
     }
 }
 
-/// What a future gives, if it does so before `deadline`.
+/// The output of a future, if it is ready before `deadline`.
 pub(crate) async fn within<F: Future>(deadline: Instant, future: F) -> Option<F::Output> {
     let mut future = pin!(future);
     let mut timer = None;
@@ -155,7 +156,7 @@ pub(crate) async fn within<F: Future>(deadline: Instant, future: F) -> Option<F:
     outcome
 }
 
-/// Lets some time go by. Other instances go on.
+/// Waits. Other instances go on meanwhile.
 pub async fn pause(time: Duration) {
     within(Instant::now() + time, pending::<()>()).await;
 }
@@ -190,14 +191,14 @@ impl Response {
             .with_body(body)
     }
 
-    /// With one more header field.
+    /// Adds a header field.
     #[must_use]
     pub fn with_header(mut self, name: &str, value: impl Into<String>) -> Self {
         self.headers.push((name.to_owned(), value.into()));
         self
     }
 
-    /// With another body.
+    /// Sets the body.
     #[must_use]
     pub fn with_body(mut self, body: impl Into<Vec<u8>>) -> Self {
         self.body = body.into();
@@ -219,8 +220,8 @@ impl Response {
         &self.body
     }
 
-    /// Sends the response. When this returns the client has it, or is gone, or has not taken it within 10 s; the caller
-    /// may go on working.
+    /// Sends the response. When this returns, the client has the response, or is gone, or has not received it within 10
+    /// s. The caller may go on working.
     pub async fn send(self, out: ResponseOutparam) {
         let length = (
             "content-length".to_owned(),

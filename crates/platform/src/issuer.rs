@@ -1,7 +1,7 @@
-//! The issuer whose published keys vouch for tokens beside the service's own secret.
+//! The issuer whose published keys verify tokens, besides the service's own secret.
 //!
-//! An instance remembers nothing, so the keys are in the database; an issuer is asked when they are old or lack the one
-//! that a token names, by one instance and once in ten seconds at most.
+//! An instance remembers nothing, so the keys are kept in the database. They are fetched again when they are old or
+//! lack the key that a token names: by one instance, at most once in ten seconds.
 
 use domain::user_id::UserId;
 use serde::Deserialize;
@@ -15,13 +15,13 @@ use crate::outbound;
 use crate::problem::Problem;
 use crate::signing_keys::{Expected, Fault, SigningKeys};
 
-/// From which age on keys are asked for again, in seconds: for so long a key that was withdrawn may still be taken.
+/// The age, in seconds, at which keys are fetched again. A withdrawn key may still be accepted for so long.
 const OLD: i64 = 300;
 
-/// Up to which age keys are taken if the issuer does not answer, in seconds.
+/// The greatest age, in seconds, of keys that are used while the issuer does not answer.
 const TOO_OLD: i64 = 86_400;
 
-/// How long nobody asks an issuer that was asked, in seconds.
+/// The least time, in seconds, between two requests to the issuer.
 const PATIENCE: i64 = 10;
 
 /// The largest set of keys that is read, in bytes.
@@ -34,7 +34,7 @@ pub struct Issuer {
     expected: Expected,
 }
 
-/// What the database knows of it.
+/// The issuer's keys as the database has them.
 #[derive(Deserialize)]
 struct Known {
     keys: Option<Box<RawValue>>,
@@ -43,7 +43,8 @@ struct Known {
 }
 
 impl Issuer {
-    /// The issuer of the variables `jwks_origin`, `jwks_path`, `jwt_issuer` and `jwt_audience`; none where there is no path.
+    /// The issuer of the variables `jwks_origin`, `jwks_path`, `jwt_issuer` and `jwt_audience`; `None` if there is no
+    /// path.
     ///
     /// # Errors
     ///
@@ -65,11 +66,11 @@ impl Issuer {
         }))
     }
 
-    /// The user that a token names; none where it proves nothing.
+    /// The user that a token names; `None` if the keys do not verify it.
     ///
     /// # Errors
     ///
-    /// When the database does not answer, or there are no keys since the issuer does not.
+    /// When the database does not answer, or the issuer does not and there are no usable keys.
     pub async fn authenticate(&self, token: &str) -> Result<Option<UserId>, Problem> {
         let database = Database::from_configuration()?;
         let known = self.known(&database)?;
@@ -111,7 +112,7 @@ impl Issuer {
         database.call(call)
     }
 
-    /// Asks for the keys, unless somebody else does. None where there is no answer that can be used.
+    /// Fetches the keys, unless another instance does. `None` if there is no usable answer.
     async fn ask(&self, database: &Database) -> Result<Option<SigningKeys>, Problem> {
         let call = Call::of("ask_signing_keys")
             .text("address", self.address())

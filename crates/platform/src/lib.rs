@@ -1,7 +1,8 @@
 //! What the components share: PostgreSQL, the Dapr sidecar, authentication, HTTP messages, logging.
 //!
-//! Adapters only. Rules of the service live in `domain`; statements that change something are functions of the database
-//! (`migrations/functions`, [`call`]), those that read lists stand in [`lists`], and others that only read with their component.
+//! Adapters only. Rules of the service live in `domain`; statements that change something are database functions
+//! (`migrations/functions`, [`call`]); statements that read lists are in [`lists`]; any other statement that only reads
+//! stands in its component.
 
 pub mod app_token;
 pub mod authorization;

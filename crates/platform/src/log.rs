@@ -2,19 +2,20 @@
 //!
 //! Secrets, tokens, bodies and header values are never logged; ids are.
 //!
-//! Lines are written all at once when the instance has done its work: a write costs the host more than a small request
-//! does. One at `error` is written when it is told, with those before it, so that no end of the instance loses it.
+//! Lines are collected and written when the instance has done its work, because a write costs the host more than a
+//! small request. A line at `error` is written at once, with the lines before it, so that it is not lost if the
+//! instance is killed.
 
 use std::io::Write;
 use std::sync::{Mutex, OnceLock, PoisonError};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use domain::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use crate::configuration;
 
-/// What is not written yet.
+/// Lines that are not written yet.
 static LINES: Mutex<String> = Mutex::new(String::new());
 
 /// How much attention a line asks for.
@@ -30,10 +31,10 @@ pub enum Level {
     Error,
 }
 
-/// Writes what is logged until it is dropped.
+/// Collects the lines that are logged; writes them when it is dropped.
 pub struct Lines(());
 
-/// To be held by the entry of a component for as long as it works.
+/// Begins to collect lines. The entry of a component holds the result for as long as it works.
 #[must_use]
 pub fn collect() -> Lines {
     Lines(())
@@ -48,7 +49,7 @@ impl Drop for Lines {
 fn write() {
     let lines = std::mem::take(&mut *LINES.lock().unwrap_or_else(PoisonError::into_inner));
     if !lines.is_empty() {
-        // A log that cannot be written must not stop the work it tells of.
+        // A log that cannot be written must not stop the work that it reports.
         let _ = std::io::stdout().write_all(lines.as_bytes());
     }
 }
@@ -83,6 +84,29 @@ pub fn line(level: Level, component: &str, message: &str, mut fields: Value) {
     }
 }
 
+/// Logs that a client's request was answered. `cause` is what went wrong inside, if something did.
+pub fn request(
+    component: &str,
+    mut fields: Value,
+    status: u16,
+    cause: Option<String>,
+    start: Instant,
+) {
+    fields["status"] = json!(status);
+    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
+    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
+    let level = match (&cause, status) {
+        // An outage, which the service overcomes by itself, or a stream that broke off.
+        (Some(_), 200 | 503) => Level::Warn,
+        (Some(_), _) => Level::Error,
+        (None, _) => Level::Debug,
+    };
+    if let Some(cause) = cause {
+        fields["error"] = json!(cause);
+    }
+    line(level, component, "request", fields);
+}
+
 fn now() -> Option<Timestamp> {
     let since_epoch = SystemTime::now().duration_since(UNIX_EPOCH).ok()?;
     Timestamp::from_unix_micros(i64::try_from(since_epoch.as_micros()).ok()?).ok()
@@ -93,7 +117,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_wait_for_the_end_of_the_work() {
+    fn log_lines_are_written_when_the_work_is_done() {
         let waiting = || LINES.lock().unwrap().lines().count();
         let lines = collect();
         line(Level::Info, "test", "one", json!({}));

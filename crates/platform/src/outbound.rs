@@ -1,4 +1,4 @@
-//! Requests to others, with limits of time.
+//! Outgoing requests, with time limits.
 
 use std::future::poll_fn;
 use std::task::Poll;
@@ -10,7 +10,7 @@ use spin_sdk::http::{IncomingResponse, OutgoingRequest};
 use spin_sdk::wit::wasi::http0_2_0::outgoing_handler;
 use spin_sdk::wit::wasi::http0_2_0::types::RequestOptions;
 
-/// How long an answer may take to begin, and to go on: shorter than a lane and a publisher are held for.
+/// How long an answer may take to begin, and how long it may pause: shorter than the leases of lanes and publishers.
 const ANSWER_TIME: Duration = Duration::from_millis(1500);
 
 /// How long connecting may take.
@@ -20,7 +20,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 ///
 /// # Errors
 ///
-/// When none does, with the reason.
+/// When no answer begins, with the reason.
 pub(crate) async fn send(
     request: OutgoingRequest,
     body: &[u8],
@@ -54,7 +54,7 @@ pub(crate) async fn send(
     .map_err(|error| error.to_string())
 }
 
-/// Reads a body until it ends or has more than `limit` bytes; less where it breaks off.
+/// Reads a body up to its end or to `limit` bytes. Returns less if it breaks off.
 pub(crate) async fn body(response: IncomingResponse, limit: usize) -> Vec<u8> {
     let mut body = Vec::new();
     let mut stream = Box::pin(response.take_body_stream());

@@ -1,8 +1,8 @@
 //! Events on their way out of the database.
 //!
-//! A function that emits an event takes an [`EventDraft`] and tells what it [`Emitted`]. It takes the next number of the
-//! user's lane, appends the event and queues the lane; as its last act it makes this instance the publisher of its
-//! sidecar, if there is none.
+//! A database function that emits an event takes an [`EventDraft`] and returns what it [`Emitted`]. It takes the next
+//! number of the user's lane, appends the event and queues the lane. If the sidecar has no publisher, the function
+//! finally makes this instance the publisher.
 
 use serde::Deserialize;
 use serde_json::json;
@@ -37,18 +37,18 @@ pub enum Topic {
 pub struct Emitted {
     /// Whether this instance is its sidecar's publisher now.
     publisher: bool,
-    /// The event, where it is the lane's next and the lane taken for it.
+    /// The event, if it is the next one of its lane and this instance took the lane for it.
     event: Option<OutboundEvent>,
 }
 
-/// What an instance that became its sidecar's publisher begins with.
+/// What an instance needs to begin publishing, after it became the publisher.
 #[derive(Debug)]
 pub struct Publishing {
     pub(crate) token: Uuid,
     pub(crate) first: Vec<OutboundEvent>,
 }
 
-/// What a statement needs to know of the event that it emits, beside what the change itself says.
+/// What a statement needs for the event that it emits, besides the change itself.
 pub struct EventDraft<'a> {
     sidecar: &'a str,
     traceparent: Option<&'a str>,
@@ -58,7 +58,7 @@ pub struct EventDraft<'a> {
 }
 
 impl<'a> EventDraft<'a> {
-    /// For a statement that is about to be run; `sidecar` names the one that would publish.
+    /// A draft for a statement that is about to run. `sidecar` names the sidecar that would publish the event.
     pub fn new(sidecar: &'a str) -> Self {
         Self {
             sidecar,
@@ -69,21 +69,21 @@ impl<'a> EventDraft<'a> {
         }
     }
 
-    /// With the trace that the event belongs to.
+    /// Adds the trace that the event belongs to.
     #[must_use]
     pub fn traced(mut self, traceparent: Option<&'a str>) -> Self {
         self.traceparent = traceparent;
         self
     }
 
-    /// With the event that caused this one.
+    /// Adds the event that caused this one.
     #[must_use]
     pub fn caused_by(mut self, event: Uuid) -> Self {
         self.causation = Some(event);
         self
     }
 
-    /// For an instance that does not want to publish: whoever publishes next takes the event.
+    /// A draft whose event this instance will not publish itself: the next publisher takes it.
     #[must_use]
     pub fn queued(mut self) -> Self {
         self.token = None;
@@ -102,7 +102,7 @@ impl<'a> EventDraft<'a> {
         .to_string()
     }
 
-    /// What to begin publishing with, if the statement made this instance the publisher.
+    /// What to begin publishing with, if the statement made this instance the publisher; otherwise `None`.
     pub fn publishing(&self, emitted: Emitted) -> Option<Publishing> {
         let token = self.token.filter(|_| emitted.publisher)?;
         let first = emitted.event.into_iter().collect();

@@ -21,7 +21,7 @@ impl Parameter for String {
     }
 }
 
-/// As text: the driver knows no UUIDs.
+/// As text: the driver does not know UUIDs.
 impl Parameter for Uuid {
     fn into_value(self) -> ParameterValue {
         ParameterValue::Str(self.to_string())
@@ -40,7 +40,7 @@ impl Parameter for Vec<String> {
     }
 }
 
-/// NULL where there is none.
+/// `None` becomes NULL.
 impl<P: Parameter> Parameter for Option<P> {
     fn into_value(self) -> ParameterValue {
         self.map_or(ParameterValue::DbNull, Parameter::into_value)

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::database::DatabaseError;
 use crate::http::Response;
 
-/// An error that a client is told of.
+/// An error in a client's answer.
 ///
 /// The cause goes to the log; the client gets a stable type, a title, a detail for people and, for invalid input, the
 /// place of each mistake.
@@ -137,26 +137,26 @@ impl Problem {
         Self::new(&NOT_RECURRING, detail)
     }
 
-    /// 409: the task of a notification is not open, so it is not to be reminded of.
+    /// 409: the task of the notification is not open, so there is nothing to be reminded of.
     pub fn not_open() -> Self {
         let detail =
             "The task is completed, skipped or deleted, so it is not to be reminded of again.";
         Self::new(&NOT_OPEN, detail)
     }
 
-    /// 409: a notification is of a due date that has changed.
+    /// 409: the due date has changed since the notification came.
     pub fn due_date_changed() -> Self {
         let detail = "The task's due date has changed since; the reminders of its new one come by themselves.";
         Self::new(&DUE_DATE_CHANGED, detail)
     }
 
-    /// 409: as many notifications of the task are put off as may be.
+    /// 409: the task has as many snoozed notifications as a task may have.
     pub fn too_many_snoozed() -> Self {
         let detail = "Five notifications of this task are put off already.";
         Self::new(&TOO_MANY_SNOOZED, detail)
     }
 
-    /// 410: the changes that follow a number are not there; `start` is the path of the newest number.
+    /// 410: the changes after this number are gone; `start` is the path that returns the newest number.
     pub fn changes_gone(start: &str) -> Self {
         let detail = "The changes after this number are not kept any more, or the number was never given. Start anew: take \
             the newest number from the address in Link, read all tasks, then follow from that number.";
@@ -236,12 +236,12 @@ impl Problem {
         self.kind.status
     }
 
-    /// What the log says and the client is not told.
+    /// The cause: for the log, never for the client.
     pub fn cause(&self) -> Option<&str> {
         self.cause.as_deref()
     }
 
-    /// The same of a part of the body that stands at `place`.
+    /// The same problem, for a body that is a part of a larger one and stands there at `place`.
     #[must_use]
     pub fn under(mut self, place: &str) -> Self {
         if !self.violations.is_empty() {
@@ -268,7 +268,7 @@ impl Problem {
         details
     }
 
-    /// The response that tells the client.
+    /// The response to the client.
     pub fn response(&self) -> Response {
         let mut response = Response::new(self.kind.status)
             .with_header("content-type", "application/problem+json")

@@ -1,10 +1,10 @@
 //! Publishing, in batches and in the order of each user's events.
 //!
-//! At most one instance publishes through a sidecar at a time. It takes up to 100 lanes, sends the next event of each in
-//! one call for each topic, then settles in one statement what became of them and takes the next batch, until the
-//! database says that it is not the publisher any more. What fails is settled for its lane alone; where the sidecar as a
-//! whole fails, nobody publishes through it for a while. So every event appears at least once, and first appearances of a
-//! user's events are in order.
+//! At most one instance publishes through a sidecar at a time. It takes up to 100 lanes, sends the next event of each
+//! in one call for each topic, then records the results and takes the next batch, both in one statement, until the
+//! database says that it is not the publisher any more. If an event fails, only its lane rests. If the sidecar as a
+//! whole fails, nobody publishes through it for a while. So every event appears at least once, and first appearances of
+//! a user's events are in order.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -25,10 +25,10 @@ const MOST_LANES: u32 = 100;
 /// How long a publisher without events waits before it asks again: somebody is about to commit.
 const PAUSE: Duration = Duration::from_millis(2);
 
-/// From this many events on, a batch says that the service is busy.
+/// A batch of at least this many events means that the service is busy.
 const BUSY: usize = 4;
 
-/// How far apart the turns of a busy service are at least. A turn costs as much as a dozen of its events, so fewer and
+/// The least time between two turns of a busy service. A turn costs as much as a dozen of its events, so fewer and
 /// larger batches leave more of the machine to requests.
 const BUSY_TURN: Duration = Duration::from_millis(20);
 
@@ -42,18 +42,18 @@ pub struct Publisher<'a> {
     pub component: &'static str,
 }
 
-/// What the database gives when a turn is settled: the next batch, if this instance is still the publisher.
+/// The database's answer to a settled turn: the next batch, if this instance is still the publisher.
 #[derive(Deserialize)]
 struct NextBatch {
     publisher: bool,
     events: Vec<OutboundEvent>,
-    /// Users whose next event is not there.
+    /// Users whose next event is missing.
     missing: Option<Vec<String>>,
 }
 
-/// Publishes with what a statement of `component` began, if it made this instance the publisher.
+/// Publishes, if a statement of `component` made this instance the publisher.
 ///
-/// To be called after the answer is sent. What fails here is left to other publishers and the relay.
+/// Call it after the answer is sent. If it fails, other publishers or the relay publish the events.
 pub async fn publish(component: &'static str, publishing: Option<Publishing>) {
     let Some(publishing) = publishing else {
         return;
@@ -95,8 +95,8 @@ impl Publisher<'_> {
             .then_some(Publishing { token, first }))
     }
 
-    /// Publishes until this instance is not the publisher any more, which it gives up itself after `until`. The number of
-    /// events published. Failures are dealt with here.
+    /// Publishes until this instance is not the publisher any more; after `until` it stops by itself. Returns the
+    /// number of events published. Handles failures itself.
     pub async fn publish(&self, publishing: Publishing, until: Option<Instant>) -> usize {
         let token = publishing.token;
         let mut events = publishing.first;
@@ -129,7 +129,7 @@ impl Publisher<'_> {
                 Ok(Some(turn)) => turn,
                 Ok(None) => return published,
                 Err(error) => {
-                    // Lanes and publisher are free again after their time.
+                    // The lanes and the publisher's place become free when their leases end.
                     let fields = json!({"outcome": "left_to_relay", "error": error.to_string()});
                     log::line(
                         Level::Warn,
@@ -176,7 +176,7 @@ impl Publisher<'_> {
         self.database.call(call)
     }
 
-    /// A line of output costs more than an event, so what went well has none.
+    /// Success is not logged: a line of output costs more than an event.
     fn log_failures(&self, events: &[OutboundEvent], fates: &[Fate]) {
         let failed: Vec<_> = events
             .iter()
@@ -213,19 +213,20 @@ impl Publisher<'_> {
     }
 }
 
-/// What is settled of a batch.
+/// The results of a batch.
 struct Outcomes {
     each: Vec<&'static str>,
     published: usize,
-    /// Nobody is to publish through the sidecar for a while.
+    /// Nobody may publish through the sidecar for a while.
     sidecar_failed: bool,
 }
 
 impl Outcomes {
-    /// A sidecar failed that did not answer, or that published nothing of a batch. Then who is to blame is not known, so
-    /// all lanes keep their turn; but of a batch of one the lane rests, for otherwise it would be the next probe too. Where
-    /// the broker itself refused each, it is there for others, and their lanes rest alone: at low load a batch often holds
-    /// none but lanes of a partition that cannot be written.
+    /// A sidecar that did not answer, or published nothing of a batch, has failed as a whole. Nobody knows which event
+    /// is to blame, so all lanes keep their turn. Only if the batch was a single event does its lane rest; otherwise
+    /// the same lane would be the next probe. It is different if the broker itself refused each event: then the broker
+    /// works for others, and only these lanes rest. At low load a batch often holds only lanes of a partition that
+    /// cannot be written.
     fn of(fates: &[Fate]) -> Self {
         let count = |is: fn(&Fate) -> bool| fates.iter().filter(|fate| is(fate)).count();
         let published = count(|fate| matches!(fate, Fate::Published));

@@ -29,7 +29,8 @@ pub struct Alarm {
     pub may_call: bool,
 }
 
-/// Sets an alarm clock, if it is not as wanted. What fails is left to the sweep, to which the row says what is to be set.
+/// Sets an alarm clock that differs from what the row wants. If this fails, the sweep does it later: the row keeps what
+/// is wanted.
 pub async fn sync_alarm(component: &'static str, alarm: Option<Alarm>) {
     let Some(alarm) = alarm.filter(|alarm| alarm.wanted != alarm.set && alarm.may_call) else {
         return;
@@ -68,8 +69,9 @@ pub struct AlarmOutcome {
 }
 
 impl Reminders<'_> {
-    /// Lets the row decide what an alarm that rang means: it triggers a reminder that is still scheduled and due (up to
-    /// 5 s early counts) and whose task is open; one that rang earlier is to be set again; any other means nothing.
+    /// Acts on an alarm that rang, as the reminder's row decides. If the reminder is still scheduled and due (up to 5 s
+    /// early counts) and the task is open, the reminder is triggered. If the alarm rang earlier, it is set again. Any
+    /// other alarm is ignored.
     ///
     /// # Errors
     ///
@@ -81,10 +83,10 @@ impl Reminders<'_> {
         self.database.call(call)
     }
 
-    /// Sets the alarm clock as wanted; whether the scheduler can be reached. `probe`: the breaker is open, and this call
-    /// is to tell whether it can be closed.
+    /// Sets the alarm clock as the row wants it. Returns whether the scheduler could be reached. `probe`: the breaker
+    /// is open, and this call decides whether to close it.
     ///
-    /// What it rejects counts as set: it would be rejected again, and the sweep triggers what is overdue all the same.
+    /// A rejected alarm counts as set: it would be rejected again, and the sweep triggers the overdue reminder anyway.
     pub async fn put_job(&self, alarm: &Alarm, probe: bool) -> bool {
         let path = format!("/v1.0/jobs/reminder-{}", alarm.task_id);
         let result = match alarm.wanted {
@@ -94,7 +96,7 @@ impl Reminders<'_> {
                     // A job without data would never be delivered.
                     "data": {"task_id": alarm.task_id},
                     "overwrite": true,
-                    // Without a limit: the default gives up after three tries.
+                    // Retry without a limit: by default the scheduler stops after three tries.
                     "failurePolicy": {"constant": {"interval": "10s"}},
                 });
                 let headers = [("content-type", "application/json")];
@@ -114,7 +116,7 @@ impl Reminders<'_> {
             (Ok(()), Ok(())) => None,
         };
         let (level, outcome) = match &result {
-            // A line of output costs more than a call.
+            // Success is not logged: a line of output costs more than the call.
             Ok(()) if error.is_none() => return true,
             Ok(()) => (Level::Warn, "set"),
             Err(SidecarError::Failed(_)) => (Level::Warn, "left_to_sweep"),
@@ -135,7 +137,7 @@ impl Reminders<'_> {
         }
     }
 
-    /// Records what the clock was set to, unless something else is wanted by now.
+    /// Records what the clock was set to, unless the row wants something else by now.
     fn record(&self, alarm: &Alarm) -> Result<(), DatabaseError> {
         let call = Call::of("record_alarm")
             .uuid("task_id", alarm.task_id)

@@ -1,5 +1,5 @@
-//! HS256, and RS256 and ES256 with public keys, for `jsonwebtoken`, whose own providers bring every algorithm there is, as 400 KB
-//! of WebAssembly.
+//! HS256, and RS256 and ES256 with public keys, for the crate `jsonwebtoken`. Its own providers contain every
+//! algorithm: 400 KB of WebAssembly.
 
 use hmac::{Hmac, Mac};
 use jsonwebtoken::crypto::{CryptoProvider, JwtSigner, JwtVerifier, KeyUtils};
@@ -12,13 +12,13 @@ use sha2::Sha256;
 static PROVIDER: CryptoProvider = CryptoProvider {
     signer_factory: signer,
     verifier_factory: verifier,
-    // Called for keys in the form of a JWK only.
+    // Called only for keys in the form of a JWK.
     key_utils: KeyUtils::new_unimplemented(),
 };
 
-/// Makes this the cryptography of `jsonwebtoken` in this process.
+/// Installs these algorithms in `jsonwebtoken` for this process.
 pub(crate) fn install() {
-    // An error says that it is installed already.
+    // An error means that they are installed already.
     let _ = PROVIDER.install_default();
 }
 
@@ -82,7 +82,7 @@ impl JwtVerifier for Es256 {
 struct Hs256(Hmac<Sha256>);
 
 impl Verifier<Vec<u8>> for Hs256 {
-    /// Takes the same time wherever the two differ.
+    /// Takes the same time wherever the two signatures differ.
     fn verify(&self, message: &[u8], signature: &Vec<u8>) -> std::result::Result<(), Error> {
         let hmac = self.0.clone().chain_update(message);
         hmac.verify_slice(signature).map_err(|_| Error::new())

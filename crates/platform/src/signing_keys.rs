@@ -1,4 +1,4 @@
-//! Tokens that an issuer signed with a key of its own, of which it publishes the other half (RFC 7517, RFC 7518).
+//! Tokens that an issuer signs with a private key, and the public keys that it publishes (RFC 7517, RFC 7518).
 
 use domain::user_id::UserId;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
@@ -13,10 +13,10 @@ const LEEWAY: u64 = 30;
 /// How many keys of a set are looked at.
 const MOST_KEYS: usize = 50;
 
-/// The sizes of an RSA modulus that are taken, in bytes: below is weak, above costs too much to verify.
+/// The accepted sizes of an RSA modulus, in bytes: a smaller one is weak, a larger one costs too much to verify.
 const MODULUS: std::ops::RangeInclusive<usize> = 256..=512;
 
-/// The keys that an issuer publishes, of which only those are kept that can verify what this takes.
+/// The keys that an issuer publishes. Only those for accepted algorithms are kept.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SigningKeys {
     keys: Vec<Key>,
@@ -44,19 +44,19 @@ struct Key {
     y: Option<String>,
 }
 
-/// Who is to have issued a token, and for whom.
+/// What a token must say about its issuer and its audience.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Expected {
     /// The claim `iss`.
     pub issuer: String,
-    /// One of the claim `aud`.
+    /// What the claim `aud` must contain.
     pub audience: String,
 }
 
-/// Why a token names nobody.
+/// Why a token is not accepted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Fault {
-    /// It is not one of an algorithm that is taken, or it proves nothing.
+    /// Its algorithm is not accepted, or no key verifies it.
     Invalid,
     /// It names a key that is not in the set. The set may be old.
     UnknownKey,
@@ -67,7 +67,7 @@ struct Claims {
     sub: String,
 }
 
-/// Whether a token says that it is signed by one of the algorithms that published keys are for.
+/// Whether a token says that it is signed with RS256 or ES256.
 pub fn is_signed_by_issuer(token: &str) -> bool {
     algorithm(token).is_some()
 }
@@ -81,7 +81,7 @@ fn algorithm(token: &str) -> Option<(Algorithm, Option<String>)> {
 }
 
 impl Key {
-    /// The algorithm that it is for, if that is one that is taken and the key is fit for it.
+    /// The key's algorithm, if it is an accepted one and the key is fit for it.
     fn algorithm(&self) -> Option<Algorithm> {
         let algorithm = match self.kty.as_str() {
             "RSA" if self.is_of_good_size() => Algorithm::RS256,
@@ -124,8 +124,8 @@ impl Key {
 }
 
 impl SigningKeys {
-    /// Reads a set as it is published. Keys for other purposes and of other kinds are left out, also those of a form that
-    /// this does not know; none where it is no set.
+    /// Reads a set of keys as it is published. Leaves out keys for other purposes, of other kinds and of unknown form.
+    /// `None` if the text is not a set of keys.
     pub fn parse(set: &[u8]) -> Option<Self> {
         #[derive(Deserialize)]
         struct Published {
@@ -143,7 +143,7 @@ impl SigningKeys {
     ///
     /// # Errors
     ///
-    /// When none of these keys vouches for it, or it is another issuer's, for somebody else, or not valid now.
+    /// When none of these keys verifies it, or it has another issuer or audience, or it is not valid now.
     pub fn authenticate(&self, token: &str, expected: &Expected) -> Result<UserId, Fault> {
         let (algorithm, kid) = algorithm(token).ok_or(Fault::Invalid)?;
         let mut fitting = self
@@ -152,7 +152,7 @@ impl SigningKeys {
             .filter(|key| key.algorithm() == Some(algorithm) && (kid.is_none() || key.kid == kid));
         let key = fitting.next().ok_or(Fault::UnknownKey)?;
         if kid.is_none() && fitting.next().is_some() {
-            // Which of them is not said.
+            // The error does not say which of them.
             return Err(Fault::Invalid);
         }
         signatures::install();

@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_well_formed_values_travel_on() {
+    fn only_a_well_formed_traceparent_is_passed_on() {
         let good = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
         assert_eq!(traceparent(good), Some(good));
         for bad in [

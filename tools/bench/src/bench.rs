@@ -94,8 +94,8 @@ pub struct Against {
 
 /// Measures, and prints the table: that of what was measured, when something fails.
 ///
-/// # Errors
-/// When a server does not start. What cannot be measured of one that runs is told and left out.
+/// # Errors When a server does not start. If something of a running server cannot be measured, it is reported and left
+/// out.
 pub fn run(options: &Options, report: Report) -> Result<()> {
     let mut programs = Programs::prepare(options.host, options.database_url.is_none(), &report)?;
     let cargo = Cargo::take(&report)?;

@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_failure_is_the_end() {
+    fn a_build_ends_with_the_first_command_that_fails() {
         let folder = tempfile::tempdir().expect("a folder");
         let manifest = manifest(
             "[component.first]\nsource = 'a.wasm'\nbuild = { command = ['exit 3', 'touch late'] }",

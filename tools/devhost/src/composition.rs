@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[test]
-    fn names_match_imports() {
+    fn dependency_names_match_imports() {
         for (dependency, import, matches) in [
             ("todo:calendar", "todo:calendar/calendar@1.0.0", true),
             ("todo:calendar", "todo:calendar/calendar", true),
@@ -305,7 +305,7 @@ mod tests {
     }
 
     #[test]
-    fn overlapping_names_conflict() {
+    fn overlapping_dependency_names_conflict() {
         for (a, b, overlap) in [
             ("foo:bar@0.1.0", "foo:bar@0.1.1", true),
             ("foo:bar@0.1.0", "foo:bar@0.2.0", false),

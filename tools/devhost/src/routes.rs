@@ -232,7 +232,7 @@ mod tests {
     }
 
     #[test]
-    fn no_match_is_none() {
+    fn a_path_without_a_route_matches_none() {
         let routes = routes(&["/a", "/b/:id"]);
         assert!(routes.find("/").is_none());
         assert!(routes.find("/a/b").is_none());
@@ -240,7 +240,7 @@ mod tests {
     }
 
     #[test]
-    fn the_match_is_described() {
+    fn the_headers_describe_the_match() {
         let routes = routes(&["/api/:user_id/tasks/..."]);
         let path = "/api/a%2Fb/tasks/7/";
         for (name, value) in [

@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn a_component_sees_only_its_own() {
+    fn a_component_sees_only_its_own_variables() {
         let own = variables()
             .of_component(&[("pg".to_owned(), "{{ host }}".to_owned())].into())
             .unwrap();

@@ -12,9 +12,9 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::http::Connection;
-use crate::plan::{Plan, TaskOf};
 use crate::requests::{Kind, Requests, new_task};
 use crate::tally::Tally;
+use load::plan::{Plan, TaskOf};
 
 /// When the clients stop.
 #[derive(Clone, Copy)]

@@ -2,7 +2,6 @@
 
 mod closed_loop;
 mod http;
-mod plan;
 mod probes;
 mod requests;
 mod tally;
@@ -15,7 +14,7 @@ use anyhow::{Context, Result, bail};
 use serde_json::json;
 
 use closed_loop::Until;
-use plan::{Plan, Work};
+use load::plan::{Plan, Work};
 
 fn main() -> Result<()> {
     let path = env::args_os()

@@ -11,9 +11,9 @@ use rskafka::client::{Client, ClientBuilder};
 use serde_json::{Value, json};
 
 use crate::http::Connection;
-use crate::plan::Plan;
 use crate::requests::{DUE, Requests};
 use crate::tally::Tally;
+use load::plan::Plan;
 
 /// Between two looks at the list.
 const POLL: Duration = Duration::from_millis(2);
@@ -142,7 +142,7 @@ pub(crate) fn event(plan: &Plan, kafka: &str, topic: &str) -> Result<Value> {
     Ok(json!({"created": answered.json(), "received": received.json()}))
 }
 
-/// Reads a topic from its end on, and tells the tasks whose creation it reads of.
+/// Reads a topic from its end on, and sends the ids of the tasks whose creation it finds.
 fn follow(
     kafka: &str,
     topic: &str,
@@ -209,7 +209,7 @@ async fn follow_partition(
     }
 }
 
-/// The task whose creation an event tells of: the event's data is the task, or an object with the task in it.
+/// The task that an event says was created: the event's data is the task, or an object with the task in it.
 fn created_task(event: &Value) -> Option<&str> {
     let is_creation = event.get("type")?.as_str()?.ends_with("created");
     let data = event.get("data")?;

@@ -2,7 +2,7 @@
 
 use std::io::Write;
 
-use crate::plan::User;
+use load::plan::User;
 
 pub(crate) const DUE: &str = "2030-01-15T09:00:00Z";
 
@@ -139,7 +139,7 @@ mod tests {
     }
 
     #[test]
-    fn a_request_tells_the_length_of_its_body() {
+    fn a_request_has_the_length_of_its_body() {
         let users = [User {
             name: "u".into(),
             token: "t".into(),

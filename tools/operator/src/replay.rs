@@ -91,8 +91,7 @@ impl Stored {
 /// acknowledged the one before: those of `since` (RFC 3339) and later that had been published.
 /// What was new then is published once more with its id, so handlers that have seen it do nothing.
 ///
-/// # Errors
-/// When the database or the sidecar fails. Says up to which number it came; beginning again does no
+/// # Errors When the database or the sidecar fails. The error says up to which number it came. Running it again does no
 /// harm.
 pub fn replay(deployment: &Deployment, user: &str, since: &str) -> Result<Replayed> {
     let statement = format!(
@@ -105,30 +104,18 @@ pub fn replay(deployment: &Deployment, user: &str, since: &str) -> Result<Replay
     let mut replayed = Replayed::default();
     loop {
         let rows = database.query(&statement, &[&user, &since, &replayed.last, &BATCH])?;
-        if rows.is_empty() {
+        let at = |event: &Stored| format!("event {}", event.number);
+        if publish_all(deployment, &rows, &mut replayed, at)?.is_none() {
             return Ok(replayed);
-        }
-        for row in &rows {
-            let event = Stored::read(row)?;
-            event.publish(deployment).with_context(|| {
-                format!(
-                    "stopped at event {}, after {} were published again",
-                    event.number, replayed.count
-                )
-            })?;
-            replayed = Replayed {
-                count: replayed.count + 1,
-                last: event.number,
-            };
         }
     }
 }
 
-/// Publishes everybody's events again, from `since` (RFC 3339) until now, in the order of their time, so each user's in
-/// the order of their numbers; otherwise as [`replay`]. What is committed meanwhile is published anyway.
+/// Publishes the events of all users again, from `since` (RFC 3339) until now, in the order of their time, so each
+/// user's in the order of their numbers; otherwise like [`replay`]. Events committed meanwhile are published anyway.
 ///
-/// # Errors
-/// When the database or the sidecar fails. Says up to which instant it came; beginning again there, or anew, does no harm.
+/// # Errors When the database or the sidecar fails. The error says up to which instant it came. Running it again from
+/// there, or from the beginning, does no harm.
 pub fn replay_all(deployment: &Deployment, since: &str) -> Result<Replayed> {
     let statement = format!(
         "SELECT {COLUMNS} FROM events AS event
@@ -146,27 +133,39 @@ pub fn replay_all(deployment: &Deployment, since: &str) -> Result<Replayed> {
     let mut replayed = Replayed::default();
     loop {
         let rows = database.query(&statement, &[&time, &until, &user, &replayed.last, &BATCH])?;
-        if rows.is_empty() {
-            return Ok(replayed);
-        }
-        for row in &rows {
-            let event = Stored::read(row)?;
-            event.publish(deployment).with_context(|| {
-                format!(
-                    "stopped at {}, after {} events were published again",
-                    event.time, replayed.count
-                )
-            })?;
-            replayed = Replayed {
-                count: replayed.count + 1,
-                last: event.number,
-            };
-            (time, user) = (event.time, event.user);
+        match publish_all(deployment, &rows, &mut replayed, |event| event.time.clone())? {
+            Some(event) => (time, user) = (event.time, event.user),
+            None => return Ok(replayed),
         }
     }
 }
 
-/// How long after its change an event may be on its way to its handlers, in the opinion of [`unhandled`].
+/// Publishes the events of these rows in their order, each only after the broker has acknowledged the one before, and
+/// counts them. Returns the last of them, if there is one. `place` names an event in an error.
+fn publish_all(
+    deployment: &Deployment,
+    rows: &[Row],
+    replayed: &mut Replayed,
+    place: impl Fn(&Stored) -> String,
+) -> Result<Option<Stored>> {
+    let mut last = None;
+    for row in rows {
+        let event = Stored::read(row)?;
+        event.publish(deployment).with_context(|| {
+            format!(
+                "stopped at {}, after {} events were published again",
+                place(&event),
+                replayed.count
+            )
+        })?;
+        replayed.count += 1;
+        replayed.last = event.number;
+        last = Some(event);
+    }
+    Ok(last)
+}
+
+/// How old an event must be before [`unhandled`] counts it: a younger one may still be on its way to its handler.
 const ON_ITS_WAY: &str = "5 minutes";
 
 /// Finds published events of `since` (RFC 3339) and later that a handler has never dealt with, in the order of their

@@ -100,7 +100,7 @@ pub fn end_offsets(broker: &str, topic: &str) -> Result<Offsets> {
     })
 }
 
-/// Appends a record to a partition, as a producer that is not ours would; gives its offset.
+/// Appends a record to a partition, as a foreign producer would. Returns its offset.
 ///
 /// # Errors
 /// As [`read_all`].
@@ -113,11 +113,7 @@ pub fn append(
     value: &[u8],
 ) -> Result<i64> {
     blocking(async {
-        let producer = connect(broker)
-            .await?
-            .partition_client(topic, partition, UnknownTopicHandling::Error)
-            .await
-            .with_context(|| format!("cannot write {topic}/{partition}"))?;
+        let producer = producer(broker, topic, partition).await?;
         let record = rskafka::record::Record {
             key: key.map(<[u8]>::to_vec),
             value: Some(value.to_vec()),
@@ -149,11 +145,7 @@ pub fn append_all(
     values: &[Vec<u8>],
 ) -> Result<()> {
     blocking(async {
-        let producer = connect(broker)
-            .await?
-            .partition_client(topic, partition, UnknownTopicHandling::Error)
-            .await
-            .with_context(|| format!("cannot write {topic}/{partition}"))?;
+        let producer = producer(broker, topic, partition).await?;
         for some in values.chunks(500) {
             let records = some.iter().map(|value| rskafka::record::Record {
                 key: Some(key.as_bytes().to_vec()),
@@ -206,12 +198,12 @@ async fn read_partition(
             records.push(Record {
                 partition,
                 offset: found.offset,
-                key: found.record.key.map(text),
+                key: found.record.key.map(lossy),
                 headers: found
                     .record
                     .headers
                     .into_iter()
-                    .map(|(name, value)| (name, text(value)))
+                    .map(|(name, value)| (name, lossy(value)))
                     .collect(),
                 value: found.record.value.unwrap_or_default(),
                 timestamp: found.record.timestamp.into(),
@@ -243,6 +235,14 @@ pub fn create_topics(broker: &str, topics: &[(&str, i32)]) -> Result<()> {
     })
 }
 
+async fn producer(broker: &str, topic: &str, partition: i32) -> Result<PartitionClient> {
+    connect(broker)
+        .await?
+        .partition_client(topic, partition, UnknownTopicHandling::Error)
+        .await
+        .with_context(|| format!("cannot write {topic}/{partition}"))
+}
+
 async fn connect(broker: &str) -> Result<Client> {
     ClientBuilder::new(vec![broker.to_owned()])
         .build()
@@ -261,6 +261,6 @@ fn blocking<T>(work: impl Future<Output = Result<T>>) -> Result<T> {
     })
 }
 
-fn text(bytes: Vec<u8>) -> String {
+fn lossy(bytes: Vec<u8>) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }

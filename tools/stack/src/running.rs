@@ -11,7 +11,7 @@ use anyhow::{Result, bail};
 use crate::endpoints::Endpoints;
 use crate::workspace;
 
-/// The claim to be the clone's running stack; given up when dropped.
+/// The claim to be the clone's running stack; ends when it is dropped.
 #[derive(Debug)]
 pub struct Claim {
     _lock: File,

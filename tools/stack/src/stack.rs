@@ -40,8 +40,8 @@ pub struct Stack {
     stopped: bool,
 }
 
-/// For how long the app goes on when it is told to end together with its sidecar, whose last deliveries it takes. On
-/// Kubernetes it is longer, for the Service's sake too.
+/// How long the app goes on after app and sidecar were told to end, to handle the sidecar's last deliveries. On
+/// Kubernetes it is longer, because the pod must also leave the Service.
 const PAUSE_BEFORE_END: Duration = Duration::from_secs(5);
 
 impl Stack {

@@ -59,8 +59,8 @@ static COMPARED: LazyLock<(Timestamp, Timestamp)> = LazyLock::new(|| {
     )
 });
 
-/// Zones whose offsets the two copies of the database, which are of different editions, agree on in those years; each
-/// with the moments at which its clocks change.
+/// Zones for which both copies of the database (of different editions) have the same offsets in those years; each with
+/// the moments at which its clocks change.
 static COMPARABLE: LazyLock<Vec<(&str, chrono_tz::Tz, Vec<Timestamp>)>> = LazyLock::new(|| {
     let (first, last) = *COMPARED;
     ZONES
@@ -112,8 +112,8 @@ fn the_database_is_there_and_every_accepted_zone_computes() {
     }
 }
 
-/// Around every change of every zone's clocks so far and for decades on, one interval on is later, and no further
-/// than one interval, one day and one hour.
+/// Around every change of clocks, past or in the coming decades: the next instance is later than the last, by at most
+/// one interval, one day and one hour.
 #[test]
 fn no_change_of_clocks_leads_back_or_far_ahead() {
     let last = "2045-01-01T00:00:00Z".parse().unwrap();
@@ -145,7 +145,7 @@ fn no_change_of_clocks_leads_back_or_far_ahead() {
 }
 
 #[test]
-fn most_zones_are_comparable_with_the_peer() {
+fn most_zones_are_comparable_with_the_second_implementation() {
     let left_out: Vec<_> = ZONES
         .iter()
         .filter(|&&name| COMPARABLE.iter().all(|&(other, ..)| other != name))
@@ -156,7 +156,7 @@ fn most_zones_are_comparable_with_the_peer() {
     );
 }
 
-/// A comparable zone and a due date: anywhere, or such that the answer is near a change of its clocks.
+/// A comparable zone and a due date: any, or one whose next is near a change of clocks.
 fn due() -> impl Strategy<Value = (&'static str, chrono_tz::Tz, Timestamp)> {
     let (first, last) = *COMPARED;
     let margin = 40 * DAY;
@@ -201,7 +201,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(4096))]
 
     #[test]
-    fn agrees_with_the_peer((name, other, due) in due(), interval in select(&INTERVALS), anchor_day in 1_u8..=31) {
+    fn the_calendar_agrees_with_a_second_implementation((name, other, due) in due(), interval in select(&INTERVALS), anchor_day in 1_u8..=31) {
         let expected = chrono::DateTime::from_timestamp_micros(due.as_microsecond()).unwrap();
         let expected = peer::next(expected, interval, other, u32::from(anchor_day)).timestamp_micros();
         let rule = Rule::every(interval);
@@ -227,7 +227,7 @@ proptest! {
         prop_assert!(skipped || interval != Monthly || answer.day() == local.day().min(answer.date().days_in_month()));
     }
 
-    /// What a change of clocks moved goes back where it came from.
+    /// An instance that a change of clocks moved is followed by one at the usual time.
     #[test]
     fn a_series_forgets_a_change_of_clocks((name, _, due) in due(), interval in select(&INTERVALS)) {
         let zone = find(name).unwrap();

@@ -175,7 +175,7 @@ fn an_operation_that_is_not_valid_leaves_the_others() {
 }
 
 #[test]
-fn the_names_are_those_that_are_read() {
+fn every_listed_operation_name_is_accepted() {
     for name in names() {
         assert!(Kind::named(name).is_some(), "{name}");
     }
@@ -217,7 +217,7 @@ fn any_json() -> impl Strategy<Value = Value> {
 
 proptest! {
     #[test]
-    fn whatever_the_operations_are_each_has_its_answer(operations in prop::collection::vec(any_json(), 1..8)) {
+    fn each_operation_of_any_batch_has_its_answer(operations in prop::collection::vec(any_json(), 1..8)) {
         let body = json!({"operations": operations});
         let read = parse_batch(body.clone()).unwrap();
         prop_assert_eq!(read.len(), operations.len());
@@ -227,7 +227,7 @@ proptest! {
             prop_assert!(violations.len() <= 3 * MOST_VIOLATIONS, "{}", violations.len());
             for place in pointers(violations) {
                 prop_assert!(place.starts_with(&pointer(number)), "{}", place);
-                // What is named is there, or is missed in what is there.
+                // Each pointer names a member that is there, or one missing in an object that is there.
                 let (around, _) = place.rsplit_once('/').unwrap();
                 prop_assert!(body.pointer(around).is_some(), "{} in {}", place, body);
             }

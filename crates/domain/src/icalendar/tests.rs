@@ -21,7 +21,7 @@ fn entry() -> Entry {
 }
 
 #[test]
-fn a_calendar_is_what_programs_need() {
+fn a_calendar_has_the_properties_that_programs_need() {
     let done = Entry {
         title: "Pay; rent, \\now\\".to_owned(),
         description: Some("Line one\r\nline two".to_owned()),
@@ -60,7 +60,7 @@ fn a_calendar_is_what_programs_need() {
 }
 
 #[test]
-fn no_tasks_are_a_calendar_too() {
+fn a_calendar_without_tasks_is_valid() {
     assert!(read(&calendar(&[])).is_empty());
 }
 
@@ -133,7 +133,7 @@ fn any_entry() -> impl Strategy<Value = Entry> {
 
 proptest! {
     #[test]
-    fn lines_are_short_and_whole(entries in prop::collection::vec(any_entry(), 0..3)) {
+    fn calendar_lines_are_short_and_keep_characters_whole(entries in prop::collection::vec(any_entry(), 0..3)) {
         let calendar = calendar(&entries);
         prop_assert!(calendar.ends_with("\r\n"));
         for line in calendar.trim_end_matches("\r\n").split("\r\n") {
@@ -144,7 +144,7 @@ proptest! {
     }
 
     #[test]
-    fn what_is_written_is_what_another_implementation_reads(entries in prop::collection::vec(any_entry(), 0..3)) {
+    fn another_implementation_reads_the_calendar_as_it_was_written(entries in prop::collection::vec(any_entry(), 0..3)) {
         let events = read(&calendar(&entries));
         prop_assert_eq!(events.len(), entries.len());
         for (event, entry) in events.iter().zip(&entries) {
@@ -162,7 +162,7 @@ proptest! {
     }
 
     #[test]
-    fn unfolded_lines_are_what_was_folded(text in any_text()) {
+    fn folding_a_line_and_unfolding_it_changes_nothing(text in any_text()) {
         let mut lines = Lines(String::new());
         let line = format!("SUMMARY:{}", escaped(&text));
         lines.line(&line);

@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-/// Answers with what it was asked, as far as that fits into an answer: due is `after` and one second.
+/// A calendar that answers with what it was asked: the due date is one second later than `after`.
 struct Echo;
 
 impl Calendar for Echo {
@@ -49,7 +49,7 @@ fn due(changes: Value) -> String {
 }
 
 #[test]
-fn the_successor_keeps_what_the_task_was_and_moves_its_date() {
+fn the_next_instance_copies_the_task_and_moves_its_due_date() {
     let next = successor(ended(json!({})));
     assert_eq!(
         serde_json::to_value(next).unwrap(),
@@ -68,7 +68,7 @@ fn missed_due_dates_are_skipped_or_kept() {
     let recurrence = |missed: &str| json!({"recurrence": {"rule": "FREQ=DAILY", "missed": missed}});
     assert_eq!(due(recurrence("skip")), "2026-02-05T12:00:01.000000Z");
     assert_eq!(due(recurrence("keep")), "2026-01-31T08:00:01.000000Z");
-    // Early: after the due date all the same.
+    // Completed early: the next instance is due after the due date anyway.
     let mut early = recurrence("skip");
     early["completed_at"] = json!("2026-01-01T00:00:00Z");
     assert_eq!(due(early), "2026-01-31T08:00:01.000000Z");
@@ -85,7 +85,7 @@ fn an_event_of_an_earlier_version_keeps_missed_due_dates() {
 }
 
 #[test]
-fn from_completion_it_counts_from_there() {
+fn from_completion_the_day_of_the_completion_counts() {
     let recurrence = json!({"rule": "FREQ=DAILY", "from": "completion", "missed": "keep"});
     assert_eq!(
         due(json!({"recurrence": recurrence, "completed_at": "2026-01-01T00:00:00Z"})),
@@ -98,7 +98,7 @@ fn from_completion_it_counts_from_there() {
 }
 
 #[test]
-fn a_skipped_task_is_followed_as_if_it_had_been_completed() {
+fn a_skipped_task_has_a_next_instance_like_a_completed_one() {
     let changes = json!({"completed_at": null, "skipped_at": "2026-02-05T12:00:00Z"});
     assert_eq!(successor(ended(changes)), successor(ended(json!({}))));
 }
@@ -113,7 +113,7 @@ fn without_a_due_date_the_completion_counts() {
 }
 
 #[test]
-fn a_rule_that_is_no_interval_has_none() {
+fn a_task_with_a_rule_that_no_interval_can_say_has_no_interval() {
     let next = successor(ended(
         json!({"recurrence": {"rule": "FREQ=DAILY;INTERVAL=2"}}),
     ));
@@ -145,7 +145,7 @@ fn a_series_ends_with_the_calendar() {
 }
 
 #[test]
-fn contradictions_are_malformed() {
+fn an_event_that_contradicts_itself_is_malformed() {
     for changes in [
         json!({"recurring_interval": null, "recurrence": null}),
         json!({"occurrence": i32::MAX}),

@@ -42,7 +42,7 @@ fn a_task_due_later_than_the_lead_is_reminded_of_that_long_before() {
 }
 
 #[test]
-fn exactly_the_lead_away_is_too_soon() {
+fn a_task_due_in_exactly_the_lead_has_no_reminder() {
     let due = |due: &str| json!({"completed": false, "due_date": due});
     let now = "2026-01-01T12:00:00Z";
     assert_eq!(
@@ -53,7 +53,7 @@ fn exactly_the_lead_away_is_too_soon() {
 }
 
 #[test]
-fn handled_late_it_is_wanted_until_the_due_date() {
+fn an_event_handled_late_wants_its_reminder_until_the_due_date() {
     let data = json!({"completed": false, "due_date": "2026-01-05T09:00:00Z"});
     let moment = |now: &str| moments_of("task.created", data.clone(), now);
     assert_eq!(
@@ -67,7 +67,7 @@ fn handled_late_it_is_wanted_until_the_due_date() {
 }
 
 #[test]
-fn tasks_that_are_over_or_never_due_have_none() {
+fn finished_tasks_and_tasks_without_due_date_have_no_reminder() {
     let now = "2026-01-01T12:00:00Z";
     let due = "2026-01-05T09:00:00Z";
     let completed = json!({"completed": true, "due_date": due});
@@ -121,7 +121,7 @@ fn own(reminders: Value) -> Value {
 }
 
 #[test]
-fn own_reminders_stand_in_for_the_lead() {
+fn own_reminders_replace_the_lead() {
     let reminders = json!([
         {"before": "PT30M"}, {"at": "2026-01-02T08:00:00+01:00"}, {"before": "P1D"}, {"at": "2026-01-05T08:30:00Z"},
         {"at": "2026-01-06T10:00:00Z"},
@@ -141,7 +141,7 @@ fn own_reminders_stand_in_for_the_lead() {
 }
 
 #[test]
-fn what_had_come_when_the_event_happened_is_not_wanted() {
+fn a_reminder_with_a_moment_before_the_event_is_not_wanted() {
     let now = "2026-01-01T12:00:01Z";
     let moments = |reminders| wanted("task.updated", own(reminders), now).moments;
     let ahead =
@@ -161,7 +161,7 @@ fn own_reminders_come_even_when_the_event_is_handled_after_the_due_date() {
 }
 
 #[test]
-fn a_task_that_is_over_has_none_of_its_own_either() {
+fn a_finished_task_has_no_reminders_of_its_own_either() {
     let mut task = own(json!([{"before": "PT30M"}]));
     task["completed"] = json!(true);
     let none = wanted("task.completed", task, "2026-01-01T12:00:01Z");
@@ -218,7 +218,7 @@ proptest! {
     }
 
     #[test]
-    fn every_reminder_ahead_has_its_moment_and_no_other_is_there(
+    fn the_moments_are_those_of_the_reminders_ahead(
         due in 0i64..200_000_000_000_000_000, time in 0i64..200_000_000_000_000_000,
         instants in proptest::collection::vec(0i64..200_000_000_000_000_000, 0..3),
         seconds in proptest::collection::vec(0u32..999_999, 0..3),

@@ -93,7 +93,7 @@ fn what_is_no_rule_of_the_subset_is_refused() {
         "FREQ=DAILY;UNTIL=2027-01-31",
         "FREQ=DAILY;UNTIL=20270230",
         "FREQ=DAILY;UNTIL=00000101",
-        // Without a zone it would say different things to different readers.
+        // Without a zone it would mean different instants to different readers.
         "FREQ=DAILY;UNTIL=20270131T090000",
         // No date fits.
         "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30",
@@ -116,7 +116,7 @@ fn intervals_are_rules() {
 }
 
 #[test]
-fn the_dates_that_people_ask_for() {
+fn common_rules_have_the_expected_dates() {
     for (text, from, expected) in [
         // Every weekday: Thursday, Friday, Monday.
         (
@@ -156,7 +156,7 @@ fn the_dates_that_people_ask_for() {
             "2027-01-31",
             ["2027-02-28", "2027-03-31", "2027-04-30"],
         ),
-        // A named day is left out where the month lacks it; one taken from the date before is clamped.
+        // A month without the named day is left out; a day taken from the date before is clamped.
         (
             "FREQ=MONTHLY;BYMONTHDAY=31",
             "2027-01-31",
@@ -216,7 +216,7 @@ fn a_pattern_that_never_meets_its_condition_ends() {
 }
 
 #[test]
-fn the_calendar_ends_with_9998() {
+fn no_date_lies_after_the_year_9998() {
     assert_eq!(next("FREQ=DAILY", "9998-12-30", 5), ["9998-12-31"]);
     assert!(next("FREQ=YEARLY;INTERVAL=1000", "9000-01-01", 5).is_empty());
     assert!(next("FREQ=MONTHLY;BYMONTHDAY=31", "9998-12-31", 5).is_empty());

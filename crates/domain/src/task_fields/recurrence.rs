@@ -29,7 +29,7 @@ impl Fields {
         }
     }
 
-    /// What is said twice about recurrence, and not the same.
+    /// The violation if the body's interval and rule contradict each other.
     pub(super) fn contradiction(&self) -> Option<Violation> {
         let (recurs_by_it, interval) = match &self.recurrence {
             Change::Absent => return None,
@@ -123,7 +123,7 @@ pub(super) fn take_recurrence(
     })
 }
 
-/// What a member of a merge patch sets a value to that has a default, if anything.
+/// What a member of a merge patch sets a value with a default to; `None` if it leaves it.
 fn or_default<T: Default>(change: Change<T>) -> Option<T> {
     match change {
         Change::Absent => None,

@@ -29,7 +29,7 @@ pub(super) fn take_reminders(
             return Change::Absent;
         }
     };
-    // So many more would be told apart for nothing.
+    // Comparing more than this would be wasted work: too many are refused anyway.
     if items.len() > 2 * Reminders::MOST {
         let detail = format!("must have at most {} reminders", Reminders::MOST);
         violations.push(Violation::field("reminders", detail));

@@ -18,7 +18,7 @@ fn pointers<T: std::fmt::Debug>(parsed: Result<T, Vec<Violation>>) -> Vec<String
 }
 
 #[test]
-fn a_title_is_enough_and_the_rest_takes_its_default() {
+fn a_task_needs_only_a_title_and_has_defaults() {
     let task = parse_new_task(json!({"title": " Water plants "})).unwrap();
     assert_eq!(
         serde_json::to_value(task).unwrap(),
@@ -112,7 +112,7 @@ fn an_interval_and_a_rule_say_the_same() {
 }
 
 #[test]
-fn null_says_nothing_of_a_new_task() {
+fn null_in_a_new_task_means_the_default() {
     for body in [
         json!({"title": "t", "is_recurring": true, "recurring_interval": "daily", "recurrence": null}),
         json!({"title": "t", "is_recurring": null, "recurring_interval": null, "recurrence": {"rule": "FREQ=DAILY"}}),
@@ -126,7 +126,7 @@ fn null_says_nothing_of_a_new_task() {
 }
 
 #[test]
-fn what_a_recurrence_gets_wrong_is_named_at_its_place() {
+fn each_mistake_in_a_recurrence_is_named_at_its_place() {
     for (recurrence, expected) in [
         (json!("FREQ=DAILY"), vec!["/recurrence"]),
         (json!({"rule": null}), vec!["/recurrence/rule"]),
@@ -167,7 +167,7 @@ fn a_recurrence_is_merged_member_by_member() {
 }
 
 #[test]
-fn what_is_said_twice_about_recurrence_must_be_the_same() {
+fn an_interval_and_a_rule_must_agree() {
     let daily = json!({"rule": "FREQ=DAILY"});
     for (fields, expected) in [
         (
@@ -283,14 +283,14 @@ proptest! {
 }
 
 #[test]
-fn of_many_unknown_members_some_are_told() {
+fn of_many_unknown_members_only_some_are_listed() {
     let members: Map<String, Value> = (0..9000).map(|n| (format!("m{n}"), json!(1))).collect();
     let violations = parse_task_patch(Value::Object(members)).unwrap_err();
     assert_eq!(violations.len(), MOST_VIOLATIONS);
 }
 
 #[test]
-fn reminders_are_kept_as_they_are_said() {
+fn reminders_are_kept_as_they_were_written() {
     let reminders = json!([{"before": "PT60M"}, {"at": "2030-01-01T08:00:00+01:00"}]);
     let task = parse_new_task(
         json!({"title": "t", "due_date": "2030-01-01T09:00:00Z", "reminders": reminders}),
@@ -314,7 +314,7 @@ fn reminders_are_kept_as_they_are_said() {
 }
 
 #[test]
-fn what_reminders_get_wrong_is_named_at_its_place() {
+fn each_mistake_in_reminders_is_named_at_its_place() {
     let hours = |n: usize| -> Vec<Value> {
         (1..=n)
             .map(|n| json!({"before": format!("PT{n}H")}))

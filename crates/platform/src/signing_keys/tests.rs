@@ -99,7 +99,7 @@ fn a_token_of_either_algorithm_names_its_user() {
 }
 
 #[test]
-fn a_key_that_is_not_there_is_told_from_a_token_that_proves_nothing() {
+fn an_unknown_key_is_not_mistaken_for_an_invalid_token() {
     let keys = keys(vec![rsa_jwk("r")]);
     for (algorithm, kid) in [
         ("RS256", Some("other")),
@@ -115,7 +115,7 @@ fn a_key_that_is_not_there_is_told_from_a_token_that_proves_nothing() {
 }
 
 #[test]
-fn a_token_that_proves_nothing_is_refused() {
+fn an_invalid_token_is_refused() {
     let keys = keys(vec![rsa_jwk("r"), ec_jwk("e")]);
     let good = token("RS256", Some("r"), &claims());
     let (message, signature) = good.rsplit_once('.').unwrap();
@@ -169,7 +169,7 @@ fn a_token_that_proves_nothing_is_refused() {
 }
 
 #[test]
-fn keys_that_are_not_for_this_are_left_out() {
+fn keys_for_other_purposes_are_left_out() {
     let with = |mut key: Value, member: &str, value: &str| {
         key[member] = json!(value);
         key
@@ -214,7 +214,7 @@ fn keys_with_wrong_numbers_verify_nothing() {
 }
 
 #[test]
-fn without_a_name_of_its_key_a_token_fits_one_key_only() {
+fn a_token_without_kid_needs_exactly_one_key_that_fits() {
     let keys = keys(vec![rsa_jwk("a"), rsa_jwk("b")]);
     assert_eq!(
         user(&keys, &token("RS256", None, &claims())),
@@ -227,7 +227,7 @@ fn without_a_name_of_its_key_a_token_fits_one_key_only() {
 }
 
 #[test]
-fn what_is_kept_reads_back() {
+fn stored_keys_are_read_back() {
     let keys = keys(vec![rsa_jwk("r"), ec_jwk("e")]);
     let kept = serde_json::to_vec(&keys).unwrap();
     assert_eq!(SigningKeys::parse(&kept), Some(keys));

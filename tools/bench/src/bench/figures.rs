@@ -70,7 +70,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_tells_its_load() {
+    fn the_name_of_a_group_says_its_load() {
         assert_eq!(group("create", 1, true), "create, due date, 1 client");
         assert_eq!(
             group("create", 16, false),

@@ -1,12 +1,12 @@
 //! Runs `tools/load`.
 
 use std::io::Write;
-use std::net::SocketAddrV4;
 use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use load::plan::Plan;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -21,47 +21,6 @@ const LIMIT: Duration = Duration::from_secs(1800);
 #[derive(Debug)]
 pub(crate) struct Generator {
     program: PathBuf,
-}
-
-/// Its input; `tools/load/src/plan.rs` reads it.
-#[derive(Debug, Serialize)]
-pub(crate) struct Plan<'a> {
-    pub(crate) address: SocketAddrV4,
-    pub(crate) users: &'a [User],
-    pub(crate) work: Work<'a>,
-}
-
-#[derive(Debug, Serialize)]
-pub(crate) struct User {
-    pub(crate) name: String,
-    pub(crate) token: String,
-}
-
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Work<'a> {
-    Create {
-        clients: usize,
-        seconds: f64,
-        due: bool,
-    },
-    Fill {
-        clients: usize,
-        count: u64,
-        due: bool,
-        tell_ids: bool,
-    },
-    Mixed {
-        clients: usize,
-        seconds: f64,
-        seed: u64,
-        preloaded: &'a Value,
-    },
-    NextInstance,
-    Event {
-        kafka: &'a str,
-        topic: &'a str,
-    },
 }
 
 /// What it saw of requests of one kind, or of all.
@@ -87,8 +46,8 @@ impl Generator {
         })
     }
 
-    /// Carries out a plan; gives what it saw.
-    pub(crate) fn run(&self, plan: &Plan<'_>) -> Result<Value> {
+    /// Carries out a plan and returns what the load saw.
+    pub(crate) fn run(&self, plan: &Plan) -> Result<Value> {
         let mut file = tempfile::NamedTempFile::new()?;
         file.write_all(&serde_json::to_vec(plan)?)?;
         let mut command = Command::new(&self.program);

@@ -76,7 +76,7 @@ pub(crate) fn median(values: &mut [f64]) -> Option<f64> {
     Some(f64::midpoint(lower, upper))
 }
 
-/// Three digits that tell something.
+/// Three significant digits.
 pub(crate) fn number(value: f64) -> String {
     let size = value.abs();
     if size >= 100.0 || value == 0.0 {
@@ -179,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn alone_there_is_nothing_to_compare() {
+    fn a_table_of_one_server_has_no_ratios() {
         let records = [record("ours", "create", &[("errors", 0.0)])];
         let table = render(&records, &["ours"]);
         assert!(table.contains("| errors     |    0 |\n"), "{table}");

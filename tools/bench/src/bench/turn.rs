@@ -1,30 +1,29 @@
 //! The measurements of one server.
 
+mod stopped;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddrV4;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
+use load::plan::{Plan, TaskOf, User, Work};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::figures::{by_name, count, group, per_unit, probe};
-use super::generator::{Generator, Plan, Tally, User, Work, part};
+use super::generator::{Generator, Tally, part};
 use super::progress::{Baseline, Progress};
 use super::usage::{self, Usage};
-use super::{Measure, Options, Sink, table};
+use super::{Measure, Options, Sink};
 use stack::endpoints::TASKS_TOPIC;
 use stack::service::Service;
-use stack::{interrupt, net, token};
+use stack::{interrupt, token};
 
 const USERS: usize = 100;
 const WARM_UP_SECONDS: f64 = 3.0;
-/// Users of the backlog: each has a lane of its own.
-const BACKLOG_USERS: usize = 500;
 const IDLE: Duration = Duration::from_secs(10);
-const STARTS: usize = 3;
-const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// One server, while it is measured.
 pub(crate) struct Turn<'a> {
@@ -106,7 +105,7 @@ impl Turn<'_> {
         self.options.only.is_empty() || self.options.only.contains(&measure)
     }
 
-    /// Fills pools and caches. Also tells which consumers there are.
+    /// Fills pools and caches, and finds out which consumers there are.
     fn warm_up(&mut self) -> Result<()> {
         let users = self.users("warm", USERS)?;
         let since = self.progress.baseline()?;
@@ -152,10 +151,7 @@ impl Turn<'_> {
         let preloaded = self.generate(&users, fill)?;
         self.progress
             .settle(&since, part(&preloaded, "accepted")?)?;
-        let preloaded = preloaded
-            .get("ids")
-            .context("the load told no ids")?
-            .clone();
+        let preloaded: Vec<TaskOf> = part(&preloaded, "ids")?;
 
         let before = self.usages();
         let since = self.progress.baseline()?;
@@ -163,10 +159,10 @@ impl Turn<'_> {
             clients,
             seconds: self.options.seconds,
             seed: 1,
-            preloaded: &preloaded,
+            preloaded,
         };
         let mut result = self.generate(&users, work)?;
-        // Completions may repeat, and tell nothing then.
+        // A repeated completion emits no event, so completions are not counted.
         let kinds: BTreeMap<String, Tally> = part(&result, "kinds")?;
         let events = ["create", "patch", "delete"]
             .iter()
@@ -258,8 +254,8 @@ impl Turn<'_> {
     fn event(&mut self, group: &str) -> Result<Record> {
         let users = self.users("probe", self.options.samples)?;
         let work = Work::Event {
-            kafka: self.kafka,
-            topic: TASKS_TOPIC,
+            kafka: self.kafka.to_owned(),
+            topic: TASKS_TOPIC.to_owned(),
         };
         let result = self.generate(&users, work)?;
         probe(group, result, "created", "received")
@@ -290,81 +286,10 @@ impl Turn<'_> {
         })
     }
 
-    fn drain(&mut self, group: &str) -> Result<Record> {
-        let users = self.users("away", BACKLOG_USERS)?;
-        let daprd = self.part("sidecar")?;
-        daprd.stop()?;
-        let since = self.progress.baseline_without_sidecar()?;
-        let before = self.usages();
-        let work = Work::Fill {
-            clients: 16,
-            count: self.options.backlog,
-            due: false,
-            tell_ids: false,
-        };
-        let result = self.generate(&users, work)?;
-        let accepted: u64 = part(&result, "accepted")?;
-        let began = Instant::now();
-        daprd.start()?;
-        let started = began.elapsed();
-        let settled = self.progress.settle(&since, accepted)?;
-        let took = (started + settled.after).as_secs_f64();
-        let used = self.used_since(&before);
-        let mut figures = vec![
-            ("events".to_owned(), count(settled.published)),
-            ("seconds from the sidecar's start".to_owned(), took),
-            (
-                "settled/s".to_owned(),
-                count(settled.published.saturating_sub(settled.missing)) / took,
-            ),
-            ("create p99 ms".to_owned(), part(&result, "p99_ms")?),
-            ("errors".to_owned(), part(&result, "errors")?),
-        ];
-        if settled.missing > 0 {
-            figures.push(("never settled".to_owned(), count(settled.missing)));
-        }
-        figures.extend(per_unit(&used, count(accepted), "create"));
-        Ok(Record {
-            group: group.to_owned(),
-            figures,
-            detail: json!({
-                "load": result,
-                "sidecar_start_seconds": started.as_secs_f64(),
-                "cpu_seconds": by_name(&used),
-            }),
-        })
-    }
-
-    /// The last one: the sidecar does not come back.
-    fn start(&self, group: &str) -> Result<Record> {
-        self.part("sidecar")?.stop()?;
-        let app = self.part("app")?;
-        let mut times = Vec::new();
-        for _ in 0..STARTS {
-            app.stop()?;
-            let began = Instant::now();
-            app.spawn()?;
-            while net::get(&self.ready_url, &[]).is_err() {
-                interrupt::check()?;
-                if began.elapsed() > START_LIMIT || app.has_ended() {
-                    bail!("it did not become ready{}", app.tail());
-                }
-                thread::sleep(Duration::from_millis(2));
-            }
-            times.push(began.elapsed().as_secs_f64() * 1000.0);
-        }
-        let median = table::median(&mut times).context("it was not started")?;
-        Ok(Record {
-            group: group.to_owned(),
-            figures: vec![("ms until ready".to_owned(), median)],
-            detail: json!({"ms": times}),
-        })
-    }
-
-    fn generate(&self, users: &[User], work: Work<'_>) -> Result<Value> {
+    fn generate(&self, users: &[User], work: Work) -> Result<Value> {
         self.generator.run(&Plan {
-            address: self.address,
-            users,
+            address: self.address.into(),
+            users: users.to_vec(),
             work,
         })
     }

@@ -116,7 +116,7 @@ pub(crate) fn command<const N: usize>(cargo: &Path, target_dir: &Path, args: [&s
     command
 }
 
-/// Makes the folder this clone's, if the last one to use it was another.
+/// Claims the folder for this clone, if another clone used it last.
 fn adopt(target_dir: &Path, stamp_path: &Path, identity: &str) -> Result<()> {
     let stamp = fs::read_to_string(stamp_path).ok();
     if stamp.as_deref() == Some(identity) {

@@ -10,7 +10,7 @@ use crate::programs::components::copy_if_changed;
 use crate::report::Report;
 use crate::workspace;
 
-/// Compiles the development host; it is run from a copy that another clone's build leaves alone.
+/// Compiles the development host. It runs from a copy, so that a build of another clone does not replace it.
 pub(crate) fn build(cargo: &Cargo, report: &Report) -> Result<PathBuf> {
     report.step("compiling the development host (minutes the first time)");
     let mut command = cargo.command(["build", "--profile", "tool", "--package", "devhost"]);

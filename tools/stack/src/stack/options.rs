@@ -90,8 +90,7 @@ impl StackOptions {
         self
     }
 
-    /// Runs the small broker, whichever the stack beside has: it can be told to [refuse
-    /// writes](Stack::refuse_writes).
+    /// Runs the small broker, whichever the shared stack has: it can be told to [refuse writes](Stack::refuse_writes).
     #[must_use]
     pub fn small_broker(mut self) -> Self {
         self.apache_kafka = false;

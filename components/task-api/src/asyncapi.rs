@@ -1,11 +1,8 @@
-//! What the service says of itself: `GET /openapi.json` describes the API, `GET /asyncapi.json` the events, and
-//! `GET /schemas/<dataschema>` the data of an event.
-//!
-//! All of it needs no token: it is the same for everybody, holds nothing that the repository does not show, and who only
-//! reads topics has no token of a user.
+//! `GET /asyncapi.json`: the description of the events; and `GET /schemas/<dataschema>`: the schema of an event's data. They
+//! need no token: a program that only reads topics has none of a user.
 
 #[cfg(test)]
-mod document;
+mod generator;
 
 use domain::event::EventType;
 use platform::http::Response;
@@ -13,22 +10,14 @@ use platform::problem::Problem;
 
 use crate::Answer;
 
-/// OpenAPI 3.1, as made by `document`.
-const OPENAPI: &str = include_str!("../openapi.json");
-
-/// AsyncAPI 3.0, as made by `document`.
+/// AsyncAPI 3.0, as made by `generator`.
 const ASYNCAPI: &str = include_str!("../asyncapi.json");
 
-/// For how long a schema may be kept by whoever asked for it. Not for ever: fields are added.
+/// How long a client may keep a schema. Not for ever: fields are added.
 pub(crate) const SCHEMA_CACHING: &str = "public, max-age=3600";
 
-/// Answers with the API's description.
+/// Answers with the description.
 pub(crate) fn answer() -> Answer {
-    Response::json(200, OPENAPI).into()
-}
-
-/// Answers with the events' description.
-pub(crate) fn events() -> Answer {
     Response::json(200, ASYNCAPI).into()
 }
 
@@ -45,7 +34,7 @@ pub(crate) fn data_schema(name: Option<&str>) -> Result<Answer, Problem> {
     Ok(response.into())
 }
 
-/// A JSON Schema (2020-12), as made by `document`.
+/// A JSON Schema (2020-12), as made by `generator`.
 fn schema(event_type: EventType) -> &'static str {
     match event_type {
         EventType::TaskCreated => include_str!("../schemas/task.created.1.json"),

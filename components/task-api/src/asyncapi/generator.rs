@@ -1,23 +1,29 @@
-//! The events' description (AsyncAPI 3.0): the topics, what is in them, and who reads it. Made of the types of events, the
-//! schemas of their data and the table of subscriptions.
+//! The events' description (AsyncAPI 3.0): the topics, what is in them, and who reads it. Generated from the types of
+//! events, the schemas of their data and the table of subscriptions.
+
+mod schemas;
+
+use std::fs;
+use std::path::Path;
 
 use domain::event::EventType;
 use serde_json::{Map, Value, json};
 
-use super::schemas::{events, user_id};
+use crate::committed::require_committed;
+use crate::openapi::generator::schemas::user_id;
 use crate::subscriptions::{SUBSCRIPTIONS, Subscription, matching};
 
 /// The version of the Kafka bindings.
 const BINDING: &str = "0.5.0";
 
-/// What records are in, in structured mode.
+/// The media type of records, in structured mode.
 const CLOUD_EVENT: &str = "application/cloudevents+json";
 
 /// A topic.
 struct Topic {
     /// The variable that names it.
     variable: &'static str,
-    /// Its name, unless the variable says otherwise.
+    /// The variable's default.
     name: &'static str,
     meaning: &'static str,
     partitions: u32,
@@ -75,7 +81,7 @@ fn group(pubsub: &str) -> &'static str {
     }
 }
 
-pub(super) fn document() -> Value {
+fn document() -> Value {
     let channels: Map<String, Value> = TOPICS
         .iter()
         .map(|topic| (topic.name.to_owned(), channel(topic)))
@@ -89,9 +95,9 @@ pub(super) fn document() -> Value {
     messages.insert(DEAD_LETTER.to_owned(), dead_letter());
     let mut schemas: Map<String, Value> = EventType::ALL
         .into_iter()
-        .map(|event_type| (event_type.as_str().to_owned(), events::data(event_type)))
+        .map(|event_type| (event_type.as_str().to_owned(), schemas::data(event_type)))
         .collect();
-    schemas.insert("CloudEvent".to_owned(), events::envelope());
+    schemas.insert("CloudEvent".to_owned(), schemas::envelope());
     json!({
         "asyncapi": "3.0.0",
         "id": "urn:todo-events:events",
@@ -175,7 +181,7 @@ fn channel(topic: &Topic) -> Value {
     })
 }
 
-/// What an operation says of its channel and messages.
+/// An operation's references to its channel and messages.
 fn on(topic: &Topic, messages: &[&str]) -> (Value, Vec<Value>) {
     let name = topic.name;
     let messages = messages
@@ -185,7 +191,7 @@ fn on(topic: &Topic, messages: &[&str]) -> (Value, Vec<Value>) {
     (json!({"$ref": format!("#/channels/{name}")}), messages)
 }
 
-/// That the service writes to a topic.
+/// The operation by which the service writes to a topic.
 fn sending(topic: &Topic) -> (String, Value) {
     let (channel, messages) = on(topic, &messages_in(topic));
     let (title, summary) = match topic.variable {
@@ -205,7 +211,7 @@ fn sending(topic: &Topic) -> (String, Value) {
     (format!("send-{}", topic.name), operation)
 }
 
-/// What a consumer group of the service gets.
+/// The operation by which a consumer group of the service reads a topic.
 fn receiving(subscription: &Subscription) -> (String, Value) {
     let topic = TOPICS
         .iter()
@@ -258,7 +264,7 @@ fn message(event_type: EventType) -> Value {
     json!({
         "name": name,
         "title": name,
-        "summary": events::meaning(event_type),
+        "summary": schemas::meaning(event_type),
         "contentType": CLOUD_EVENT,
         "payload": {
             "allOf": [
@@ -279,7 +285,7 @@ fn message(event_type: EventType) -> Value {
 }
 
 fn example(event_type: EventType) -> Value {
-    let data = events::data(event_type)["examples"][0].take();
+    let data = schemas::data(event_type)["examples"][0].take();
     let topic_variable = topic(event_type);
     let topic = TOPICS.iter().find(|topic| topic.variable == topic_variable);
     json!({
@@ -307,4 +313,28 @@ fn dead_letter() -> Value {
         "contentType": "application/octet-stream",
         "payload": {},
     })
+}
+
+#[test]
+fn asyncapi_json_is_what_the_code_says() {
+    require_committed("asyncapi.json", &document());
+}
+
+#[test]
+fn the_schemas_of_events_are_what_the_code_says() {
+    let mut expected: Vec<String> = Vec::new();
+    for event_type in EventType::ALL {
+        let name = event_type.data_schema();
+        let name = name.trim_start_matches("urn:todo-events:schema:");
+        let file = format!("{}.json", name.replace(':', "."));
+        require_committed(&format!("schemas/{file}"), &schemas::document(event_type));
+        expected.push(file);
+    }
+    let folder = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")).unwrap();
+    let mut files: Vec<String> = folder
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    files.sort();
+    expected.sort();
+    assert_eq!(files, expected);
 }

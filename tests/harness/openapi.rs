@@ -1,4 +1,4 @@
-//! Whether answers are what the API's description (`/openapi.json`) says.
+//! Checks that answers are as the API's description (`/openapi.json`) says.
 //!
 //! Stricter than a client has to be: an object has no member, and an answer no header field, that is not described.
 //! What only the sidecar or Kubernetes ask for is not described. Nor is a 500, which is always a fault.

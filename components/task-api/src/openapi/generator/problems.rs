@@ -1,11 +1,11 @@
-//! The problems that clients are told of, as the service writes them.
+//! The problems that clients can get, as the service writes them.
 
 use domain::violation::Violation;
 use platform::http::{BODY_LIMIT, BODY_TIME, Response};
 use platform::problem::Problem;
 use serde_json::{Map, Value, json};
 
-/// The responses by name: what they mean, and each problem that they tell of.
+/// The responses by name: what they mean, and the problems that each can hold.
 fn named() -> Vec<(&'static str, &'static str, Vec<Problem>)> {
     let invalid = || Problem::invalid(vec![Violation::field("title", "is required")]);
     vec![

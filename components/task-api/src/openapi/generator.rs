@@ -1,39 +1,35 @@
-//! The API's description (OpenAPI 3.1), made of what the service itself uses: its table of routes, the limits, names
-//! and defaults of `domain`, and the problems that it answers with.
+//! The API's description (OpenAPI 3.1), generated from what the service itself uses: its table of routes, the limits,
+//! names and defaults of `domain`, and the problems that it answers with.
 //!
-//! Libraries that model OpenAPI in Rust cannot say all of it, such as that a header is always there; so this is JSON,
-//! and the end-to-end tests check it against the official schema and against every answer.
+//! Libraries that model OpenAPI in Rust cannot say everything, for instance that a header is always there. So this
+//! writes JSON, and the end-to-end tests check it against the official schema and against every answer.
 
-mod asyncapi;
 mod operations;
 mod parameters;
 mod problems;
-mod schemas;
+pub(crate) mod schemas;
 
 use std::fmt::Debug;
-use std::path::Path;
-use std::{env, fs};
 
-use domain::event::EventType;
 use platform::http::method_name;
 use serde_json::{Map, Value, json};
-use similar::TextDiff;
 
+use crate::committed::require_committed;
 use crate::route::{Route, SERVICE_ROUTES, USER_ROUTES};
 
-/// What is said of an operation.
+/// The description of an operation.
 struct Described {
     summary: &'static str,
-    /// What the summary leaves open.
+    /// More than the summary says.
     details: Option<&'static str>,
-    /// Beside those of the path.
+    /// The parameters besides those of the path.
     parameters: Vec<Value>,
     body: Option<Value>,
     /// The status and the answer of success.
     success: (u16, Value),
-    /// The status and the answer where there is nothing new to tell.
+    /// The status and the answer if nothing has changed for the client.
     unchanged: Option<(u16, Value)>,
-    /// The problems that it may be refused with, beside those that all operations of its kind have.
+    /// The problems that may answer it, besides those of all operations of its kind.
     problems: &'static [&'static str],
 }
 
@@ -74,7 +70,7 @@ fn document() -> Value {
     })
 }
 
-/// A path and its operations, or none where all of them are the sidecar's.
+/// A path and its operations; `None` if only the sidecar uses them.
 fn path<O: Copy + Debug>(
     route: &Route<O>,
     said_of: impl Fn(O) -> Option<Described>,
@@ -166,51 +162,7 @@ fn responses(
     by_status
 }
 
-/// Requires that a file of this component is what the code says. `INSTA_UPDATE=always`, which rewrites snapshots, rewrites
-/// this one too.
-fn require_committed(file: &str, current: &Value) {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(file);
-    let committed = fs::read_to_string(&path).unwrap_or_default();
-    let current = format!("{current:#}\n");
-    if env::var_os("INSTA_UPDATE").is_some_and(|value| value == "always") {
-        fs::write(path, current).unwrap();
-    } else if committed != current {
-        let difference = TextDiff::from_lines(&committed, &current);
-        panic!(
-            "{file} is not what the code says; `INSTA_UPDATE=always cargo test -p task-api` rewrites it:\n{}",
-            difference.unified_diff()
-        );
-    }
-}
-
 #[test]
-fn the_description_is_what_the_code_says() {
+fn openapi_json_is_what_the_code_says() {
     require_committed("openapi.json", &document());
-}
-
-#[test]
-fn the_events_description_is_what_the_code_says() {
-    require_committed("asyncapi.json", &asyncapi::document());
-}
-
-#[test]
-fn the_schemas_of_events_are_what_the_code_says() {
-    let mut expected: Vec<String> = Vec::new();
-    for event_type in EventType::ALL {
-        let name = event_type.data_schema();
-        let name = name.trim_start_matches("urn:todo-events:schema:");
-        let file = format!("{}.json", name.replace(':', "."));
-        require_committed(
-            &format!("schemas/{file}"),
-            &schemas::events::document(event_type),
-        );
-        expected.push(file);
-    }
-    let folder = fs::read_dir(Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas")).unwrap();
-    let mut files: Vec<String> = folder
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect();
-    files.sort();
-    expected.sort();
-    assert_eq!(files, expected);
 }

@@ -1,7 +1,6 @@
 //! The JSON that requests, answers and events hold.
 
-pub(super) mod events;
-mod tasks;
+pub(crate) mod tasks;
 
 use domain::batch::{CREATE, MOST_OPERATIONS, Step, UPDATE};
 use domain::calendar_secret::CalendarSecret;
@@ -16,7 +15,7 @@ use serde_json::{Map, Value, json};
 
 use tasks::{field, new_task, snooze, task, task_patch};
 
-/// A regular expression of text without NUL that is not only white space, for a class of what else it may not have.
+/// A regular expression for text that contains no NUL, none of the `excluded` characters, and not only white space.
 macro_rules! not_blank {
     ($excluded:literal) => {
         concat!(
@@ -74,7 +73,7 @@ pub(super) fn bounded_string(shortest: usize, longest: usize) -> Value {
 }
 
 /// An instant.
-pub(super) fn instant() -> Value {
+pub(crate) fn instant() -> Value {
     json!({"type": "string", "format": "date-time"})
 }
 
@@ -84,12 +83,12 @@ pub(super) fn date() -> Value {
 }
 
 /// A UUID.
-pub(super) fn uuid() -> Value {
+pub(crate) fn uuid() -> Value {
     json!({"type": "string", "format": "uuid"})
 }
 
 /// A user's id.
-pub(super) fn user_id() -> Value {
+pub(crate) fn user_id() -> Value {
     let (reserved, symbols, longest) = (UserId::RESERVED, UserId::SYMBOLS, UserId::LONGEST);
     json!({
         "type": "string",
@@ -118,7 +117,7 @@ fn class(characters: &str) -> String {
 }
 
 /// A schema that null fits too.
-fn nullable(mut schema: Value) -> Value {
+pub(crate) fn nullable(mut schema: Value) -> Value {
     schema["type"] = json!([schema["type"], "null"]);
     if let Some(values) = schema.get_mut("enum").and_then(Value::as_array_mut) {
         values.push(Value::Null);
@@ -126,13 +125,13 @@ fn nullable(mut schema: Value) -> Value {
     schema
 }
 
-fn described(mut schema: Value, meaning: &str) -> Value {
+pub(crate) fn described(mut schema: Value, meaning: &str) -> Value {
     schema["description"] = json!(meaning);
     schema
 }
 
 /// An object that has all of these members.
-fn object(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
+pub(crate) fn object(members: impl IntoIterator<Item = (&'static str, Value)>) -> Value {
     let members: Vec<(&str, Value)> = members.into_iter().collect();
     let names: Vec<&str> = members.iter().map(|(name, _)| *name).collect();
     let properties: Map<String, Value> = members
@@ -299,7 +298,7 @@ fn changes() -> Value {
     ])
 }
 
-/// An event as the feed has it; on Kafka it is the same, with what Dapr adds.
+/// An event as the feed returns it. On Kafka it is the same, with what Dapr adds.
 fn event() -> Value {
     let types = EventType::ALL.map(EventType::as_str);
     let mut event = object([

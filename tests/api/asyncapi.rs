@@ -1,6 +1,6 @@
-//! The events' description and the schemas of their data: that they are served and complete, that they describe what is at
-//! the broker, and that an event which is otherwise is noticed. (That every event that any test reads is as described, the
-//! harness sees to.)
+//! The events' description and the schemas of their data: they are served and complete, they describe what is at the
+//! broker, and the check notices an event that is not as described. (The harness checks every event that any test
+//! reads.)
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -231,7 +231,7 @@ fn a_subscriber_finds_the_schema_of_what_it_received_and_the_data_fits() {
 }
 
 #[test]
-fn nobody_else_has_a_schema() {
+fn unknown_schema_names_are_not_found() {
     let todo = TestUser::random();
     for name in [
         "task.created",
@@ -242,13 +242,13 @@ fn nobody_else_has_a_schema() {
         let call = todo.call("GET", format!("/schemas/{name}"));
         call.authorization(None).send().problem(404, "not-found");
     }
-    // As a client that encodes more than it must.
+    // A client may encode more than it must.
     let encoded = "urn%3Atodo-events%3Aschema%3Atask.created%3A1";
     let call = todo.call("GET", format!("/schemas/{encoded}"));
     call.authorization(None).send().expect(200);
 }
 
-/// The tests may rely on the check.
+/// Shows that the check finds mistakes, so that the tests may rely on it.
 #[test]
 fn an_event_that_is_not_as_described_is_noticed() {
     let todo = TestUser::random();

@@ -1,11 +1,11 @@
-//! The API's description: that it is served, that the service gives every answer described, and that an answer which is
-//! not described is noticed. (That every answer that any test gets is described, the harness sees to.)
+//! The API's description: it is served, the service gives every answer described, and the check notices an answer that
+//! is not described. (The harness checks every answer that any test gets.)
 
 use std::collections::BTreeSet;
 
 use domain::event::EventType;
 use e2e::answer::Answer;
-use e2e::description::{OPENAPI, check, described_answers, operation_id};
+use e2e::openapi::{OPENAPI, check, described_answers, operation_id};
 use e2e::test_user::{TestUser, string_member};
 use serde_json::{Value, json};
 use uuid::Uuid;
@@ -154,7 +154,7 @@ fn every_answer_described_is_given() {
         given.insert((operation.to_owned(), answer.status));
     }
     let mut described: BTreeSet<(String, u16)> = described_answers().into_iter().collect();
-    // What takes an outage, ten seconds, very many tasks or streams, or a number of the past is tried elsewhere.
+    // Other tests try the answers that need an outage, ten seconds, very many tasks or streams, or an expired number.
     described.retain(|(_, status)| ![408, 409, 410, 429, 503].contains(status));
     assert_eq!(given, described);
 }

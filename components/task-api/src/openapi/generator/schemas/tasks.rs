@@ -1,4 +1,4 @@
-//! Tasks, and the bodies that create and change them; to when a reminder is put off.
+//! Tasks, and the bodies that create and change them; the body of a snooze.
 
 use domain::duration::Duration;
 use domain::recurrence::{CountedFrom, Missed};
@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The values of a task's field, null left out.
-pub(super) fn field(name: &str) -> Value {
+pub(crate) fn field(name: &str) -> Value {
     match name {
         "id" => uuid(),
         "user_id" => user_id(),
@@ -122,7 +122,7 @@ fn either((length, for_so_long): (&str, &str), (at, then): (&str, &str)) -> Valu
     json!({"oneOf": forms})
 }
 
-/// To when a notification is put off.
+/// The body that puts a notification off.
 pub(super) fn snooze() -> Value {
     let mut snooze = either(
         ("for", "So long from now, 366 days at most."),
@@ -162,7 +162,7 @@ fn missed() -> Value {
 }
 
 /// A task in answers, its fields in the order that the service writes them in.
-pub(super) fn task() -> Value {
+pub(crate) fn task() -> Value {
     let optional = [
         "description",
         "completed_at",
@@ -185,8 +185,8 @@ pub(super) fn task() -> Value {
     }))
 }
 
-/// A body that creates a task: required is what `domain` misses in an empty one, null allowed where it allows it, and
-/// the defaults are those of a task that has nothing else.
+/// A body that creates a task. `domain` decides: a field is required if `domain` refuses a body without it, may be null
+/// if `domain` allows it, and has the default of a task created without it.
 pub(super) fn new_task() -> Value {
     let required: Vec<String> = match parse_new_task(json!({})) {
         Ok(_) => Vec::new(),
@@ -244,7 +244,7 @@ pub(super) fn new_task() -> Value {
 /// A body that changes a task.
 pub(super) fn task_patch() -> Value {
     let mut schema = writable(|_, _| {});
-    // What is said twice must be the same.
+    // The interval and the rule must agree, where both are given.
     schema["if"] =
         json!({"properties": {"recurrence": {"type": "object"}}, "required": ["recurrence"]});
     schema["then"] =
@@ -259,7 +259,7 @@ pub(super) fn task_patch() -> Value {
     schema
 }
 
-/// An object of the fields that a client may set, null allowed where `domain` allows it.
+/// An object of the fields that a client may set. A field may be null if `domain` allows it.
 fn writable(mut adjust: impl FnMut(&str, &mut Value)) -> Value {
     let mut schema = object(WRITABLE.map(|name| {
         let schema = field(name);
@@ -279,7 +279,7 @@ fn writable(mut adjust: impl FnMut(&str, &mut Value)) -> Value {
     schema
 }
 
-/// An object as a body has it: no member must be there, and no other may.
+/// Turns the schema into one of a body: no member is required, and unknown members are refused.
 fn close(schema: &mut Value) {
     schema["additionalProperties"] = json!(false);
     if let Some(members) = schema.as_object_mut() {

@@ -1,4 +1,4 @@
-//! What is said of the parameters of operations.
+//! The descriptions of the operations' parameters.
 
 use domain::calendar_secret::CalendarSecret;
 use domain::event::EventType;

@@ -1,17 +1,18 @@
 //! The data of events, and the CloudEvent around it.
 //!
-//! A consumer may keep a schema and get events of a later version, or get events again that were stored by an earlier one.
-//! So other members are allowed, what is added is not required, and what may get further values says so by
-//! `x-extensible-enum`: the values that there are today. The tests are stricter.
+//! A consumer may keep a schema while it gets events of a later version, or replayed events of an earlier one. So
+//! unknown members are allowed, added members are not required, and a member that may get new values lists today's
+//! values as `x-extensible-enum`. The tests are stricter.
 
 use domain::event::EventType;
 use domain::reminder::NoReminder;
 use domain::task_fields::{READ_ONLY, WRITABLE};
 use serde_json::{Map, Value, json};
 
-use super::{described, field, instant, nullable, object, task, user_id, uuid};
+use crate::openapi::generator::schemas::tasks::{field, task};
+use crate::openapi::generator::schemas::{described, instant, nullable, object, user_id, uuid};
 
-/// What the data of a task had from the first: all that an event of any age has.
+/// The fields that the data of a task has had from the first version: an event of any age has them.
 const FIRST_FIELDS: [&str; 19] = [
     "task_id",
     "user_id",
@@ -35,7 +36,7 @@ const FIRST_FIELDS: [&str; 19] = [
 ];
 
 /// The schema that `dataschema` names, a document of its own.
-pub(in super::super) fn document(event_type: EventType) -> Value {
+pub(super) fn document(event_type: EventType) -> Value {
     let mut document = Map::new();
     document.insert(
         "$schema".to_owned(),
@@ -50,8 +51,8 @@ pub(in super::super) fn document(event_type: EventType) -> Value {
     Value::Object(document)
 }
 
-/// When there is such an event.
-pub(in super::super) fn meaning(event_type: EventType) -> &'static str {
+/// When such an event is emitted.
+pub(super) fn meaning(event_type: EventType) -> &'static str {
     match event_type {
         EventType::TaskCreated => "A task was created, by its user or as the next of its series.",
         EventType::TaskUpdated => "Fields of a task changed, or it was reopened.",
@@ -69,7 +70,7 @@ pub(in super::super) fn meaning(event_type: EventType) -> &'static str {
 }
 
 /// An event's data.
-pub(in super::super) fn data(event_type: EventType) -> Value {
+pub(super) fn data(event_type: EventType) -> Value {
     let mut schema = match event_type {
         EventType::TaskCreated | EventType::TaskCompleted | EventType::TaskSkipped => task_data(),
         EventType::TaskUpdated => {
@@ -112,7 +113,7 @@ pub(in super::super) fn data(event_type: EventType) -> Value {
     schema
 }
 
-/// The fields that a change may name: all but those that no change touches, and those that every one does.
+/// The fields that `changed_fields` may name: all but those that never change and those that every change changes.
 fn changeable() -> Vec<&'static str> {
     let never_named = [
         "id",
@@ -163,13 +164,13 @@ fn timestamp() -> Value {
     described(instant(), "The event's `time`.")
 }
 
-/// Text that is one of these today.
+/// Text with one of these values today; more may be added.
 fn extensible(values: Vec<&str>) -> Value {
     json!({"type": "string", "x-extensible-enum": values})
 }
 
 /// The CloudEvent around any data.
-pub(in super::super) fn envelope() -> Value {
+pub(super) fn envelope() -> Value {
     let mut schema = object([
         (
             "specversion",

@@ -1,0 +1,3 @@
+//! What the load is asked to do, for whoever asks: `tools/bench`.
+
+pub mod plan;
