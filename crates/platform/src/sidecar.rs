@@ -1,5 +1,7 @@
 //! The Dapr sidecar's HTTP API.
 
+mod record;
+
 use std::fmt;
 use std::time::{Duration, Instant};
 
