@@ -16,7 +16,7 @@ const open = (list) => list.filter(({ breaker }) => breaker !== "closed").length
 /** The numbers at the top. */
 export function summary(seen) {
   const { now, queue, reminders, dead_letters: letters, throughput, latencies } = seen;
-  const age = (oldest) => (oldest ? `the oldest for ${between(oldest, now)}` : "nothing");
+  const age = (oldest) => (oldest ? `the oldest for ${between(oldest, now)}` : "none waits");
   const isLate = (oldest) => oldest && new Date(now) - new Date(oldest) > 120_000;
   const breakers = open(seen.publishers) + open(seen.jobs);
   const last = throughput.minutes.at(-2);
@@ -61,7 +61,7 @@ export function lanes(seen, { lanes, more }, state, act) {
 
 const BREAKERS = { closed: "closed", open: "open", half_open: "open, next call is the probe" };
 
-const table = (label, content) => html`<div class="table" role="region" aria-label=${label} tabindex="0"><table>${content}</table></div>`;
+const table = (label, content) => html`<div class="table" role="group" aria-label=${label} tabindex="0"><table>${content}</table></div>`;
 
 /** Publishers and breakers. */
 export function sidecars({ now, publishers, jobs }) {
