@@ -4,7 +4,7 @@ import { html, nothing } from "/app/vendor/lit-html-3.3.3/lit-html.js";
 import { repeat } from "/app/vendor/lit-html-3.3.3/directives/repeat.js";
 import { atLeast, between, day, minute, payload, plural, runbook, time, times, took } from "./words.js";
 
-const book = (anchor, about) => html`<a class="runbook" href=${runbook(anchor)} target="_blank" rel="noreferrer">Runbook<span class="hidden">: ${about} (new tab)</span></a>`;
+const book = (anchor, about) => html`<a class="runbook" href=${runbook(anchor)} target="_blank" rel="noreferrer">Runbook: ${about}<span class="hidden"> (new tab)</span></a>`;
 
 function card(label, value, detail, level) {
   return html`<div class=${`card ${level}`}><dt>${label}</dt><dd><strong>${value}</strong>
