@@ -40,6 +40,7 @@ fn a_lane_that_rests_is_seen_retried_and_skipped_over_the_api() {
         json!({"outcome": "held"})
     );
     act("skip", &number(2)).problem(409, "cannot-skip-event");
+    let stored = todo.stored_events();
     lanes::make_unreadable(&todo, 2);
     lanes::expire_lease(&todo);
     let blocked = |attempts: i64| {
@@ -59,7 +60,6 @@ fn a_lane_that_rests_is_seen_retried_and_skipped_over_the_api() {
         })
     };
     let lane = blocked(1);
-    let stored = todo.stored_events();
     assert_eq!((&lane["events"], &lane["sequence"]), (&json!(2), &json!(2)));
     assert_eq!(lane["rests"], true);
     assert_eq!(lane["event"]["id"], stored[1]["id"]);
