@@ -2,6 +2,7 @@
 //!
 //! Each test tells one or several stories of `stories/`, which `run.js` runs with a browser of this machine.
 
+mod operators_in_browser;
 mod outages_in_browser;
 mod safety_in_browser;
 mod story;

@@ -9,6 +9,7 @@ mod functions;
 mod hammer;
 mod lanes;
 mod most_tasks;
+mod operator;
 mod partitions;
 mod rules;
 mod scratch_database;

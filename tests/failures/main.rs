@@ -12,6 +12,7 @@ mod hanging;
 mod killed_under_load;
 mod lag;
 mod large;
+mod operators_lane;
 mod own_stack;
 mod partly;
 mod places;

@@ -49,7 +49,18 @@ impl TestUser {
 
     /// The user of that name.
     pub fn named(user: &str, stack: &Endpoints) -> Self {
-        let token = match stack.token(user) {
+        Self::with_token(user, stack, stack.token(user))
+    }
+
+    /// A new operator of a stack.
+    pub fn operator_on(stack: &Endpoints) -> Self {
+        let user = format!("operator-{}", Uuid::now_v7().simple());
+        let token = stack.operator_token(&user);
+        Self::with_token(&user, stack, token)
+    }
+
+    fn with_token(user: &str, stack: &Endpoints, token: anyhow::Result<String>) -> Self {
+        let token = match token {
             Ok(token) => token,
             Err(error) => panic!("no token for {user}: {error:#}"),
         };

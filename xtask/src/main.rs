@@ -40,6 +40,9 @@ enum Task {
     Token {
         /// The user, for example demo
         user: String,
+        /// A role that the token gives, beside what every user may
+        #[arg(long, value_enum)]
+        role: Option<Role>,
     },
     /// Publish stored events again, for a consumer that is new or has lost its data
     #[command(disable_help_flag = true)]
@@ -123,6 +126,12 @@ struct TestArguments {
     filter: Option<String>,
 }
 
+#[derive(Clone, Copy, PartialEq, ValueEnum)]
+enum Role {
+    /// May use /operator
+    Operator,
+}
+
 #[derive(Clone, Copy, Default, PartialEq, ValueEnum)]
 enum BrokerName {
     /// A small one without access control, which needs nothing
@@ -146,7 +155,7 @@ fn run(arguments: Arguments) -> Result<()> {
         Task::Test(arguments) if arguments.cluster => program::cluster(&arguments),
         Task::Test(arguments) => test::run(&arguments, report),
         Task::Bench(rest) => program::bench(&rest.arguments),
-        Task::Token { user } => up::token(&user),
+        Task::Token { user, role } => up::token(&user, role),
         Task::Replay(rest) => program::operator("replay", &rest.arguments),
         Task::Reconcile(rest) => program::operator("reconcile", &rest.arguments),
         Task::DeadLetters(rest) => program::operator("dead-letters", &rest.arguments),

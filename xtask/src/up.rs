@@ -12,9 +12,9 @@ use stack::programs::cargo::Cargo;
 use stack::programs::{Programs, components, kafka};
 use stack::report::Report;
 use stack::running::{self, Claim};
-use stack::{interrupt, postgres_server, process, workspace};
+use stack::{interrupt, postgres_server, process, token, workspace};
 
-use crate::{BrokerName, UpArguments};
+use crate::{BrokerName, Role, UpArguments};
 
 /// Where the app listens by default, if the port is free; Spin has the same default.
 const LISTEN: SocketAddrV4 = SocketAddrV4::new(Ipv4Addr::LOCALHOST, 3000);
@@ -85,11 +85,17 @@ fn is_free(address: SocketAddrV4) -> bool {
 fn introduce(endpoints: &Endpoints, report: &Report) -> Result<()> {
     let api = &endpoints.api_url;
     let token = endpoints.token("demo")?;
+    // In the fragment, which a browser sends to nobody.
+    let operator = format!(
+        "{api}/operator#token={}",
+        endpoints.operator_token("operator")?
+    );
     report.say(format!(
         r#"
   Open       {api}/#token={token}
 
   API        {api}
+  operators  {operator}
   Dapr       {dapr}
   Kafka      {kafka}
   Postgres   {database}
@@ -143,12 +149,18 @@ pub fn down(report: Report) -> Result<()> {
 const KEY: &str = "SPIN_VARIABLE_JWT_SECRET";
 
 /// `token`
-pub fn token(user: &str) -> Result<()> {
+pub fn token(user: &str, role: Option<Role>) -> Result<()> {
+    let roles = role.map(|Role::Operator| token::OPERATOR);
     // The token alone on standard output, for `$(cargo xtask token demo)`.
     if let Some(endpoints) = running::find()? {
-        println!("{}", endpoints.token(user)?);
+        let key = &endpoints.secrets.jwt_secret;
+        println!("{}", token::mint_with_roles(key, user, roles.as_slice())?);
+        let path = match role {
+            None => format!("/api/{user}/tasks"),
+            Some(Role::Operator) => "/operator/api/overview".to_owned(),
+        };
         eprintln!(
-            "Valid for a day: curl -H \"Authorization: Bearer …\" {}/api/{user}/tasks",
+            "Valid for a day: curl -H \"Authorization: Bearer …\" {}{path}",
             endpoints.api_url
         );
         return Ok(());
@@ -156,7 +168,7 @@ pub fn token(user: &str) -> Result<()> {
     let key = env::var(KEY).with_context(|| {
         format!("the service is not running; start it with `cargo xtask up`, or give another one's key as {KEY}")
     })?;
-    println!("{}", stack::token::mint(&key, user)?);
+    println!("{}", token::mint_with_roles(&key, user, roles.as_slice())?);
     Ok(())
 }
 

@@ -4,6 +4,7 @@ use domain::user_id::UserId;
 use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, get_current_timestamp};
 use serde::Deserialize;
 
+use crate::client::{Client, OPERATOR, Roles};
 use crate::signatures;
 
 /// How far an issuer's clock may be ahead of ours, in seconds: `nbf` may be that much later than now.
@@ -31,6 +32,8 @@ struct Claims {
     exp: f64,
     sub: Option<String>,
     user_id: Option<String>,
+    #[serde(default)]
+    roles: Roles,
 }
 
 /// The token in the value of an `Authorization` header.
@@ -41,14 +44,14 @@ pub fn bearer_token(authorization: Option<&str>) -> Option<&str> {
         .then_some(token.trim())
 }
 
-/// The user named by the value of an `Authorization` header: the claim `sub`, or else `user_id`.
+/// The client named by the value of an `Authorization` header: the claim `sub`, or else `user_id`, and its `roles`.
 ///
 /// Accepts HS256 only and requires `exp`.
 ///
 /// # Errors
 ///
 /// When there is no token that `key` verifies.
-pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, Unauthenticated> {
+pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<Client, Unauthenticated> {
     if key.len() < SHORTEST_KEY {
         return Err(Unauthenticated::WeakKey);
     }
@@ -64,12 +67,14 @@ pub fn authenticate(authorization: Option<&str>, key: &[u8]) -> Result<UserId, U
     if token.claims.exp + (EXPIRY_LEEWAY as f64) < get_current_timestamp() as f64 {
         return Err(Unauthenticated::Invalid);
     }
+    let is_operator = token.claims.roles.has(OPERATOR);
     let user = token
         .claims
         .sub
         .or(token.claims.user_id)
         .ok_or(Unauthenticated::Invalid)?;
-    UserId::try_from(user).map_err(|_| Unauthenticated::Invalid)
+    let user = UserId::try_from(user).map_err(|_| Unauthenticated::Invalid)?;
+    Ok(Client { user, is_operator })
 }
 
 #[cfg(test)]
@@ -112,7 +117,7 @@ mod tests {
     }
 
     fn user(authorization: &str) -> Result<String, Unauthenticated> {
-        authenticate(Some(authorization), KEY).map(|user| user.to_string())
+        authenticate(Some(authorization), KEY).map(|client| client.user.to_string())
     }
 
     #[test]
@@ -128,6 +133,25 @@ mod tests {
             user(&bearer(json!({"user_id": "bob", "exp": exp}))),
             Ok("bob".into())
         );
+    }
+
+    #[test]
+    fn a_role_is_in_an_array_and_any_other_form_is_none() {
+        let exp = get_current_timestamp() + 60;
+        for (roles, expected) in [
+            (json!(["operator"]), true),
+            (json!([]), false),
+            (json!("operator"), false),
+            (json!(null), false),
+        ] {
+            let token = bearer(json!({"sub": "alice", "exp": exp, "roles": roles}));
+            let client = authenticate(Some(&token), KEY);
+            assert_eq!(
+                client.map(|client| client.is_operator),
+                Ok(expected),
+                "{roles}"
+            );
+        }
     }
 
     #[test]

@@ -62,6 +62,13 @@ impl Call {
         self.with(name, "::text::uuid", Some(value))
     }
 
+    /// With a UUID or NULL.
+    #[must_use]
+    pub fn optional_uuid(self, name: &'static str, value: Option<Uuid>) -> Self {
+        let value = value.map(|id| ParameterValue::Str(id.to_string()));
+        self.with(name, "::text::uuid", value)
+    }
+
     /// With JSON.
     #[must_use]
     pub fn json(self, name: &'static str, value: impl Into<String>) -> Self {

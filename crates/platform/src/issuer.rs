@@ -3,12 +3,12 @@
 //! An instance remembers nothing, so the keys are kept in the database. They are fetched again when they are old or
 //! lack the key that a token names: by one instance, at most once in ten seconds.
 
-use domain::user_id::UserId;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use spin_sdk::http::{Fields, Method, OutgoingRequest, Scheme};
 
 use crate::call::Call;
+use crate::client::Client;
 use crate::configuration::{self, ConfigurationError};
 use crate::database::{Database, DatabaseError};
 use crate::outbound;
@@ -66,12 +66,12 @@ impl Issuer {
         }))
     }
 
-    /// The user that a token names; `None` if the keys do not verify it.
+    /// The client that a token names; `None` if the keys do not verify it.
     ///
     /// # Errors
     ///
     /// When the database does not answer, or the issuer does not and there are no usable keys.
-    pub async fn authenticate(&self, token: &str) -> Result<Option<UserId>, Problem> {
+    pub async fn authenticate(&self, token: &str) -> Result<Option<Client>, Problem> {
         let database = Database::from_configuration()?;
         let known = self.known(&database)?;
         let may_ask = known.as_ref().is_none_or(|known| known.may_ask);
@@ -93,7 +93,7 @@ impl Issuer {
             outcome => outcome,
         };
         match outcome {
-            Some(Ok(user)) => Ok(Some(user)),
+            Some(Ok(client)) => Ok(Some(client)),
             Some(Err(_)) => Ok(None),
             None => Err(Problem::unavailable(
                 "the issuer of tokens does not tell its keys",

@@ -10,6 +10,7 @@ pub mod bearer_token;
 pub mod breaker;
 pub mod calendar;
 pub mod call;
+pub mod client;
 pub mod configuration;
 pub mod database;
 pub mod delivery;

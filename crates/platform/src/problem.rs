@@ -52,6 +52,9 @@ static NOT_RECURRING: Kind = Kind::new(409, "not-recurring", "Task not recurring
 static NOT_OPEN: Kind = Kind::new(409, "not-open", "Task not open");
 static DUE_DATE_CHANGED: Kind = Kind::new(409, "due-date-changed", "Due date changed");
 static TOO_MANY_SNOOZED: Kind = Kind::new(409, "too-many-snoozed", "Too many snoozed");
+static LETTER_RESOLVED: Kind = Kind::new(409, "letter-resolved", "Dead letter resolved");
+static TOPIC_UNKNOWN: Kind = Kind::new(409, "topic-unknown", "Topic unknown");
+static CANNOT_SKIP_EVENT: Kind = Kind::new(409, "cannot-skip-event", "Event not to be skipped");
 static CHANGES_GONE: Kind = Kind::new(410, "changes-gone", "Changes gone");
 static PRECONDITION_FAILED: Kind = Kind::new(412, "precondition-failed", "Precondition failed");
 static CONTENT_TOO_LARGE: Kind = Kind::new(413, "content-too-large", "Content too large");
@@ -61,6 +64,7 @@ static IDEMPOTENCY_KEY_REUSED: Kind =
 static TOO_MANY_STREAMS: Kind = Kind::new(429, "too-many-streams", "Too many streams");
 static INTERNAL: Kind = Kind::new(500, "internal", "Internal server error");
 static UNAVAILABLE: Kind = Kind::new(503, "unavailable", "Service unavailable");
+static NOT_PUBLISHED: Kind = Kind::new(503, "not-published", "Not published");
 static NO_STREAM_FREE: Kind = Kind::new(503, "no-stream-free", "No stream free");
 
 impl Problem {
@@ -97,6 +101,11 @@ impl Problem {
             &FORBIDDEN,
             "The token belongs to another user than the path.",
         )
+    }
+
+    /// 403: the token has not the role of an operator.
+    pub fn not_an_operator() -> Self {
+        Self::new(&FORBIDDEN, "The token does not have the role operator.")
     }
 
     /// 404: there is no such route, or no such thing of this user's.
@@ -154,6 +163,28 @@ impl Problem {
     pub fn too_many_snoozed() -> Self {
         let detail = "Five notifications of this task are put off already.";
         Self::new(&TOO_MANY_SNOOZED, detail)
+    }
+
+    /// 409: a dead letter was dealt with in another way.
+    pub fn letter_resolved(status: &str) -> Self {
+        let detail = format!(
+            "The dead letter was {status} already. If its record is given up again, it is open again."
+        );
+        Self::new(&LETTER_RESOLVED, detail)
+    }
+
+    /// 409: the topic that a dead letter came from is not known, or none of the service's.
+    pub fn topic_unknown(topics: &[&str]) -> Self {
+        let detail = format!(
+            "The dead letter did not come from a topic of this service; say in topic where to publish it: {}.",
+            topics.join(" or ")
+        );
+        Self::new(&TOPIC_UNKNOWN, detail)
+    }
+
+    /// 409: an event is not one that an operator may skip now.
+    pub fn cannot_skip_event(detail: impl Into<String>) -> Self {
+        Self::new(&CANNOT_SKIP_EVENT, detail)
     }
 
     /// 410: the changes after this number are gone; `start` is the path that returns the newest number.
@@ -220,6 +251,16 @@ impl Problem {
             cause: Some(cause.into()),
             header: Some(("retry-after", "1".into())),
             ..Self::new(&UNAVAILABLE, detail)
+        }
+    }
+
+    /// 503: the sidecar did not take a record; `cause` is for the log.
+    pub fn not_published(cause: impl Into<String>) -> Self {
+        let detail = "The sidecar did not publish it, or did not answer. The dead letter is open still; try again later.";
+        Self {
+            cause: Some(cause.into()),
+            header: Some(("retry-after", "5".into())),
+            ..Self::new(&NOT_PUBLISHED, detail)
         }
     }
 

@@ -1,6 +1,7 @@
 //! The Dapr sidecar's HTTP API.
 
 mod bulk_publish;
+mod record;
 
 use std::fmt;
 

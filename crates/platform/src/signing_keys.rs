@@ -5,6 +5,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, Validation, decode, decode_header};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::client::{Client, OPERATOR, Roles};
 use crate::signatures;
 
 /// How far clocks may differ, in seconds.
@@ -65,6 +66,8 @@ pub enum Fault {
 #[derive(Deserialize)]
 struct Claims {
     sub: String,
+    #[serde(default)]
+    roles: Roles,
 }
 
 /// Whether a token says that it is signed with RS256 or ES256.
@@ -139,12 +142,12 @@ impl SigningKeys {
         })
     }
 
-    /// The user that a token names, the claim `sub`.
+    /// The client that a token names, by the claims `sub` and `roles`.
     ///
     /// # Errors
     ///
     /// When none of these keys verifies it, or it has another issuer or audience, or it is not valid now.
-    pub fn authenticate(&self, token: &str, expected: &Expected) -> Result<UserId, Fault> {
+    pub fn authenticate(&self, token: &str, expected: &Expected) -> Result<Client, Fault> {
         let (algorithm, kid) = algorithm(token).ok_or(Fault::Invalid)?;
         let mut fitting = self
             .keys
@@ -164,7 +167,9 @@ impl SigningKeys {
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
         let key = key.decoding().ok_or(Fault::Invalid)?;
         let token = decode::<Claims>(token, &key, &validation).map_err(|_| Fault::Invalid)?;
-        UserId::try_from(token.claims.sub).map_err(|_| Fault::Invalid)
+        let is_operator = token.claims.roles.has(OPERATOR);
+        let user = UserId::try_from(token.claims.sub).map_err(|_| Fault::Invalid)?;
+        Ok(Client { user, is_operator })
     }
 }
 

@@ -63,6 +63,9 @@ fn the_gateway_forwards_only_what_is_public() {
         }
         for path in [
             "/index.html",
+            "/operator",
+            "/operator/page.js",
+            "/operator/api/overview",
             "/dapr/subscribe",
             "/healthz",
             "/readyz",
@@ -75,8 +78,6 @@ fn the_gateway_forwards_only_what_is_public() {
         for path in [
             "/",
             "/app/page.js",
-            "/operator",
-            "/operator/page.js",
             "/api/alice/tasks",
             "/api/alice/tasks/1/complete",
             "/api/alice/changes",

@@ -1,6 +1,9 @@
 //! Records that no handler could deal with: what an operator can do about them.
 
 use anyhow::{Context, Result, bail};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::dead_letter::{UNKNOWN_TOPIC, record_key};
 use postgres::{Client, Row};
 use serde_json::Value;
 
@@ -17,7 +20,7 @@ pub struct DeadLetter {
     pub partition: i32,
     /// Its place in the partition.
     pub offset: i64,
-    /// The record as it was.
+    /// The record as it was; empty in a list.
     pub payload: Vec<u8>,
     /// The event's id, where the record is a CloudEvent.
     pub event_id: Option<String>,
@@ -37,49 +40,57 @@ pub struct DeadLetter {
     pub resolved_at: Option<String>,
 }
 
-const COLUMNS: &str = "id::text, topic, kafka_partition, kafka_offset, payload, event_id, event_type, user_id, \
-    deliveries, status, rfc3339(first_received_at), rfc3339(last_received_at), rfc3339(resolved_at)";
+/// As much of a record as there is.
+const WHOLE: i32 = i32::MAX;
 
 impl DeadLetter {
-    fn read(row: &Row) -> Result<Self> {
+    /// Reads what the database's `dead_letter_json` tells.
+    fn read(letter: &Value) -> Result<Self> {
+        let text = |name: &str| letter[name].as_str().map(str::to_owned);
+        let needed = |name: &str| text(name).with_context(|| format!("{name} is not said"));
+        let number = |name: &str| {
+            let number = letter[name].as_i64();
+            number.with_context(|| format!("{name} is not said"))
+        };
         Ok(Self {
-            id: row.try_get(0)?,
-            topic: row.try_get(1)?,
-            partition: row.try_get(2)?,
-            offset: row.try_get(3)?,
-            payload: row.try_get(4)?,
-            event_id: row.try_get(5)?,
-            event_type: row.try_get(6)?,
-            user_id: row.try_get(7)?,
-            deliveries: row.try_get(8)?,
-            status: row.try_get(9)?,
-            first_received_at: row.try_get(10)?,
-            last_received_at: row.try_get(11)?,
-            resolved_at: row.try_get(12)?,
+            id: needed("id")?,
+            topic: needed("topic")?,
+            partition: i32::try_from(number("partition")?)?,
+            offset: number("offset")?,
+            payload: STANDARD.decode(needed("payload")?)?,
+            event_id: text("event_id"),
+            event_type: text("event_type"),
+            user_id: text("user_id"),
+            deliveries: i32::try_from(number("deliveries")?)?,
+            status: needed("status")?,
+            first_received_at: needed("first_received_at")?,
+            last_received_at: needed("last_received_at")?,
+            resolved_at: text("resolved_at"),
         })
-    }
-
-    /// What chose the record's partition: the event's own word, else its user.
-    fn key(&self) -> Option<String> {
-        let event: Value = serde_json::from_slice(&self.payload).unwrap_or_default();
-        let key = event.get("partitionkey").and_then(Value::as_str);
-        key.map(str::to_owned).or_else(|| self.user_id.clone())
     }
 }
 
-/// Lists dead letters, the oldest first, at most `limit`: the open ones, or `all`.
+/// Lists dead letters without their records, at most `limit`: the open ones, the oldest first; and where `all` is wanted, after
+/// them those that were dealt with, the latest first.
 ///
 /// # Errors
 /// When the database fails.
-pub fn list(deployment: &Deployment, all: bool, limit: i64) -> Result<Vec<DeadLetter>> {
-    let rows = deployment.connect()?.query(
-        &format!(
-            "SELECT {COLUMNS} FROM dead_letters WHERE $1 OR status = 'open'
-            ORDER BY first_received_at, id LIMIT $2"
-        ),
-        &[&all, &limit],
-    )?;
-    rows.iter().map(DeadLetter::read).collect()
+pub fn list(deployment: &Deployment, all: bool, limit: i32) -> Result<Vec<DeadLetter>> {
+    let mut database = deployment.connect()?;
+    let statement = "SELECT list_dead_letters(is_open => $1, after_at => NULL, after_id => NULL, most => $2, bytes => 256)::text";
+    let mut letters = Vec::new();
+    for is_open in [true, false] {
+        let left = limit - i32::try_from(letters.len())?;
+        if left > 0 && (is_open || all) {
+            let page = json(&database.query_one(statement, &[&is_open, &left])?)?;
+            for letter in page["letters"].as_array().into_iter().flatten() {
+                let mut letter = DeadLetter::read(letter)?;
+                letter.payload.clear();
+                letters.push(letter);
+            }
+        }
+    }
+    Ok(letters)
 }
 
 /// Finds a dead letter by its id, or by the beginning of its id if no other begins so.
@@ -92,20 +103,20 @@ pub fn find(deployment: &Deployment, id: &str) -> Result<DeadLetter> {
 
 fn find_in(database: &mut Client, id: &str) -> Result<DeadLetter> {
     let rows = database.query(
-        &format!(
-            "SELECT {COLUMNS} FROM dead_letters WHERE starts_with(id::text, lower($1)) LIMIT 2"
-        ),
-        &[&id],
+        "SELECT read_dead_letter(id, $2)::text FROM dead_letters WHERE starts_with(id::text, lower($1)) LIMIT 2",
+        &[&id, &WHOLE],
     )?;
     match rows.as_slice() {
         [] => bail!("there is no dead letter {id}"),
-        [row] => DeadLetter::read(row),
+        [row] => DeadLetter::read(&json(row)?),
         _ => bail!("several dead letters begin with {id}"),
     }
 }
 
-/// The topic of a letter whose record did not say where it came from.
-const UNKNOWN: &str = "unknown";
+fn json(row: &Row) -> Result<Value> {
+    let text: &str = row.try_get(0)?;
+    serde_json::from_str(text).context("an answer that is not JSON")
+}
 
 /// Publishes a dead letter to the topic that it came from, or to `topic`, byte for byte and with its key, then
 /// marks it as replayed. Given up again, it becomes another dead letter.
@@ -116,7 +127,7 @@ const UNKNOWN: &str = "unknown";
 pub fn replay(deployment: &Deployment, id: &str, topic: Option<&str>) -> Result<DeadLetter> {
     let mut database = deployment.connect()?;
     let letter = open(&mut database, id)?;
-    if topic.is_none() && letter.topic == UNKNOWN {
+    if topic.is_none() && letter.topic == UNKNOWN_TOPIC {
         bail!(
             "which topic the dead letter {} came from is not known; say where to publish it with --topic",
             letter.id
@@ -124,7 +135,7 @@ pub fn replay(deployment: &Deployment, id: &str, topic: Option<&str>) -> Result<
     }
     deployment.publish(
         topic.unwrap_or(&letter.topic),
-        letter.key().as_deref(),
+        record_key(&letter.payload, letter.user_id.as_deref()).as_deref(),
         Form::Raw,
         None,
         &letter.payload,
@@ -156,13 +167,11 @@ fn open(database: &mut Client, id: &str) -> Result<DeadLetter> {
     Ok(letter)
 }
 
-fn resolve(database: &mut Client, id: &str, status: &str) -> Result<DeadLetter> {
-    let row = database.query_opt(
-        &format!(
-            "UPDATE dead_letters SET status = $2, resolved_at = clock_timestamp()
-            WHERE id = $1::text::uuid AND status = 'open' RETURNING {COLUMNS}"
-        ),
-        &[&id, &status],
-    )?;
-    DeadLetter::read(&row.context("somebody else has dealt with it meanwhile")?)
+fn resolve(database: &mut Client, id: &str, resolution: &str) -> Result<DeadLetter> {
+    let statement = "SELECT resolve_dead_letter(letter_id => $1::text::uuid, resolution => $2, bytes => $3)::text";
+    let answer = json(&database.query_one(statement, &[&id, &resolution, &WHOLE])?)?;
+    if answer["outcome"] != "resolved" {
+        bail!("somebody else has dealt with it meanwhile");
+    }
+    DeadLetter::read(&answer["letter"])
 }

@@ -64,59 +64,54 @@ pub struct Raised {
     pub start: i64,
 }
 
-/// Lanes of the queue with their next event. An event is rendered only for those that are shown.
-const LANES: &str = "
-    SELECT
-        lane.user_id, lane.head - lane.published, lane.published + 1, event.id::text, event.type, event.task_id::text,
-        rfc3339(event.time), octet_length((outbound_event(event) -> 'event')::text), turn.attempts, turn.blocked,
-        coalesce(turn.held_until > clock_timestamp(), false), coalesce(rfc3339(turn.turn_at), 'never'), turn.turn_at > clock_timestamp()
-    FROM turn
-    JOIN lanes AS lane USING (user_id)
-    LEFT JOIN LATERAL (
-        SELECT * FROM events AS next
-        WHERE next.user_id = turn.user_id AND next.sequence = lane.published + 1 AND next.time >= turn.since
-        LIMIT 1
-    ) AS event ON true
-    ORDER BY turn.blocked DESC, turn.attempts DESC, turn.turn_at, turn.user_id";
-
 impl Lane {
-    fn read(row: &Row) -> Result<Self> {
-        let event = match row.try_get(3)? {
-            Some(id) => Some(NextEvent {
-                id,
-                event_type: row.try_get(4)?,
-                task: row.try_get(5)?,
-                time: row.try_get(6)?,
-                bytes: row.try_get(7)?,
+    /// Reads what the database's `lane_json` tells.
+    fn read(lane: &Value) -> Result<Self> {
+        let number = |value: &Value| value.as_i64().context("a number is not said");
+        let text = |value: &Value| {
+            value
+                .as_str()
+                .map(str::to_owned)
+                .context("a text is not said")
+        };
+        let event = &lane["event"];
+        let event = match event {
+            Value::Null => None,
+            event => Some(NextEvent {
+                id: text(&event["id"])?,
+                event_type: text(&event["type"])?,
+                task: text(&event["task_id"])?,
+                time: text(&event["time"])?,
+                bytes: i32::try_from(number(&event["bytes"])?)?,
             }),
-            None => None,
         };
         Ok(Self {
-            user: row.try_get(0)?,
-            behind: row.try_get(1)?,
-            next: row.try_get(2)?,
+            user: text(&lane["user_id"])?,
+            behind: number(&lane["events"])?,
+            next: number(&lane["sequence"])?,
             event,
-            attempts: row.try_get(8)?,
-            blocked: row.try_get(9)?,
-            held: row.try_get(10)?,
-            turn_at: row.try_get(11)?,
-            rests: row.try_get(12)?,
+            attempts: i32::try_from(number(&lane["attempts"])?)?,
+            blocked: lane["state"] == "blocked",
+            held: lane["held"] == true,
+            turn_at: lane["turn_at"].as_str().unwrap_or("never").to_owned(),
+            rests: lane["rests"] == true,
         })
     }
 }
 
-/// Lists lanes that wait, at most `limit`: blocked ones first, then those that failed most often, then the longest waiting.
+/// Lists lanes that wait, at most `limit`: blocked ones first, then those that failed most often, then the longest waiting. Reads
+/// the whole queue.
 ///
 /// # Errors
 /// When the database fails.
 pub fn list(deployment: &Deployment, limit: i64) -> Result<Vec<Lane>> {
-    let statement = format!(
-        "WITH turn AS (
-            SELECT * FROM publish_queue ORDER BY blocked DESC, attempts DESC, turn_at, user_id LIMIT $1
-        ) {LANES}"
-    );
-    let rows = deployment.connect()?.query(&statement, &[&limit])?;
-    rows.iter().map(Lane::read).collect()
+    let statement = "
+        SELECT lane_json(turn)::text
+        FROM publish_queue AS turn
+        ORDER BY turn.blocked DESC, turn.attempts DESC, turn.turn_at, turn.user_id
+        LIMIT $1";
+    let rows = deployment.connect()?.query(statement, &[&limit])?;
+    rows.iter().map(|row| Lane::read(&json(row)?)).collect()
 }
 
 /// A user's lane; `None` where nothing of it waits.
@@ -124,10 +119,11 @@ pub fn list(deployment: &Deployment, limit: i64) -> Result<Vec<Lane>> {
 /// # Errors
 /// When the database fails.
 pub fn find(deployment: &Deployment, user: &str) -> Result<Option<Lane>> {
-    let statement =
-        format!("WITH turn AS (SELECT * FROM publish_queue WHERE user_id = $1) {LANES}");
-    let row = deployment.connect()?.query_opt(&statement, &[&user])?;
-    row.as_ref().map(Lane::read).transpose()
+    let statement = "SELECT coalesce(read_lane($1)::text, 'null')";
+    match call(deployment, statement, &[&user])? {
+        Value::Null => Ok(None),
+        lane => Lane::read(&lane).map(Some),
+    }
 }
 
 /// Lets a user's turn come now, however long the lane would rest. The next write or run of the relay publishes it.
@@ -197,7 +193,10 @@ fn call(
     statement: &str,
     parameters: &[&(dyn postgres::types::ToSql + Sync)],
 ) -> Result<Value> {
-    let row = deployment.connect()?.query_one(statement, parameters)?;
+    json(&deployment.connect()?.query_one(statement, parameters)?)
+}
+
+fn json(row: &Row) -> Result<Value> {
     let text: &str = row.try_get(0)?;
     serde_json::from_str(text).context("an answer that is not JSON")
 }

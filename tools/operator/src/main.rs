@@ -67,7 +67,7 @@ struct ReconcileArguments {
 enum DeadLettersTask {
     /// List the open dead letters, the oldest first
     List {
-        /// Include those replayed or discarded
+        /// Then those that were replayed or discarded, the latest first
         #[arg(long)]
         all: bool,
     },

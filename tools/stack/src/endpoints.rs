@@ -137,6 +137,14 @@ impl Endpoints {
         token::mint(&self.secrets.jwt_secret, user)
     }
 
+    /// The same for an operator.
+    ///
+    /// # Errors
+    /// When the stack's key is unusable.
+    pub fn operator_token(&self, user: &str) -> Result<String> {
+        token::mint_with_roles(&self.secrets.jwt_secret, user, &[token::OPERATOR])
+    }
+
     /// Everything a component has printed so far, first its standard output, then its standard
     /// error; empty when it has printed nothing.
     #[must_use]

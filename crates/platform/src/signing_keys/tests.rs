@@ -79,7 +79,7 @@ fn user(keys: &SigningKeys, token: &str) -> Result<String, Fault> {
         audience: "todo".to_owned(),
     };
     keys.authenticate(token, &expected)
-        .map(|user| user.to_string())
+        .map(|client| client.user.to_string())
 }
 
 #[test]
@@ -231,4 +231,27 @@ fn stored_keys_are_read_back() {
     let keys = keys(vec![rsa_jwk("r"), ec_jwk("e")]);
     let kept = serde_json::to_vec(&keys).unwrap();
     assert_eq!(SigningKeys::parse(&kept), Some(keys));
+}
+
+#[test]
+fn roles_come_from_the_issuer_too() {
+    let keys = keys(vec![rsa_jwk("r")]);
+    let expected = Expected {
+        issuer: "https://issuer.example".to_owned(),
+        audience: "todo".to_owned(),
+    };
+    for (roles, is_operator) in [
+        (json!(["operator"]), true),
+        (json!(["user"]), false),
+        (json!("operator"), false),
+    ] {
+        let mut claims = claims();
+        claims["roles"] = roles;
+        let client = keys.authenticate(&token("RS256", Some("r"), &claims), &expected);
+        assert_eq!(
+            client.map(|client| client.is_operator),
+            Ok(is_operator),
+            "{claims}"
+        );
+    }
 }

@@ -9,7 +9,7 @@ use super::{ME, times};
 use crate::DeadLettersTask;
 
 /// How many are listed at most.
-const LIMIT: i64 = 100;
+const LIMIT: i32 = 100;
 
 pub fn run(task: &DeadLettersTask) -> Result<()> {
     let deployment = Deployment::from_env()?;
