@@ -99,7 +99,10 @@ impl Player {
     }
 
     fn ready(&self, namespace: &str, resources: &[&str]) -> Result<()> {
-        let ready = json!({"status": {"conditions": [{"type": "Ready", "status": "True"}]}}).to_string();
+        let ready = json!({"status": {"conditions": [{
+            "type": "Ready", "status": "True", "reason": "Played", "message": "", "lastTransitionTime": "2026-01-01T00:00:00Z",
+        }]}})
+        .to_string();
         for resource in resources {
             let names = self.kubectl.read(&["get", resource, "-n", namespace, "-o", "name"])?;
             for name in names.lines() {
