@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use e2e::answer::Answer;
-use e2e::openapi::{OPERATOR_OPENAPI, operation_id, operators_answers};
 use e2e::lanes;
+use e2e::openapi::{OPERATOR_OPENAPI, operation_id, operators_answers};
 use e2e::shared_stack;
 use e2e::test_user::TestUser;
 use e2e::wait::Limit;

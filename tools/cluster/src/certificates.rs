@@ -4,7 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
-use rcgen::{BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair,
+    KeyUsagePurpose,
+};
 
 use crate::{API_ADDRESS, NODE_ADDRESS};
 
@@ -29,8 +32,13 @@ impl Certificates {
         let key = KeyPair::generate()?;
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::DigitalSignature];
-        params.distinguished_name.push(DnType::CommonName, "todo-cluster");
+        params.key_usages = vec![
+            KeyUsagePurpose::KeyCertSign,
+            KeyUsagePurpose::DigitalSignature,
+        ];
+        params
+            .distinguished_name
+            .push(DnType::CommonName, "todo-cluster");
         let authority_pem = params.self_signed(&key)?.pem();
         fs::write(folder.join("ca.crt"), &authority_pem)?;
         fs::write(folder.join("ca.key"), key.serialize_pem())?;
@@ -47,9 +55,19 @@ impl Certificates {
             "10.96.0.1",
             NODE_ADDRESS,
         ];
-        certificates.write("apiserver", &certificates.issue("kube-apiserver", None, &api_names)?)?;
-        certificates.write("kubelet", &certificates.issue("kubelet", None, &["node", NODE_ADDRESS])?)?;
-        let client = certificates.issue("apiserver-kubelet-client", Some("system:masters"), &["localhost"])?;
+        certificates.write(
+            "apiserver",
+            &certificates.issue("kube-apiserver", None, &api_names)?,
+        )?;
+        certificates.write(
+            "kubelet",
+            &certificates.issue("kubelet", None, &["node", NODE_ADDRESS])?,
+        )?;
+        let client = certificates.issue(
+            "apiserver-kubelet-client",
+            Some("system:masters"),
+            &["localhost"],
+        )?;
         certificates.write("kubelet-client", &client)?;
         // Signs the tokens of service accounts, which Kubernetes wants as RSA or ECDSA.
         let accounts = KeyPair::generate()?;
@@ -108,14 +126,24 @@ pub fn issue_by(certificate: &str, key: &str, name: &str, subjects: &[&str]) -> 
     issue(&authority, name, None, subjects)
 }
 
-fn issue(authority: &Issuer<'_, KeyPair>, name: &str, group: Option<&str>, subjects: &[&str]) -> Result<Pair> {
+fn issue(
+    authority: &Issuer<'_, KeyPair>,
+    name: &str,
+    group: Option<&str>,
+    subjects: &[&str],
+) -> Result<Pair> {
     let subjects: Vec<String> = subjects.iter().map(|name| (*name).to_owned()).collect();
     let mut params = CertificateParams::new(subjects)?;
     params.distinguished_name.push(DnType::CommonName, name);
     if let Some(group) = group {
-        params.distinguished_name.push(DnType::OrganizationName, group);
+        params
+            .distinguished_name
+            .push(DnType::OrganizationName, group);
     }
-    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+    params.extended_key_usages = vec![
+        ExtendedKeyUsagePurpose::ServerAuth,
+        ExtendedKeyUsagePurpose::ClientAuth,
+    ];
     let key = KeyPair::generate()?;
     let certificate = params.signed_by(&key, authority)?;
     Ok(Pair {

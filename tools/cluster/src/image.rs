@@ -47,14 +47,17 @@ impl Image {
 
     /// A script for `sh`, which is put in too.
     pub fn script(mut self, place: &str, text: &str) -> Self {
-        self.scripts.push((place.to_owned(), format!("#!/bin/sh\n{text}")));
+        self.scripts
+            .push((place.to_owned(), format!("#!/bin/sh\n{text}")));
         self
     }
 
     /// Writes the image as an OCI layout (<https://github.com/opencontainers/image-spec/blob/main/image-layout.md>) in a
     /// tar file, which containerd imports.
     pub fn write(&self, folder: &Path) -> Result<PathBuf> {
-        let layer = self.layer(folder).with_context(|| format!("cannot make the image {}", self.name))?;
+        let layer = self
+            .layer(folder)
+            .with_context(|| format!("cannot make the image {}", self.name))?;
         let layer_digest = digest(&layer)?;
         let layer_size = layer.metadata()?.len();
         let config = serde_json::to_vec(&json!({
@@ -79,12 +82,25 @@ impl Image {
 
         let path = folder.join(format!("{}.tar", self.name.replace(['/', ':'], "_")));
         let mut archive = tar::Builder::new(File::create(&path)?);
-        add(&mut archive, "oci-layout", 0o644, br#"{"imageLayoutVersion":"1.0.0"}"#)?;
+        add(
+            &mut archive,
+            "oci-layout",
+            0o644,
+            br#"{"imageLayoutVersion":"1.0.0"}"#,
+        )?;
         add(&mut archive, "index.json", 0o644, &index)?;
         for content in [&config, &manifest] {
-            add(&mut archive, &format!("blobs/sha256/{}", hex(&Sha256::digest(content))), 0o644, content)?;
+            add(
+                &mut archive,
+                &format!("blobs/sha256/{}", hex(&Sha256::digest(content))),
+                0o644,
+                content,
+            )?;
         }
-        archive.append_file(format!("blobs/sha256/{layer_digest}"), &mut File::open(&layer_path(folder))?)?;
+        archive.append_file(
+            format!("blobs/sha256/{layer_digest}"),
+            &mut File::open(layer_path(folder))?,
+        )?;
         archive.finish()?;
         Ok(path)
     }
@@ -95,15 +111,33 @@ impl Image {
         // containerd does not read archives with holes.
         archive.sparse(false);
         archive.mode(tar::HeaderMode::Deterministic);
-        for (place, mode) in [("tmp", 0o1777), ("etc", 0o755), ("proc", 0o755), ("dev", 0o755), ("sys", 0o755), ("root", 0o755), ("data", 0o1777)] {
+        for (place, mode) in [
+            ("tmp", 0o1777),
+            ("etc", 0o755),
+            ("proc", 0o755),
+            ("dev", 0o755),
+            ("sys", 0o755),
+            ("root", 0o755),
+            ("data", 0o1777),
+        ] {
             let mut header = tar::Header::new_gnu();
             header.set_entry_type(tar::EntryType::Directory);
             header.set_mode(mode);
             header.set_size(0);
             archive.append_data(&mut header, format!("{place}/"), &[][..])?;
         }
-        add(&mut archive, "etc/passwd", 0o644, b"root:x:0:0:root:/root:/bin/sh\nnonroot:x:65532:65532::/tmp:/bin/sh\n")?;
-        add(&mut archive, "etc/group", 0o644, b"root:x:0:\nnonroot:x:65532:\n")?;
+        add(
+            &mut archive,
+            "etc/passwd",
+            0o644,
+            b"root:x:0:0:root:/root:/bin/sh\nnonroot:x:65532:65532::/tmp:/bin/sh\n",
+        )?;
+        add(
+            &mut archive,
+            "etc/group",
+            0o644,
+            b"root:x:0:\nnonroot:x:65532:\n",
+        )?;
         let mut libraries = BTreeSet::new();
         for (source, place) in &self.files {
             let place = place.trim_start_matches('/');
@@ -120,7 +154,12 @@ impl Image {
             libraries_of(&shell, &mut libraries)?;
         }
         for (place, text) in &self.scripts {
-            add(&mut archive, place.trim_start_matches('/'), 0o755, text.as_bytes())?;
+            add(
+                &mut archive,
+                place.trim_start_matches('/'),
+                0o755,
+                text.as_bytes(),
+            )?;
         }
         for library in &libraries {
             archive.append_path_with_name(library, library.strip_prefix("/")?)?;
@@ -144,7 +183,8 @@ fn libraries_of(source: &Path, libraries: &mut BTreeSet<PathBuf>) -> Result<()> 
         return Ok(());
     }
     let mut start = [0; 4];
-    let is_program = File::open(source).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
+    let is_program =
+        File::open(source).and_then(|mut file| std::io::Read::read_exact(&mut file, &mut start));
     if is_program.is_err() || start != *b"\x7fELF" {
         return Ok(());
     }
@@ -154,7 +194,11 @@ fn libraries_of(source: &Path, libraries: &mut BTreeSet<PathBuf>) -> Result<()> 
     for line in String::from_utf8_lossy(&printed.stdout).lines() {
         let path = line.split_whitespace().find(|word| word.starts_with('/'));
         // A library that comes along in the folder is found there.
-        if let Some(path) = path.filter(|path| path.starts_with("/lib") || path.starts_with("/usr/lib/x86_64") || path.starts_with("/usr/lib/aarch64")) {
+        if let Some(path) = path.filter(|path| {
+            path.starts_with("/lib")
+                || path.starts_with("/usr/lib/x86_64")
+                || path.starts_with("/usr/lib/aarch64")
+        }) {
             libraries.insert(PathBuf::from(path));
         }
     }
@@ -181,9 +225,16 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn add<W: Write>(archive: &mut tar::Builder<W>, place: &str, mode: u32, content: &[u8]) -> Result<()> {
+fn add<W: Write>(
+    archive: &mut tar::Builder<W>,
+    place: &str,
+    mode: u32,
+    content: &[u8],
+) -> Result<()> {
     let mut header = tar::Header::new_gnu();
     header.set_mode(mode);
     header.set_size(content.len() as u64);
-    archive.append_data(&mut header, place, content).context("cannot write an archive")
+    archive
+        .append_data(&mut header, place, content)
+        .context("cannot write an archive")
 }

@@ -37,20 +37,36 @@ pub fn import(programs: &Programs, node: &Node, folder: &Path, report: &Report) 
 
 fn all(programs: &Programs, folder: &Path) -> Result<Vec<Image>> {
     let service = &programs.service;
-    let postgres = service.postgres.as_ref().context("Postgres was not prepared")?;
+    let postgres = service
+        .postgres
+        .as_ref()
+        .context("Postgres was not prepared")?;
     let postgres = postgres.bin.parent().context("Postgres has a folder")?;
-    let dapr = |name: &str| Image::new(format!("{DAPR_REGISTRY}/{name}:1.18.0"), &[&format!("/{name}")]);
+    let dapr = |name: &str| {
+        Image::new(
+            format!("{DAPR_REGISTRY}/{name}:1.18.0"),
+            &[&format!("/{name}")],
+        )
+    };
     let dapr_program = |name: &str| dapr(name).with(&programs.dapr.join(name), name);
     Ok(vec![
         // Holds a pod's namespaces and waits.
-        Image::new(PAUSE, &["/pause"]).script("pause", "trap 'exit 0' TERM INT\nwhile :; do /bin/sleep 3600 & wait; done\n").with(&tool("sleep")?, "bin/sleep"),
+        Image::new(PAUSE, &["/pause"])
+            .script(
+                "pause",
+                "trap 'exit 0' TERM INT\nwhile :; do /bin/sleep 3600 & wait; done\n",
+            )
+            .with(&tool("sleep")?, "bin/sleep"),
         Image::new(SHELL, &["/bin/sh"])
             .script("bin/entry", "")
             .with(&tool("sleep")?, "bin/sleep")
             .with(&tool("bash")?, "bin/bash")
             .with(&tool("cat")?, "bin/cat"),
-        Image::new(COREDNS, &["/coredns"]).root().with(&programs.coredns, "coredns"),
-        Image::new("ghcr.io/spinframework/spin-operator:v0.6.1", &["/manager"]).with(&programs.spin_operator, "manager"),
+        Image::new(COREDNS, &["/coredns"])
+            .root()
+            .with(&programs.coredns, "coredns"),
+        Image::new("ghcr.io/spinframework/spin-operator:v0.6.1", &["/manager"])
+            .with(&programs.spin_operator, "manager"),
         dapr_program("operator"),
         dapr_program("injector"),
         dapr_program("sentry"),
@@ -60,18 +76,27 @@ fn all(programs: &Programs, folder: &Path) -> Result<Vec<Image>> {
         migrations(service)?,
         app(programs)?,
         kafka(programs, folder)?,
-        Image::new(POSTGRES, &["/start"]).with(postgres, "postgres").script("start", include_str!("../resources/postgres.sh")),
+        Image::new(POSTGRES, &["/start"])
+            .with(postgres, "postgres")
+            .script("start", include_str!("../resources/postgres.sh")),
     ])
 }
 
 /// As `migrations/Containerfile` makes it.
 fn migrations(service: &stack::programs::Programs) -> Result<Image> {
-    let image = Image::new("ghcr.io/todo-events/todo-migrations:0.1.0", &["/migrate", "-path=/migrations"]);
+    let image = Image::new(
+        "ghcr.io/todo-events/todo-migrations:0.1.0",
+        &["/migrate", "-path=/migrations"],
+    );
     let mut image = image.with(&service.migrate, "migrate");
     for entry in fs::read_dir(workspace::root().join("migrations"))? {
         let path = entry?.path();
         if path.extension().is_some_and(|extension| extension == "sql") {
-            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            let name = path
+                .file_name()
+                .unwrap_or_default()
+                .to_string_lossy()
+                .into_owned();
             image = image.with(&path, &format!("migrations/{name}"));
         }
     }
@@ -93,7 +118,10 @@ fn app(programs: &Programs) -> Result<Image> {
         .script("entry", &entry);
     let components = stack::programs::components::names()?;
     Ok(components.iter().fold(image, |image, name| {
-        let file = format!("target/wasm32-wasip2/release/{}.wasm", name.replace('-', "_"));
+        let file = format!(
+            "target/wasm32-wasip2/release/{}.wasm",
+            name.replace('-', "_")
+        );
         image.with(&root.join(&file), &format!("app/{file}"))
     }))
 }
@@ -101,9 +129,16 @@ fn app(programs: &Programs) -> Result<Image> {
 /// The development host takes variables by its command line only.
 fn devhost_entry(root: &Path) -> Result<String> {
     let manifest = fs::read_to_string(root.join("spin.toml"))?;
-    let variables = manifest.lines().skip_while(|line| *line != "[variables]").skip(1).take_while(|line| !line.starts_with('['));
+    let variables = manifest
+        .lines()
+        .skip_while(|line| *line != "[variables]")
+        .skip(1)
+        .take_while(|line| !line.starts_with('['));
     let mut script = String::from("set -- up --from /app/spin.toml --listen 0.0.0.0:80\n");
-    for name in variables.filter(|line| !line.starts_with('#')).filter_map(|line| line.split(" =").next()) {
+    for name in variables
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| line.split(" =").next())
+    {
         if !name.is_empty() {
             let variable = format!("SPIN_VARIABLE_{}", name.to_uppercase());
             script.push_str(&format!("if [ -n \"${{{variable}+set}}\" ]; then set -- \"$@\" --variable \"{name}=${variable}\"; fi\n"));
@@ -115,9 +150,16 @@ fn devhost_entry(root: &Path) -> Result<String> {
 
 /// Kafka as the manifests in this repository describe it, with a Java that has what it needs and no more.
 fn kafka(programs: &Programs, folder: &Path) -> Result<Image> {
-    let kafka = programs.service.kafka.as_ref().context("Kafka was not prepared")?;
+    let kafka = programs
+        .service
+        .kafka
+        .as_ref()
+        .context("Kafka was not prepared")?;
     let java = kafka.java.canonicalize()?;
-    let home = java.parent().and_then(Path::parent).context("java is in a folder")?;
+    let home = java
+        .parent()
+        .and_then(Path::parent)
+        .context("java is in a folder")?;
     let runtime = folder.join("java");
     let mut jlink = Command::new(home.join("bin/jlink"));
     jlink

@@ -23,7 +23,14 @@ pub const CONTROL_GROUP: &str = "todo-cluster";
 pub fn run_inside(arguments: &[OsString]) -> Result<()> {
     let mut unshare = Command::new("unshare");
     unshare
-        .args(["--net", "--mount", "--pid", "--fork", "--kill-child=KILL", "--mount-proc"])
+        .args([
+            "--net",
+            "--mount",
+            "--pid",
+            "--fork",
+            "--kill-child=KILL",
+            "--mount-proc",
+        ])
         .arg(env::current_exe().context("the program's own path is unknown")?)
         .arg(INSIDE)
         .args(arguments);
@@ -51,7 +58,16 @@ pub fn prepare() -> Result<()> {
     }
     run("ip", &["link", "set", "lo", "up"])?;
     run("ip", &["link", "add", "node0", "type", "bridge"])?;
-    run("ip", &["address", "add", &format!("{}/24", crate::NODE_ADDRESS), "dev", "node0"])?;
+    run(
+        "ip",
+        &[
+            "address",
+            "add",
+            &format!("{}/24", crate::NODE_ADDRESS),
+            "dev",
+            "node0",
+        ],
+    )?;
     run("ip", &["link", "set", "node0", "up"])?;
     // Nothing is reached by it; programs of the node want to see one.
     run("ip", &["route", "add", "default", "dev", "node0"])?;

@@ -33,7 +33,10 @@ impl Kubectl {
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(&self.program);
         self.grant(&mut command);
-        command.arg("kubectl").args(arguments).current_dir(workspace::root());
+        command
+            .arg("kubectl")
+            .args(arguments)
+            .current_dir(workspace::root());
         command
     }
 
@@ -44,7 +47,9 @@ impl Kubectl {
 
     /// Gives a command the administrator's access, and nothing of whoever runs this.
     pub fn grant(&self, command: &mut Command) {
-        command.env("KUBECONFIG", &self.access).env("HOME", &self.scratch);
+        command
+            .env("KUBECONFIG", &self.access)
+            .env("HOME", &self.scratch);
     }
 
     /// Runs it and returns what it printed.
@@ -66,9 +71,17 @@ impl Kubectl {
 
     /// Applies manifests that are text.
     pub fn apply_text(&self, manifests: &str) -> Result<()> {
-        let file = tempfile::Builder::new().suffix(".yaml").tempfile_in(&self.scratch)?;
+        let file = tempfile::Builder::new()
+            .suffix(".yaml")
+            .tempfile_in(&self.scratch)?;
         fs::write(file.path(), manifests)?;
-        self.run(&["apply", "--server-side", "--force-conflicts", "-f", &file.path().display().to_string()])
+        self.run(&[
+            "apply",
+            "--server-side",
+            "--force-conflicts",
+            "-f",
+            &file.path().display().to_string(),
+        ])
     }
 
     /// Waits until `condition` holds; says at the end what the pods of the namespace look like.
@@ -80,14 +93,26 @@ impl Kubectl {
 
     /// The pods of a namespace and its last events, for a message.
     pub fn describe(&self, namespace: &str) -> String {
-        let pods = self.read(&["get", "pods", "-n", namespace, "-o", "wide"]).unwrap_or_default();
-        let events = self.read(&["get", "events", "-n", namespace, "--sort-by=.lastTimestamp"]).unwrap_or_default();
+        let pods = self
+            .read(&["get", "pods", "-n", namespace, "-o", "wide"])
+            .unwrap_or_default();
+        let events = self
+            .read(&["get", "events", "-n", namespace, "--sort-by=.lastTimestamp"])
+            .unwrap_or_default();
         let events: Vec<&str> = events.lines().rev().take(15).collect();
-        format!("pods of {namespace}:\n{pods}\nlast events:\n{}", events.join("\n"))
+        format!(
+            "pods of {namespace}:\n{pods}\nlast events:\n{}",
+            events.join("\n")
+        )
     }
 
     /// Tries until `attempt` gives something, for `limit` at most.
-    pub fn until<T>(&self, what: &str, limit: Duration, mut attempt: impl FnMut() -> Result<Option<T>>) -> Result<T> {
+    pub fn until<T>(
+        &self,
+        what: &str,
+        limit: Duration,
+        mut attempt: impl FnMut() -> Result<Option<T>>,
+    ) -> Result<T> {
         let began = Instant::now();
         let mut last = None;
         while began.elapsed() < limit {
@@ -100,7 +125,9 @@ impl Kubectl {
             thread::sleep(Duration::from_millis(200));
         }
         match last {
-            Some(error) => Err(error).with_context(|| format!("{what}: not within {} s", limit.as_secs())),
+            Some(error) => {
+                Err(error).with_context(|| format!("{what}: not within {} s", limit.as_secs()))
+            }
             None => bail!("{what}: not within {} s", limit.as_secs()),
         }
     }

@@ -57,11 +57,17 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let mut given: Vec<OsString> = env::args_os().skip(1).collect();
-    if given.first().is_some_and(|first| first == isolation::INSIDE) {
+    if given
+        .first()
+        .is_some_and(|first| first == isolation::INSIDE)
+    {
         let folder = PathBuf::from(given.get(1).context("the folder is missing")?);
         given.drain(..2);
         let program = [OsString::from("todo-cluster")];
-        return inside(&folder, &Arguments::parse_from(program.into_iter().chain(given)));
+        return inside(
+            &folder,
+            &Arguments::parse_from(program.into_iter().chain(given)),
+        );
     }
     let arguments = Arguments::parse();
     let report = Report::new();
@@ -70,12 +76,16 @@ fn run() -> Result<()> {
     // Short, because of the sockets in it; on a real disk, because images are unpacked in it.
     let folder = workspace::state_dir().join("cluster");
     if folder.exists() {
-        fs::remove_dir_all(&folder).with_context(|| format!("cannot remove {}", folder.display()))?;
+        fs::remove_dir_all(&folder)
+            .with_context(|| format!("cannot remove {}", folder.display()))?;
     }
     fs::create_dir_all(&folder)?;
     fs::write(folder.join("programs.json"), serde_json::to_vec(&programs)?)?;
     report.step(format!("a cluster in {}", folder.display()));
-    let all: Vec<OsString> = [folder.clone().into_os_string()].into_iter().chain(given).collect();
+    let all: Vec<OsString> = [folder.clone().into_os_string()]
+        .into_iter()
+        .chain(given)
+        .collect();
     isolation::run_inside(&all)?;
     isolation::check_nothing_is_left()
 }
@@ -89,13 +99,26 @@ fn inside(folder: &Path, arguments: &Arguments) -> Result<()> {
     let kubectl = Kubectl::new(&programs.kubernetes, folder);
     let node = Node::start(folder, &programs, &certificates, &kubectl)?;
     report.step("the node is ready");
-    let result = tell(&node, &programs, &certificates, &kubectl, folder, arguments, report);
+    let result = tell(
+        &node,
+        &programs,
+        &certificates,
+        &kubectl,
+        folder,
+        arguments,
+        report,
+    );
     if arguments.keep {
         if let Err(error) = &result {
             eprintln!("{error:?}");
         }
         println!("The cluster stays until this is stopped. In another terminal:");
-        println!("  nsenter -t {} -n -m -p env KUBECONFIG={} {} kubectl get pods -A", std::process::id(), certificates.path("admin.kubeconfig"), programs.kubernetes.display());
+        println!(
+            "  nsenter -t {} -n -m -p env KUBECONFIG={} {} kubectl get pods -A",
+            std::process::id(),
+            certificates.path("admin.kubeconfig"),
+            programs.kubernetes.display()
+        );
         while !interrupt::requested() {
             std::thread::sleep(std::time::Duration::from_millis(200));
         }
@@ -103,7 +126,15 @@ fn inside(folder: &Path, arguments: &Arguments) -> Result<()> {
     result
 }
 
-fn tell(node: &Node, programs: &Programs, certificates: &Certificates, kubectl: &Kubectl, folder: &Path, arguments: &Arguments, report: Report) -> Result<()> {
+fn tell(
+    node: &Node,
+    programs: &Programs,
+    certificates: &Certificates,
+    kubectl: &Kubectl,
+    folder: &Path,
+    arguments: &Arguments,
+    report: Report,
+) -> Result<()> {
     images::import(programs, node, &folder.join("images"), &report)?;
     operators::install(programs, certificates, kubectl, &report)?;
     let service = Service::apply(kubectl, folder, &report)?;

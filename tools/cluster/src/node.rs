@@ -30,7 +30,12 @@ pub struct Node {
 
 impl Node {
     /// Starts everything and waits until the node is ready.
-    pub fn start(folder: &Path, programs: &Programs, certificates: &Certificates, kubectl: &Kubectl) -> Result<Self> {
+    pub fn start(
+        folder: &Path,
+        programs: &Programs,
+        certificates: &Certificates,
+        kubectl: &Kubectl,
+    ) -> Result<Self> {
         let mut node = Self {
             folder: folder.to_owned(),
             containerd: folder.join("containerd.sock"),
@@ -40,49 +45,151 @@ impl Node {
         node.start_containerd()?;
         node.start_kubelet(programs, certificates)?;
         kubectl.run(&["wait", "--for=create", "node/node", "--timeout=120s"])?;
-        kubectl.run(&["wait", "--for=condition=Ready", "node/node", "--timeout=120s"])?;
+        kubectl.run(&[
+            "wait",
+            "--for=condition=Ready",
+            "node/node",
+            "--timeout=120s",
+        ])?;
         Ok(node)
     }
 
-    fn start_control_plane(&mut self, programs: &Programs, certificates: &Certificates, kubectl: &Kubectl) -> Result<()> {
+    fn start_control_plane(
+        &mut self,
+        programs: &Programs,
+        certificates: &Certificates,
+        kubectl: &Kubectl,
+    ) -> Result<()> {
         let path = |name: &str| certificates.path(name);
         let kubernetes = &programs.kubernetes;
         let data = self.folder.join("etcd").display().to_string();
-        self.spawn("etcd", kubernetes, &["etcd", "--data-dir", &data, "--listen-client-urls", ETCD, "--advertise-client-urls", ETCD,
-            "--unsafe-no-fsync", "--log-level", "warn"])?;
-        let (address, port) = API_ADDRESS.split_once(':').context("an address has a port")?;
-        self.spawn("apiserver", kubernetes, &["apiserver", "--etcd-servers", ETCD, "--bind-address", address,
-            "--advertise-address", address, "--secure-port", port,
-            "--tls-cert-file", &path("apiserver.crt"), "--tls-private-key-file", &path("apiserver.key"),
-            "--client-ca-file", &path("ca.crt"), "--token-auth-file", &path("tokens.csv"),
-            "--authorization-mode", "Node,RBAC", "--enable-admission-plugins", "NodeRestriction",
-            "--service-cluster-ip-range", "10.96.0.0/16", "--allow-privileged=true",
-            "--service-account-issuer", "https://kubernetes.default.svc.cluster.local",
-            "--service-account-signing-key-file", &path("accounts.key"), "--service-account-key-file", &path("accounts.pub"),
-            "--kubelet-client-certificate", &path("kubelet-client.crt"), "--kubelet-client-key", &path("kubelet-client.key"),
-            "--kubelet-certificate-authority", &path("ca.crt"), "--kubelet-preferred-address-types", "InternalIP"])?;
+        self.spawn(
+            "etcd",
+            kubernetes,
+            &[
+                "etcd",
+                "--data-dir",
+                &data,
+                "--listen-client-urls",
+                ETCD,
+                "--advertise-client-urls",
+                ETCD,
+                "--unsafe-no-fsync",
+                "--log-level",
+                "warn",
+            ],
+        )?;
+        let (address, port) = API_ADDRESS
+            .split_once(':')
+            .context("an address has a port")?;
+        self.spawn(
+            "apiserver",
+            kubernetes,
+            &[
+                "apiserver",
+                "--etcd-servers",
+                ETCD,
+                "--bind-address",
+                address,
+                "--advertise-address",
+                address,
+                "--secure-port",
+                port,
+                "--tls-cert-file",
+                &path("apiserver.crt"),
+                "--tls-private-key-file",
+                &path("apiserver.key"),
+                "--client-ca-file",
+                &path("ca.crt"),
+                "--token-auth-file",
+                &path("tokens.csv"),
+                "--authorization-mode",
+                "Node,RBAC",
+                "--enable-admission-plugins",
+                "NodeRestriction",
+                "--service-cluster-ip-range",
+                "10.96.0.0/16",
+                "--allow-privileged=true",
+                "--service-account-issuer",
+                "https://kubernetes.default.svc.cluster.local",
+                "--service-account-signing-key-file",
+                &path("accounts.key"),
+                "--service-account-key-file",
+                &path("accounts.pub"),
+                "--kubelet-client-certificate",
+                &path("kubelet-client.crt"),
+                "--kubelet-client-key",
+                &path("kubelet-client.key"),
+                "--kubelet-certificate-authority",
+                &path("ca.crt"),
+                "--kubelet-preferred-address-types",
+                "InternalIP",
+            ],
+        )?;
         let began = Instant::now();
         while kubectl.read(&["get", "--raw", "/readyz"]).is_err() {
             self.check()?;
             if began.elapsed() > READY {
-                bail!("the API server was not ready within {} s; its log is {}", READY.as_secs(), self.log("apiserver").display());
+                bail!(
+                    "the API server was not ready within {} s; its log is {}",
+                    READY.as_secs(),
+                    self.log("apiserver").display()
+                );
             }
             thread::sleep(Duration::from_millis(300));
         }
         let access = path("controllers.kubeconfig");
-        self.spawn("controllers", kubernetes, &["controllers", "--kubeconfig", &access, "--authentication-kubeconfig", &access,
-            "--authorization-kubeconfig", &access, "--service-account-private-key-file", &path("accounts.key"),
-            "--root-ca-file", &path("ca.crt"), "--use-service-account-credentials", "--bind-address", "127.0.0.1",
-            "--leader-elect=false", "--cluster-signing-cert-file", &path("ca.crt"), "--cluster-signing-key-file", &path("ca.key"),
-            "--allocate-node-cidrs=true", "--cluster-cidr", "10.88.0.0/16"])?;
+        self.spawn(
+            "controllers",
+            kubernetes,
+            &[
+                "controllers",
+                "--kubeconfig",
+                &access,
+                "--authentication-kubeconfig",
+                &access,
+                "--authorization-kubeconfig",
+                &access,
+                "--service-account-private-key-file",
+                &path("accounts.key"),
+                "--root-ca-file",
+                &path("ca.crt"),
+                "--use-service-account-credentials",
+                "--bind-address",
+                "127.0.0.1",
+                "--leader-elect=false",
+                "--cluster-signing-cert-file",
+                &path("ca.crt"),
+                "--cluster-signing-key-file",
+                &path("ca.key"),
+                "--allocate-node-cidrs=true",
+                "--cluster-cidr",
+                "10.88.0.0/16",
+            ],
+        )?;
         let access = path("scheduler.kubeconfig");
-        self.spawn("scheduler", kubernetes, &["scheduler", "--kubeconfig", &access, "--authentication-kubeconfig", &access,
-            "--authorization-kubeconfig", &access, "--bind-address", "127.0.0.1", "--leader-elect=false"])
+        self.spawn(
+            "scheduler",
+            kubernetes,
+            &[
+                "scheduler",
+                "--kubeconfig",
+                &access,
+                "--authentication-kubeconfig",
+                &access,
+                "--authorization-kubeconfig",
+                &access,
+                "--bind-address",
+                "127.0.0.1",
+                "--leader-elect=false",
+            ],
+        )
     }
 
     fn start_containerd(&mut self) -> Result<()> {
         let folder = self.folder.display();
-        let settings = format!(r#"version = 2
+        let settings = format!(
+            r#"version = 2
 root = "{folder}/containerd"
 state = "/run/containerd"
 [grpc]
@@ -94,17 +201,30 @@ state = "/run/containerd"
   [plugins."io.containerd.grpc.v1.cri".cni]
     bin_dir = "/usr/lib/cni"
     conf_dir = "{folder}/cni"
-"#, socket = self.containerd.display());
+"#,
+            socket = self.containerd.display()
+        );
         let file = self.folder.join("containerd.toml");
         fs::write(&file, settings)?;
         fs::create_dir_all(self.folder.join("cni"))?;
-        fs::write(self.folder.join("cni/10-cluster.conflist"), include_str!("../resources/network.conflist"))?;
-        self.spawn("containerd", Path::new("containerd"), &["--config", &file.display().to_string()])?;
+        fs::write(
+            self.folder.join("cni/10-cluster.conflist"),
+            include_str!("../resources/network.conflist"),
+        )?;
+        self.spawn(
+            "containerd",
+            Path::new("containerd"),
+            &["--config", &file.display().to_string()],
+        )?;
         let began = Instant::now();
         while self.containers(&["version"]).is_err() {
             self.check()?;
             if began.elapsed() > READY {
-                bail!("containerd was not ready within {} s; its log is {}", READY.as_secs(), self.log("containerd").display());
+                bail!(
+                    "containerd was not ready within {} s; its log is {}",
+                    READY.as_secs(),
+                    self.log("containerd").display()
+                );
             }
             thread::sleep(Duration::from_millis(200));
         }
@@ -115,7 +235,8 @@ state = "/run/containerd"
         let folder = self.folder.display();
         // Pods ask CoreDNS, which asks nobody else.
         fs::write(self.folder.join("resolv.conf"), "nameserver 127.0.0.1\n")?;
-        let settings = format!(r#"apiVersion: kubelet.config.k8s.io/v1beta1
+        let settings = format!(
+            r#"apiVersion: kubelet.config.k8s.io/v1beta1
 kind: KubeletConfiguration
 address: {NODE_ADDRESS}
 healthzBindAddress: 127.0.0.1
@@ -139,15 +260,38 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 syncFrequency: 10s
 "#,
-            socket = self.containerd.display(), authority = certificates.path("ca.crt"),
-            certificate = certificates.path("kubelet.crt"), key = certificates.path("kubelet.key"));
+            socket = self.containerd.display(),
+            authority = certificates.path("ca.crt"),
+            certificate = certificates.path("kubelet.crt"),
+            key = certificates.path("kubelet.key")
+        );
         let file = self.folder.join("kubelet.yaml");
         fs::write(&file, settings)?;
-        self.spawn("kubelet", &programs.kubernetes, &["kubelet", "--config", &file.display().to_string(),
-            "--kubeconfig", &certificates.path("node.kubeconfig"), "--hostname-override", "node", "--node-ip", NODE_ADDRESS,
-            "--root-dir", &self.folder.join("kubelet").display().to_string(),
-            "--cert-dir", &self.folder.join("kubelet-certificates").display().to_string()])?;
-        let settings = format!(r#"apiVersion: kubeproxy.config.k8s.io/v1alpha1
+        self.spawn(
+            "kubelet",
+            &programs.kubernetes,
+            &[
+                "kubelet",
+                "--config",
+                &file.display().to_string(),
+                "--kubeconfig",
+                &certificates.path("node.kubeconfig"),
+                "--hostname-override",
+                "node",
+                "--node-ip",
+                NODE_ADDRESS,
+                "--root-dir",
+                &self.folder.join("kubelet").display().to_string(),
+                "--cert-dir",
+                &self
+                    .folder
+                    .join("kubelet-certificates")
+                    .display()
+                    .to_string(),
+            ],
+        )?;
+        let settings = format!(
+            r#"apiVersion: kubeproxy.config.k8s.io/v1alpha1
 kind: KubeProxyConfiguration
 clientConnection: {{kubeconfig: "{}"}}
 mode: iptables
@@ -156,19 +300,30 @@ healthzBindAddress: 127.0.0.1:10256
 metricsBindAddress: 127.0.0.1:10249
 hostnameOverride: node
 conntrack: {{maxPerCore: 0, min: 0}}
-"#, certificates.path("proxy.kubeconfig"));
+"#,
+            certificates.path("proxy.kubeconfig")
+        );
         let file = self.folder.join("proxy.yaml");
         fs::write(&file, settings)?;
-        self.spawn("proxy", &programs.kubernetes, &["proxy", "--config", &file.display().to_string()])
+        self.spawn(
+            "proxy",
+            &programs.kubernetes,
+            &["proxy", "--config", &file.display().to_string()],
+        )
     }
 
     /// Starts a program that belongs to the cluster and ends with it.
     pub fn spawn(&mut self, name: &'static str, program: &Path, arguments: &[&str]) -> Result<()> {
         let log = File::create(self.log(name))?;
         let mut command = Command::new(program);
-        command.args(arguments).stdin(std::process::Stdio::null()).stdout(log.try_clone()?).stderr(log);
+        command
+            .args(arguments)
+            .stdin(std::process::Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log);
         command.current_dir(&self.folder);
-        self.parts.push((name, process::spawn(command, Signal::KILL)?));
+        self.parts
+            .push((name, process::spawn(command, Signal::KILL)?));
         Ok(())
     }
 
@@ -180,12 +335,20 @@ conntrack: {{maxPerCore: 0, min: 0}}
     /// Makes an image known to the node.
     pub fn import(&self, image: &Path) -> Result<()> {
         let image = image.display().to_string();
-        self.containers(&["image", "import", &image]).map(drop).with_context(|| format!("cannot import {image}"))
+        self.containers(&["image", "import", &image])
+            .map(drop)
+            .with_context(|| format!("cannot import {image}"))
     }
 
     fn containers(&self, arguments: &[&str]) -> Result<String> {
         let mut ctr = Command::new("ctr");
-        ctr.args(["--address", &self.containerd.display().to_string(), "--namespace", "k8s.io"]).args(arguments);
+        ctr.args([
+            "--address",
+            &self.containerd.display().to_string(),
+            "--namespace",
+            "k8s.io",
+        ])
+        .args(arguments);
         process::read(ctr, Duration::from_secs(120))
     }
 
@@ -193,7 +356,10 @@ conntrack: {{maxPerCore: 0, min: 0}}
     fn check(&mut self) -> Result<()> {
         for (name, child) in &mut self.parts {
             if let Some(status) = child.try_wait()? {
-                bail!("{name} has ended ({status}); its log is {}", self.folder.join(format!("{name}.log")).display());
+                bail!(
+                    "{name} has ended ({status}); its log is {}",
+                    self.folder.join(format!("{name}.log")).display()
+                );
             }
         }
         Ok(())
@@ -201,7 +367,10 @@ conntrack: {{maxPerCore: 0, min: 0}}
 
     /// Memory that each part has resident, in MiB.
     pub fn memory(&self) -> Vec<(&'static str, u64)> {
-        self.parts.iter().map(|(name, child)| (*name, resident_mib(child.id()))).collect()
+        self.parts
+            .iter()
+            .map(|(name, child)| (*name, resident_mib(child.id())))
+            .collect()
     }
 }
 
@@ -211,5 +380,7 @@ pub const PAUSE: &str = "registry.k8s.io/pause:3.10";
 fn resident_mib(pid: u32) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
-    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok()).unwrap_or(0) / 1024
+    line.and_then(|line| line.split_whitespace().next()?.parse::<u64>().ok())
+        .unwrap_or(0)
+        / 1024
 }

@@ -19,49 +19,144 @@ use crate::programs::Programs;
 /// Where the definitions of all resources are that the manifests use.
 const DEFINITIONS: &str = "k8s/tests/crds";
 
-pub fn install(programs: &Programs, certificates: &Certificates, kubectl: &Kubectl, report: &Report) -> Result<()> {
+pub fn install(
+    programs: &Programs,
+    certificates: &Certificates,
+    kubectl: &Kubectl,
+    report: &Report,
+) -> Result<()> {
     kubectl.apply_text(include_str!("../resources/dns.yaml"))?;
     kubectl.apply_text(include_str!("../resources/cert-manager.yaml"))?;
     let mut apply = vec!["apply".to_owned(), "--server-side".to_owned()];
-    for entry in fs::read_dir(workspace::root().join(DEFINITIONS)).context("the resources' definitions are missing")? {
+    for entry in fs::read_dir(workspace::root().join(DEFINITIONS))
+        .context("the resources' definitions are missing")?
+    {
         let path = entry?.path();
         // Dapr's come with its chart.
-        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let name = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if name.ends_with(".yaml") && !name.starts_with("dapr-") {
             apply.extend(["-f".to_owned(), path.display().to_string()]);
         }
     }
     kubectl.run(&apply.iter().map(String::as_str).collect::<Vec<_>>())?;
-    kubectl.run(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"])?;
-    kubectl.wait("kube-system", &["deployment/coredns", "--for=condition=Available", "--timeout=120s"])?;
+    kubectl.run(&[
+        "wait",
+        "--for=condition=Established",
+        "crd",
+        "--all",
+        "--timeout=60s",
+    ])?;
+    kubectl.wait(
+        "kube-system",
+        &[
+            "deployment/coredns",
+            "--for=condition=Available",
+            "--timeout=120s",
+        ],
+    )?;
     report.step("names and the resources' definitions");
 
     let registry = format!("global.registry={DAPR_REGISTRY}");
-    helm(programs, kubectl, &[
-        "upgrade", "--install", "dapr", &programs.dapr_chart.display().to_string(), "--namespace", "dapr-system", "--create-namespace",
-        "--set", &registry, "--set", "global.tag=1.18.0", "--set", "dapr_operator.watchInterval=1m",
-        // There is no storage class here.
-        "--set", "dapr_scheduler.cluster.inMemoryStorage=true", "--set", "dapr_placement.cluster.forceInMemoryLog=true",
-    ])?;
+    helm(
+        programs,
+        kubectl,
+        &[
+            "upgrade",
+            "--install",
+            "dapr",
+            &programs.dapr_chart.display().to_string(),
+            "--namespace",
+            "dapr-system",
+            "--create-namespace",
+            "--set",
+            &registry,
+            "--set",
+            "global.tag=1.18.0",
+            "--set",
+            "dapr_operator.watchInterval=1m",
+            // There is no storage class here.
+            "--set",
+            "dapr_scheduler.cluster.inMemoryStorage=true",
+            "--set",
+            "dapr_placement.cluster.forceInMemoryLog=true",
+        ],
+    )?;
     spin_operator(programs, certificates, kubectl)?;
-    kubectl.wait("dapr-system", &["deployment", "--all", "--for=condition=Available", "--timeout=180s"])?;
-    kubectl.run(&["rollout", "status", "statefulset", "-n", "dapr-system", "--timeout=180s", "-l", "app.kubernetes.io/part-of=dapr"])
+    kubectl.wait(
+        "dapr-system",
+        &[
+            "deployment",
+            "--all",
+            "--for=condition=Available",
+            "--timeout=180s",
+        ],
+    )?;
+    kubectl
+        .run(&[
+            "rollout",
+            "status",
+            "statefulset",
+            "-n",
+            "dapr-system",
+            "--timeout=180s",
+            "-l",
+            "app.kubernetes.io/part-of=dapr",
+        ])
         .with_context(|| kubectl.describe("dapr-system"))?;
     report.step("Dapr's control plane");
-    kubectl.wait("spin-operator", &["deployment", "--all", "--for=condition=Available", "--timeout=180s"])?;
+    kubectl.wait(
+        "spin-operator",
+        &[
+            "deployment",
+            "--all",
+            "--for=condition=Available",
+            "--timeout=180s",
+        ],
+    )?;
     report.step("the Spin operator with its webhooks");
     Ok(())
 }
 
 /// Its chart wants a certificate of cert-manager, whose part is played here: the Secret, and the authority in the webhooks.
-fn spin_operator(programs: &Programs, certificates: &Certificates, kubectl: &Kubectl) -> Result<()> {
+fn spin_operator(
+    programs: &Programs,
+    certificates: &Certificates,
+    kubectl: &Kubectl,
+) -> Result<()> {
     const NAMESPACE: &str = "spin-operator";
-    kubectl.apply_text(&format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"))?;
+    kubectl.apply_text(&format!(
+        "apiVersion: v1\nkind: Namespace\nmetadata: {{name: {NAMESPACE}}}\n"
+    ))?;
     let host = format!("spin-operator-webhook-service.{NAMESPACE}.svc");
-    apply_certificate(kubectl, NAMESPACE, "webhook-server-cert", &certificates.issue("spin-operator", None, &[&host])?, &certificates.authority_pem)?;
-    helm(programs, kubectl, &["upgrade", "--install", "spin-operator", &programs.spin_operator_chart.display().to_string(),
-        "--namespace", NAMESPACE, "--set", "controllerManager.manager.image.tag=v0.6.1"])?;
-    for kind in ["mutatingwebhookconfiguration", "validatingwebhookconfiguration"] {
+    apply_certificate(
+        kubectl,
+        NAMESPACE,
+        "webhook-server-cert",
+        &certificates.issue("spin-operator", None, &[&host])?,
+        &certificates.authority_pem,
+    )?;
+    helm(
+        programs,
+        kubectl,
+        &[
+            "upgrade",
+            "--install",
+            "spin-operator",
+            &programs.spin_operator_chart.display().to_string(),
+            "--namespace",
+            NAMESPACE,
+            "--set",
+            "controllerManager.manager.image.tag=v0.6.1",
+        ],
+    )?;
+    for kind in [
+        "mutatingwebhookconfiguration",
+        "validatingwebhookconfiguration",
+    ] {
         let listed = kubectl.json(&["get", kind])?;
         for item in listed["items"].as_array().into_iter().flatten() {
             let name = item["metadata"]["name"].as_str().unwrap_or_default();
@@ -73,14 +168,27 @@ fn spin_operator(programs: &Programs, certificates: &Certificates, kubectl: &Kub
             let patch: Vec<_> = (0..webhooks)
                 .map(|number| json!({"op": "add", "path": format!("/webhooks/{number}/clientConfig/caBundle"), "value": bundle}))
                 .collect();
-            kubectl.run(&["patch", kind, name, "--type=json", "-p", &serde_json::to_string(&patch)?])?;
+            kubectl.run(&[
+                "patch",
+                kind,
+                name,
+                "--type=json",
+                "-p",
+                &serde_json::to_string(&patch)?,
+            ])?;
         }
     }
     Ok(())
 }
 
 /// A Secret as cert-manager makes it.
-pub fn apply_certificate(kubectl: &Kubectl, namespace: &str, name: &str, pair: &Pair, authority: &str) -> Result<()> {
+pub fn apply_certificate(
+    kubectl: &Kubectl,
+    namespace: &str,
+    name: &str,
+    pair: &Pair,
+    authority: &str,
+) -> Result<()> {
     kubectl.apply_text(&serde_json::to_string(&json!({
         "apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/tls",
         "metadata": {"name": name, "namespace": namespace},

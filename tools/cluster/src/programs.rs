@@ -56,7 +56,10 @@ pub fn check() -> Result<()> {
     }
     missing.dedup();
     if !missing.is_empty() {
-        bail!("these packages are missing: apt-get install {}", missing.join(" "));
+        bail!(
+            "these packages are missing: apt-get install {}",
+            missing.join(" ")
+        );
     }
     Ok(())
 }
@@ -73,16 +76,30 @@ impl Programs {
             coredns: Self::tool("coredns", "CoreDNS", report)?.join("coredns"),
             spin_operator: spin_operator.join("cmd"),
             dapr_chart: module("dapr", "github.com/dapr/dapr")?.join("charts/dapr"),
-            spin_operator_chart: module("spin-operator", "github.com/spinkube/spin-operator")?.join("charts/spin-operator"),
+            spin_operator_chart: module("spin-operator", "github.com/spinkube/spin-operator")?
+                .join("charts/spin-operator"),
             dapr,
             service,
         })
     }
 
     fn tool(name: &str, what: &str, report: &Report) -> Result<PathBuf> {
-        let built = build_cache::get(&format!("cluster/programs/{name}"), &format!("{what} with Go"), report, |sources, into| {
-            build_cache::go_build_static(sources, into, &[if sources.join("main.go").exists() { "." } else { "tool" }])
-        })?;
+        let built = build_cache::get(
+            &format!("cluster/programs/{name}"),
+            &format!("{what} with Go"),
+            report,
+            |sources, into| {
+                build_cache::go_build_static(
+                    sources,
+                    into,
+                    &[if sources.join("main.go").exists() {
+                        "."
+                    } else {
+                        "tool"
+                    }],
+                )
+            },
+        )?;
         Ok(built.join("bin"))
     }
 }
@@ -91,6 +108,12 @@ impl Programs {
 fn module(program: &str, module: &str) -> Result<PathBuf> {
     let mut list = Command::new("go");
     list.args(["list", "-m", "-f", "{{.Dir}}", module])
-        .current_dir(workspace::root().join("tools/cluster/programs").join(program));
-    process::read(list, Duration::from_secs(120)).map(PathBuf::from).with_context(|| format!("the sources of {module} are needed for its chart"))
+        .current_dir(
+            workspace::root()
+                .join("tools/cluster/programs")
+                .join(program),
+        );
+    process::read(list, Duration::from_secs(120))
+        .map(PathBuf::from)
+        .with_context(|| format!("the sources of {module} are needed for its chart"))
 }

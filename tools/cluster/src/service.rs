@@ -30,7 +30,9 @@ impl Service {
         let result = run(&commands, kubectl, folder);
         stand_ins.check()?;
         result.with_context(|| kubectl.describe("todo-app"))?;
-        report.step("all layers are applied by the documented commands, and the Deployment is available");
+        report.step(
+            "all layers are applied by the documented commands, and the Deployment is available",
+        );
         Self::find(kubectl)
     }
 
@@ -64,20 +66,28 @@ pub fn secret(kubectl: &Kubectl, name: &str, key: &str) -> Result<String> {
 /// none of are left out, and so is pushing the image: it is on the node already.
 fn documented_commands() -> Result<String> {
     let readme = fs::read_to_string(workspace::root().join("k8s/README.md"))?;
-    let section = readme.split("\n## ").find(|section| section.starts_with("Layers\n")).context("k8s/README.md has no section Layers")?;
+    let section = readme
+        .split("\n## ")
+        .find(|section| section.starts_with("Layers\n"))
+        .context("k8s/README.md has no section Layers")?;
     let mut commands = String::new();
     for block in section.split("```sh needs-cluster\n").skip(1) {
         let (block, _) = block.split_once("\n```").context("a block has an end")?;
         for line in block.lines().filter(|line| !line.starts_with("spin ")) {
             let line = line.replace("overlays/prod/", "overlays/dev/");
-            let missing = line.strip_prefix("kubectl apply -k ").is_some_and(|layer| !workspace::root().join(layer).is_dir());
+            let missing = line
+                .strip_prefix("kubectl apply -k ")
+                .is_some_and(|layer| !workspace::root().join(layer).is_dir());
             if !missing {
                 commands.push_str(&line);
                 commands.push('\n');
             }
         }
     }
-    ensure!(commands.contains("kubectl apply -k k8s/overlays/dev/app"), "the section Layers applies no app:\n{commands}");
+    ensure!(
+        commands.contains("kubectl apply -k k8s/overlays/dev/app"),
+        "the section Layers applies no app:\n{commands}"
+    );
     Ok(commands)
 }
 
@@ -85,7 +95,13 @@ fn run(commands: &str, kubectl: &Kubectl, folder: &Path) -> Result<()> {
     let programs = folder.join("bin");
     fs::create_dir_all(&programs)?;
     let wrapper = programs.join("kubectl");
-    fs::write(&wrapper, format!("#!/bin/sh\nexec {} kubectl \"$@\"\n", kubectl.program().display()))?;
+    fs::write(
+        &wrapper,
+        format!(
+            "#!/bin/sh\nexec {} kubectl \"$@\"\n",
+            kubectl.program().display()
+        ),
+    )?;
     fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
     let path = std::env::var("PATH").unwrap_or_default();
     let mut bash = Command::new("bash");

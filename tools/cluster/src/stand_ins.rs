@@ -40,7 +40,10 @@ impl StandIns {
             ended: Arc::clone(&ended),
         };
         let thread = thread::spawn(move || {
-            let played = player.kafka().and_then(|()| player.postgres()).and_then(|()| player.kafka_access());
+            let played = player
+                .kafka()
+                .and_then(|()| player.postgres())
+                .and_then(|()| player.kafka_access());
             // Said at once: the command that waits for what is missing waits for minutes.
             if let Err(error) = &played {
                 eprintln!("an operator that is played failed: {error:#}");
@@ -58,7 +61,9 @@ impl StandIns {
         if self.thread.as_ref().is_some_and(JoinHandle::is_finished)
             && let Some(thread) = self.thread.take()
         {
-            return thread.join().unwrap_or_else(|_| bail!("an operator that is played panicked"));
+            return thread
+                .join()
+                .unwrap_or_else(|_| bail!("an operator that is played panicked"));
         }
         Ok(())
     }
@@ -95,7 +100,8 @@ impl Player {
     }
 
     fn apply(&self, manifests: &str) -> Result<()> {
-        self.kubectl.apply_text(&manifests.replace("@FOLDER@", &self.folder.display().to_string()))
+        self.kubectl
+            .apply_text(&manifests.replace("@FOLDER@", &self.folder.display().to_string()))
     }
 
     fn ready(&self, namespace: &str, resources: &[&str]) -> Result<()> {
@@ -104,9 +110,20 @@ impl Player {
         }]}})
         .to_string();
         for resource in resources {
-            let names = self.kubectl.read(&["get", resource, "-n", namespace, "-o", "name"])?;
+            let names = self
+                .kubectl
+                .read(&["get", resource, "-n", namespace, "-o", "name"])?;
             for name in names.lines() {
-                self.kubectl.run(&["patch", name, "-n", namespace, "--subresource=status", "--type=merge", "-p", &ready])?;
+                self.kubectl.run(&[
+                    "patch",
+                    name,
+                    "-n",
+                    namespace,
+                    "--subresource=status",
+                    "--type=merge",
+                    "-p",
+                    &ready,
+                ])?;
             }
         }
         Ok(())
@@ -117,8 +134,21 @@ impl Player {
         self.data("kafka")?;
         self.data("kafka-secrets")?;
         self.apply(include_str!("../resources/kafka.yaml"))?;
-        self.kubectl.until("the broker's users", LIMIT, || Ok(fs::metadata(self.secrets()).ok()))
-            .with_context(|| self.kubectl.read(&["logs", "-n", "kafka", "statefulset/todo-events-brokers", "--tail=30"]).unwrap_or_default())?;
+        self.kubectl
+            .until("the broker's users", LIMIT, || {
+                Ok(fs::metadata(self.secrets()).ok())
+            })
+            .with_context(|| {
+                self.kubectl
+                    .read(&[
+                        "logs",
+                        "-n",
+                        "kafka",
+                        "statefulset/todo-events-brokers",
+                        "--tail=30",
+                    ])
+                    .unwrap_or_default()
+            })?;
         self.ready("kafka", &["kafka", "kafkatopics", "kafkausers"])
     }
 
@@ -140,19 +170,35 @@ impl Player {
     fn postgres(&self) -> Result<()> {
         let cluster = self.until_there("todo-app", "clusters.postgresql.cnpg.io/todo-events-db")?;
         self.certify(&cluster)?;
-        let made = |name: &str, data: Value| json!({
-            "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "todo-app"}, "stringData": data,
-        });
+        let made = |name: &str, data: Value| {
+            json!({
+                "apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "todo-app"}, "stringData": data,
+            })
+        };
         let password = uuid::Uuid::now_v7().simple().to_string();
         let admin = uuid::Uuid::now_v7().simple().to_string();
         for secret in [
-            made("todo-events-db-app", json!({"username": "todo", "password": password})),
-            made("todo-events-db-superuser", json!({"username": "postgres", "password": admin})),
+            made(
+                "todo-events-db-app",
+                json!({"username": "todo", "password": password}),
+            ),
+            made(
+                "todo-events-db-superuser",
+                json!({"username": "postgres", "password": admin}),
+            ),
         ] {
             self.kubectl.apply_text(&secret.to_string())?;
         }
         self.apply(include_str!("../resources/postgres.yaml"))?;
-        self.kubectl.run(&["rollout", "status", "-n", "todo-app", "statefulset/todo-events-db", "--timeout=120s"])
+        self.kubectl
+            .run(&[
+                "rollout",
+                "status",
+                "-n",
+                "todo-app",
+                "statefulset/todo-events-db",
+                "--timeout=120s",
+            ])
             .with_context(|| self.kubectl.describe("todo-app"))?;
         self.create_database(&admin, &password)?;
         self.ready("todo-app", &["clusters.postgresql.cnpg.io"])
@@ -161,27 +207,53 @@ impl Player {
     /// The server's certificate, of the authority that the resource names.
     fn certify(&self, cluster: &Value) -> Result<()> {
         let certificates = &cluster["spec"]["certificates"];
-        let authority = certificates["serverCASecret"].as_str().context("the Cluster names no authority")?;
+        let authority = certificates["serverCASecret"]
+            .as_str()
+            .context("the Cluster names no authority")?;
         let certificate = secret(&self.kubectl, authority, "ca.crt")?;
         let key = secret(&self.kubectl, authority, "ca.key")?;
-        let more = certificates["serverAltDNSNames"].as_array().into_iter().flatten().filter_map(Value::as_str);
-        let names: Vec<&str> = ["todo-events-db-rw.todo-app.svc"].into_iter().chain(more).collect();
+        let more = certificates["serverAltDNSNames"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str);
+        let names: Vec<&str> = ["todo-events-db-rw.todo-app.svc"]
+            .into_iter()
+            .chain(more)
+            .collect();
         let server = issue_by(&certificate, &pkcs8(&key)?, "todo-events-db", &names)?;
-        apply_certificate(&self.kubectl, "todo-app", "todo-events-db-server", &server, &certificate)
+        apply_certificate(
+            &self.kubectl,
+            "todo-app",
+            "todo-events-db-server",
+            &server,
+            &certificate,
+        )
     }
 
     /// What CloudNativePG does at `bootstrap.initdb`.
     fn create_database(&self, admin: &str, password: &str) -> Result<()> {
-        let cluster = self.kubectl.json(&["get", "-n", "todo-app", "clusters.postgresql.cnpg.io/todo-events-db"])?;
+        let cluster = self.kubectl.json(&[
+            "get",
+            "-n",
+            "todo-app",
+            "clusters.postgresql.cnpg.io/todo-events-db",
+        ])?;
         let address = service_address(&self.kubectl, "todo-app", "todo-events-db-rw")?;
-        let mut client = self.kubectl.until("the database's answer", Duration::from_secs(60), || {
-            TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
-            Ok(Some(connect(address, "postgres", admin, "postgres")?))
-        })?;
+        let mut client =
+            self.kubectl
+                .until("the database's answer", Duration::from_secs(60), || {
+                    TcpStream::connect_timeout(&address, Duration::from_secs(2))?;
+                    Ok(Some(connect(address, "postgres", admin, "postgres")?))
+                })?;
         client.batch_execute(&format!("CREATE ROLE todo LOGIN PASSWORD '{password}'"))?;
         client.batch_execute("CREATE DATABASE todo OWNER todo")?;
         let mut client = connect(address, "postgres", admin, "todo")?;
-        for statement in cluster["spec"]["bootstrap"]["initdb"]["postInitApplicationSQL"].as_array().into_iter().flatten() {
+        for statement in cluster["spec"]["bootstrap"]["initdb"]["postInitApplicationSQL"]
+            .as_array()
+            .into_iter()
+            .flatten()
+        {
             client.batch_execute(statement.as_str().context("a statement is text")?)?;
         }
         Ok(())
@@ -193,22 +265,35 @@ fn pkcs8(key: &str) -> Result<String> {
     let file = tempfile::NamedTempFile::new()?;
     fs::write(file.path(), key)?;
     let mut openssl = Command::new("openssl");
-    openssl.args(["pkcs8", "-topk8", "-nocrypt", "-in"]).arg(file.path());
+    openssl
+        .args(["pkcs8", "-topk8", "-nocrypt", "-in"])
+        .arg(file.path());
     process::read(openssl, Duration::from_secs(10))
 }
 
 /// The address of a Service, as a program on the node reaches it.
 pub fn service_address(kubectl: &Kubectl, namespace: &str, name: &str) -> Result<SocketAddr> {
     let service = kubectl.json(&["get", "service", "-n", namespace, name])?;
-    let address = service["spec"]["clusterIP"].as_str().context("a service has an address")?;
-    let port = service["spec"]["ports"][0]["port"].as_u64().context("a service has a port")?;
+    let address = service["spec"]["clusterIP"]
+        .as_str()
+        .context("a service has an address")?;
+    let port = service["spec"]["ports"][0]["port"]
+        .as_u64()
+        .context("a service has a port")?;
     format!("{address}:{port}").parse().context("an address")
 }
 
 /// A connection to the database.
 pub fn connect(address: SocketAddr, user: &str, password: &str, database: &str) -> Result<Client> {
     let mut config = postgres::Config::new();
-    config.host(&address.ip().to_string()).port(address.port()).user(user).password(password).dbname(database);
+    config
+        .host(&address.ip().to_string())
+        .port(address.port())
+        .user(user)
+        .password(password)
+        .dbname(database);
     config.connect_timeout(Duration::from_secs(5));
-    config.connect(NoTls).context("cannot connect to the database")
+    config
+        .connect(NoTls)
+        .context("cannot connect to the database")
 }

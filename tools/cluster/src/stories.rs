@@ -13,13 +13,27 @@ use crate::service::Service;
 type Story = fn(&Service, &Kubectl, &Report) -> Result<()>;
 
 const STORIES: [(&str, Story); 3] = [
-    ("a_completed_task_has_a_next_instance", task::a_completed_task_has_a_next_instance),
-    ("pods_deleted_under_load_lose_nothing", disruptions::pods_deleted_under_load_lose_nothing),
-    ("rollouts_under_load_lose_nothing", disruptions::rollouts_under_load_lose_nothing),
+    (
+        "a_completed_task_has_a_next_instance",
+        task::a_completed_task_has_a_next_instance,
+    ),
+    (
+        "pods_deleted_under_load_lose_nothing",
+        disruptions::pods_deleted_under_load_lose_nothing,
+    ),
+    (
+        "rollouts_under_load_lose_nothing",
+        disruptions::rollouts_under_load_lose_nothing,
+    ),
 ];
 
 /// Tells all stories whose name contains `filter`; fails at the end with the names of those that failed.
-pub fn tell_all(service: &Service, kubectl: &Kubectl, filter: Option<&str>, report: &Report) -> Result<()> {
+pub fn tell_all(
+    service: &Service,
+    kubectl: &Kubectl,
+    filter: Option<&str>,
+    report: &Report,
+) -> Result<()> {
     let mut failed = Vec::new();
     for (name, story) in STORIES {
         if filter.is_some_and(|filter| !name.contains(filter)) {
@@ -28,7 +42,10 @@ pub fn tell_all(service: &Service, kubectl: &Kubectl, filter: Option<&str>, repo
         match story(service, kubectl, report) {
             Ok(()) => report.step(format!("{name} ... ok")),
             Err(error) => {
-                report.step(format!("{name} ... FAILED\n{error:?}\n{}", kubectl.describe("todo-app")));
+                report.step(format!(
+                    "{name} ... FAILED\n{error:?}\n{}",
+                    kubectl.describe("todo-app")
+                ));
                 failed.push(name);
             }
         }
@@ -47,5 +64,9 @@ fn new_user() -> String {
 
 /// The number that a statement returns.
 fn count(service: &Service, statement: &str) -> Result<i64> {
-    Ok(service.database()?.query_one(statement, &[]).context("the count failed")?.get(0))
+    Ok(service
+        .database()?
+        .query_one(statement, &[])
+        .context("the count failed")?
+        .get(0))
 }

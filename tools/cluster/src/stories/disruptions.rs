@@ -13,10 +13,24 @@ use crate::service::Service;
 const TIMES: usize = 10;
 const CLIENTS: usize = 4;
 
-pub fn pods_deleted_under_load_lose_nothing(service: &Service, kubectl: &Kubectl, report: &Report) -> Result<()> {
+pub fn pods_deleted_under_load_lose_nothing(
+    service: &Service,
+    kubectl: &Kubectl,
+    report: &Report,
+) -> Result<()> {
     with_two_replicas(kubectl, || {
         under_load(service, kubectl, report, || {
-            let pods = kubectl.read(&["get", "pods", "-n", "todo-app", "-l", SELECTOR, "--field-selector=status.phase=Running", "-o", "name"])?;
+            let pods = kubectl.read(&[
+                "get",
+                "pods",
+                "-n",
+                "todo-app",
+                "-l",
+                SELECTOR,
+                "--field-selector=status.phase=Running",
+                "-o",
+                "name",
+            ])?;
             let pod = pods.lines().next().context("a pod is running")?;
             kubectl.run(&["delete", "-n", "todo-app", pod, "--wait=true"])?;
             available(kubectl)
@@ -24,10 +38,20 @@ pub fn pods_deleted_under_load_lose_nothing(service: &Service, kubectl: &Kubectl
     })
 }
 
-pub fn rollouts_under_load_lose_nothing(service: &Service, kubectl: &Kubectl, report: &Report) -> Result<()> {
+pub fn rollouts_under_load_lose_nothing(
+    service: &Service,
+    kubectl: &Kubectl,
+    report: &Report,
+) -> Result<()> {
     with_two_replicas(kubectl, || {
         under_load(service, kubectl, report, || {
-            kubectl.run(&["rollout", "restart", "-n", "todo-app", "deployment/todo-events"])?;
+            kubectl.run(&[
+                "rollout",
+                "restart",
+                "-n",
+                "todo-app",
+                "deployment/todo-events",
+            ])?;
             available(kubectl)
         })
     })
@@ -35,7 +59,12 @@ pub fn rollouts_under_load_lose_nothing(service: &Service, kubectl: &Kubectl, re
 
 const SELECTOR: &str = "core.spinkube.dev/app-name=todo-events";
 
-fn under_load(service: &Service, kubectl: &Kubectl, report: &Report, mut disrupt: impl FnMut() -> Result<()>) -> Result<()> {
+fn under_load(
+    service: &Service,
+    kubectl: &Kubectl,
+    report: &Report,
+    mut disrupt: impl FnMut() -> Result<()>,
+) -> Result<()> {
     let load = Load::start(service, CLIENTS)?;
     std::thread::sleep(Duration::from_secs(2));
     let mut disrupted = Ok(());
@@ -57,12 +86,36 @@ fn with_two_replicas(kubectl: &Kubectl, story: impl FnOnce() -> Result<()>) -> R
 
 fn scale(kubectl: &Kubectl, replicas: usize) -> Result<()> {
     let patch = format!("{{\"spec\":{{\"replicas\":{replicas}}}}}");
-    kubectl.run(&["patch", "spinapp", "todo-events", "-n", "todo-app", "--type=merge", "-p", &patch])?;
-    kubectl.wait("todo-app", &["deployment/todo-events", &format!("--for=jsonpath={{.spec.replicas}}={replicas}"), "--timeout=60s"])?;
+    kubectl.run(&[
+        "patch",
+        "spinapp",
+        "todo-events",
+        "-n",
+        "todo-app",
+        "--type=merge",
+        "-p",
+        &patch,
+    ])?;
+    kubectl.wait(
+        "todo-app",
+        &[
+            "deployment/todo-events",
+            &format!("--for=jsonpath={{.spec.replicas}}={replicas}"),
+            "--timeout=60s",
+        ],
+    )?;
     available(kubectl)
 }
 
 fn available(kubectl: &Kubectl) -> Result<()> {
-    kubectl.run(&["rollout", "status", "-n", "todo-app", "deployment/todo-events", "--timeout=180s"])
+    kubectl
+        .run(&[
+            "rollout",
+            "status",
+            "-n",
+            "todo-app",
+            "deployment/todo-events",
+            "--timeout=180s",
+        ])
         .with_context(|| kubectl.describe("todo-app"))
 }

@@ -39,24 +39,39 @@ impl Client {
     /// Creates a daily task and returns its id.
     pub fn create(&self, title: &str) -> Result<String> {
         let task = json!({"title": title, "is_recurring": true, "recurring_interval": "daily", "due_date": "2030-01-01T08:00:00Z"});
-        let request = self.agent.post(&self.tasks).header("Authorization", &self.authorization);
+        let request = self
+            .agent
+            .post(&self.tasks)
+            .header("Authorization", &self.authorization);
         let task = answer(request.send_json(task), 201)?;
         Ok(task["id"].as_str().context("a task has an id")?.to_owned())
     }
 
     pub fn complete(&self, task: &str) -> Result<()> {
-        let request = self.agent.post(format!("{}/{task}/complete", self.tasks)).header("Authorization", &self.authorization);
+        let request = self
+            .agent
+            .post(format!("{}/{task}/complete", self.tasks))
+            .header("Authorization", &self.authorization);
         answer(request.send_empty(), 200).map(drop)
     }
 
     /// The number of pending tasks, up to a page of them.
     pub fn pending(&self) -> Result<usize> {
-        let request = self.agent.get(format!("{}?status=pending", self.tasks)).header("Authorization", &self.authorization);
-        Ok(answer(request.call(), 200)?.as_array().context("a list")?.len())
+        let request = self
+            .agent
+            .get(format!("{}?status=pending", self.tasks))
+            .header("Authorization", &self.authorization);
+        Ok(answer(request.call(), 200)?
+            .as_array()
+            .context("a list")?
+            .len())
     }
 }
 
-fn answer(response: Result<ureq::http::Response<ureq::Body>, ureq::Error>, wanted: u16) -> Result<Value> {
+fn answer(
+    response: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    wanted: u16,
+) -> Result<Value> {
     let mut response = response?;
     let status = response.status();
     let text = response.body_mut().read_to_string()?;
@@ -110,23 +125,42 @@ impl Load {
     pub fn finish(self, service: &Service, kubectl: &Kubectl) -> Result<String> {
         self.stop.store(true, Ordering::Relaxed);
         for client in self.clients {
-            client.join().map_err(|_| anyhow::anyhow!("a client panicked"))?;
+            client
+                .join()
+                .map_err(|_| anyhow::anyhow!("a client panicked"))?;
         }
-        let users = self.users.iter().map(|user| format!("'{user}'")).collect::<Vec<_>>().join(",");
-        let completed = count(service, &format!("SELECT count(*) FROM tasks WHERE completed AND user_id IN ({users})"))?;
-        let successors = format!("SELECT count(*) FROM tasks WHERE occurrence > 1 AND user_id IN ({users})");
+        let users = self
+            .users
+            .iter()
+            .map(|user| format!("'{user}'"))
+            .collect::<Vec<_>>()
+            .join(",");
+        let completed = count(
+            service,
+            &format!("SELECT count(*) FROM tasks WHERE completed AND user_id IN ({users})"),
+        )?;
+        let successors =
+            format!("SELECT count(*) FROM tasks WHERE occurrence > 1 AND user_id IN ({users})");
         let all_there = kubectl.until("all next instances", Duration::from_secs(90), || {
             Ok((count(service, &successors)? >= completed).then_some(()))
         });
         let found = count(service, &successors)?;
         let dead = count(service, "SELECT count(*) FROM dead_letters")? - self.dead_letters_before;
-        let failures = self.seen.failures.lock().map_err(|_| anyhow::anyhow!("a client panicked"))?;
+        let failures = self
+            .seen
+            .failures
+            .lock()
+            .map_err(|_| anyhow::anyhow!("a client panicked"))?;
         let told = format!(
             "{} requests, {} of them failed; {completed} tasks completed, {found} next instances, {dead} dead letters",
-            self.seen.requests.load(Ordering::Relaxed), failures.len(),
+            self.seen.requests.load(Ordering::Relaxed),
+            failures.len(),
         );
         if all_there.is_err() || found != completed || dead != 0 || !failures.is_empty() {
-            bail!("{told}; the first failures: {:?}", failures.iter().take(5).collect::<Vec<_>>());
+            bail!(
+                "{told}; the first failures: {:?}",
+                failures.iter().take(5).collect::<Vec<_>>()
+            );
         }
         Ok(told)
     }
