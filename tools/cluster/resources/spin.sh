@@ -6,4 +6,5 @@ for word; do
     last=$word
     set -- "$@" "$word"
 done
-exec /bin/spin "$@"
+# An app from a registry has no state on disk; one from a file would have it beside the file.
+exec /bin/spin "$@" --state-dir ""

@@ -87,7 +87,7 @@ fn control_groups() -> Vec<PathBuf> {
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     entries
         .map(|entry| entry.path())
-        .filter(|path| path.is_dir() && !path.is_symlink() && path.join("tasks").exists())
+        .filter(|path| path.is_dir() && !path.is_symlink() && path.join("cgroup.procs").exists())
         .collect()
 }
 

@@ -84,6 +84,19 @@ impl Kubectl {
         ])
     }
 
+    /// Posts to a path of the API, for what has no command of its own.
+    pub fn create_raw(&self, path: &str, body: &Value) -> Result<()> {
+        let file = tempfile::NamedTempFile::new_in(&self.scratch)?;
+        fs::write(file.path(), body.to_string())?;
+        self.run(&[
+            "create",
+            "--raw",
+            path,
+            "-f",
+            &file.path().display().to_string(),
+        ])
+    }
+
     /// Waits until `condition` holds; says at the end what the pods of the namespace look like.
     pub fn wait(&self, namespace: &str, arguments: &[&str]) -> Result<()> {
         let mut all = vec!["wait", "-n", namespace];

@@ -2,6 +2,7 @@
 
 mod disruptions;
 mod load;
+mod sidecar;
 mod task;
 
 use anyhow::{Context, Result, bail};
@@ -12,18 +13,38 @@ use crate::service::Service;
 
 type Story = fn(&Service, &Kubectl, &Report) -> Result<()>;
 
-const STORIES: [(&str, Story); 3] = [
+const STORIES: [(&str, Story); 8] = [
     (
         "a_completed_task_has_a_next_instance",
         task::a_completed_task_has_a_next_instance,
+    ),
+    (
+        "the_injector_gives_what_the_quick_start_gives",
+        sidecar::the_injector_gives_what_the_quick_start_gives,
     ),
     (
         "pods_deleted_under_load_lose_nothing",
         disruptions::pods_deleted_under_load_lose_nothing,
     ),
     (
+        "pods_evicted_under_load_lose_nothing",
+        disruptions::pods_evicted_under_load_lose_nothing,
+    ),
+    (
         "rollouts_under_load_lose_nothing",
         disruptions::rollouts_under_load_lose_nothing,
+    ),
+    (
+        "scaling_down_under_load_loses_nothing",
+        disruptions::scaling_down_under_load_loses_nothing,
+    ),
+    (
+        "the_clients_key_is_rotated_under_load",
+        disruptions::the_clients_key_is_rotated_under_load,
+    ),
+    (
+        "the_broker_is_away_during_a_rollout",
+        disruptions::the_broker_is_away_during_a_rollout,
     ),
 ];
 
