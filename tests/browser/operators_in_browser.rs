@@ -2,13 +2,18 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use e2e::shared_stack;
+use e2e::asyncapi::CheckedStack;
+use e2e::flow::wait_until_settled;
 use e2e::test_user::TestUser;
-use serde_json::json;
+use e2e::wait::{Limit, until};
+use e2e::{lanes, shared_stack};
+use serde_json::{Value, json};
+use stack::StackOptions;
 use stack::endpoints::TASKS_TOPIC;
+use stack::service::Service;
 use uuid::Uuid;
 
-use crate::story::tell_with;
+use crate::story::{browser, tell_with};
 
 /// Makes a dead letter of the tasks' topic, the oldest there is, so that it is on the first page; gives its id.
 fn given_up(todo: &TestUser, offset: i64) -> String {
@@ -53,4 +58,69 @@ fn an_operator_replays_and_discards_dead_letters_by_click_and_nobody_else_does()
         ),
         other => panic!("nobody can do {other:?}"),
     });
+}
+
+#[test]
+fn an_operator_retries_and_skips_a_lane_by_click_and_sees_when_the_database_is_away() {
+    browser();
+    let options = StackOptions::beside(shared_stack())
+        .own_postgres()
+        .small_broker();
+    let stack = match options.start() {
+        Ok(stack) => CheckedStack::new(stack),
+        Err(error) => panic!("{error:#}"),
+    };
+    let todo = TestUser::random_on(stack.endpoints());
+    let operator = TestUser::operator_on(stack.endpoints());
+    todo.created("published");
+    wait_until_settled(&todo, Limit::DELIVERY);
+    // An event that the sidecar refuses, and another one behind it.
+    lanes::take(&todo);
+    todo.created("refused");
+    todo.created("behind it");
+    lanes::make_unreadable(&todo, 2);
+    lanes::expire_lease(&todo);
+    let attempts = || {
+        todo.database().json(
+            "SELECT attempts FROM publish_queue WHERE user_id = $1",
+            &[todo.user()],
+        )
+    };
+    let tried_again = |before: i64| {
+        until("the lane is tried", Limit::DELIVERY, || {
+            let now = attempts();
+            (now.as_i64() > Some(before))
+                .then(|| now.clone())
+                .ok_or_else(|| now.to_string())
+        })
+    };
+    tell_with("operators-lane", &operator, |what, of| match what {
+        "lane" => {
+            tried_again(0);
+            json!(todo.user())
+        }
+        "attempts" => attempts(),
+        "tried again" => tried_again(of.as_i64().unwrap_or_default()),
+        "settled" => {
+            wait_until_settled(&todo, Limit::DELIVERY);
+            titles(&todo)
+        }
+        "kill" => done(stack.postgres().and_then(Service::kill)),
+        "start" => done(stack.postgres().and_then(Service::start)),
+        other => panic!("nobody can do {other:?}"),
+    });
+}
+
+/// The titles in a user's events on Kafka, in their order.
+fn titles(todo: &TestUser) -> Value {
+    let events = todo.published_events();
+    let titles = events.iter().map(|event| event["data"]["title"].clone());
+    titles.collect()
+}
+
+fn done(result: anyhow::Result<()>) -> Value {
+    match result {
+        Ok(()) => Value::Null,
+        Err(error) => panic!("{error:#}"),
+    }
 }

@@ -5,6 +5,8 @@ use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::thread;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use stack::process;
@@ -35,8 +37,18 @@ pub fn run_inside(arguments: &[OsString]) -> Result<()> {
         .arg(INSIDE)
         .args(arguments);
     let result = process::run(unshare);
-    for group in control_groups() {
-        remove_group(&group.join(CONTROL_GROUP));
+    // The kernel ends what is left in the namespaces; a group can be removed once nobody is in it.
+    for _ in 0..100 {
+        let left: Vec<PathBuf> = control_groups()
+            .iter()
+            .map(|group| group.join(CONTROL_GROUP))
+            .filter(|group| group.exists())
+            .collect();
+        if left.is_empty() {
+            break;
+        }
+        left.iter().for_each(|group| remove_group(group));
+        thread::sleep(Duration::from_millis(100));
     }
     result
 }
@@ -98,7 +110,7 @@ fn remove_group(group: &Path) {
             remove_group(&entry.path());
         }
     }
-    // One that is in use still shows in the check of what was left behind.
+    // Whether it is gone is looked at afterwards.
     let _ = fs::remove_dir(group);
 }
 
@@ -117,5 +129,5 @@ pub fn check_nothing_is_left() -> Result<()> {
 fn run(program: &str, arguments: &[&str]) -> Result<()> {
     let mut command = Command::new(program);
     command.args(arguments);
-    process::read(command, std::time::Duration::from_secs(30)).map(drop)
+    process::read(command, Duration::from_secs(30)).map(drop)
 }

@@ -133,7 +133,7 @@ export const act = {
   },
   open(id) {
     ui.detailsOf = id;
-    ui.version = store.get(id).version;
+    ui.version = store.shownVersion(id);
     ui.error = null;
     act.dialog("details");
   },

@@ -175,6 +175,11 @@ export class Store extends EventTarget {
     return this.#shown;
   }
 
+  /** Promises the version of what is shown: with changes of one's own that are on their way, the one that they will make. */
+  shownVersion(id) {
+    return (this.#chains.get(id) ?? Promise.resolve()).then(() => this.#tasks.get(id)?.version);
+  }
+
   #overlay(id, change) {
     const overlays = this.#overlays.get(id) ?? [];
     this.#overlays.set(id, [...overlays, change]);
@@ -257,7 +262,7 @@ export class Store extends EventTarget {
     }
   }
 
-  /** Changes fields of the task at the version that was seen, or that is known now. What they were is one click away. */
+  /** Changes fields of the task at the version that was seen (a promise), or that is known now. What they were is one click away. */
   async edit(id, patch, { mayUndo = true, version: seen } = {}) {
     const before = this.get(id);
     const names = Object.keys(patch).filter((name) => JSON.stringify(before[name]) !== JSON.stringify(patch[name]));
@@ -265,8 +270,8 @@ export class Store extends EventTarget {
     const body = Object.fromEntries(names.map((name) => [name, patch[name]]));
     const was = Object.fromEntries(names.map((name) => [name, before[name]]));
     // The form of the rule is the server's: what it derives from the rule is not a field to send.
-    const done = await this.#attempt(id, `The change of “${before.title}”`, (task) => task && { ...task, ...body }, (version) =>
-      this.#api.json("PATCH", `/tasks/${id}`, { body, version: seen ?? version }));
+    const done = await this.#attempt(id, `The change of “${before.title}”`, (task) => task && { ...task, ...body }, async (version) =>
+      this.#api.json("PATCH", `/tasks/${id}`, { body, version: (await seen) ?? version }));
     if (done && mayUndo) this.#say(`Changed “${this.get(id)?.title ?? before.title}”.`, () => this.edit(id, was, { mayUndo: false }));
     return done;
   }
