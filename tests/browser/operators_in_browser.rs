@@ -102,6 +102,8 @@ fn an_operator_retries_and_skips_a_lane_by_click_and_sees_when_the_database_is_a
         "attempts" => attempts(),
         "tried again" => tried_again(of.as_i64().unwrap_or_default()),
         "settled" => {
+            // So that this test can read it.
+            lanes::make_readable(&todo, 2);
             wait_until_settled(&todo, Limit::DELIVERY);
             titles(&todo)
         }

@@ -122,8 +122,9 @@ export const act = {
   },
   rename(id) {
     ui.renaming = id;
-    update();
-    requestAnimationFrame(() => document.querySelector(".title-field")?.select());
+    // At once: who types on must not have the first letters selected, and so replaced.
+    draw();
+    document.querySelector(".title-field")?.select();
   },
   renamed(task, title) {
     if (ui.renaming !== task.id) return;
