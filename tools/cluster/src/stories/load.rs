@@ -141,7 +141,7 @@ impl Load {
         )?;
         let successors =
             format!("SELECT count(*) FROM tasks WHERE occurrence > 1 AND user_id IN ({users})");
-        let all_there = kubectl.until("all next instances", Duration::from_secs(90), || {
+        let all_there = kubectl.until("all next instances", Duration::from_secs(180), || {
             Ok((count(service, &successors)? >= completed).then_some(()))
         });
         let found = count(service, &successors)?;
