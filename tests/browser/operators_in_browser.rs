@@ -1,12 +1,10 @@
 //! What an operator sees and does on the page.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use e2e::asyncapi::CheckedStack;
 use e2e::flow::wait_until_settled;
 use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
-use e2e::{lanes, shared_stack};
+use e2e::{dead_letters, lanes, shared_stack};
 use serde_json::{Value, json};
 use stack::StackOptions;
 use stack::endpoints::TASKS_TOPIC;
@@ -18,19 +16,8 @@ use crate::story::{browser, tell_with};
 /// Makes a dead letter of the tasks' topic, the oldest there is, so that it is on the first page; gives its id.
 fn given_up(todo: &TestUser, offset: i64) -> String {
     let event = json!({"id": Uuid::now_v7(), "type": "task.created", "data": {"user_id": todo.user(), "title": "<b>x</b>"}});
-    let wrapped = json!({
-        "specversion": "1.0", "id": Uuid::now_v7(), "source": "todo-events", "type": "com.dapr.event.sent",
-        "datacontenttype": "application/octet-stream", "data_base64": STANDARD.encode(event.to_string()),
-    });
-    todo.call("POST", "/api/events/dead-letters")
-        .authorization(None)
-        .header("dapr-api-token", &todo.stack().secrets.app_token)
-        .header("__topic", TASKS_TOPIC)
-        .header("__partition", "0")
-        .header("__offset", &offset.to_string())
-        .json(&wrapped)
-        .send()
-        .expect(200);
+    let body = event.to_string();
+    dead_letters::given_up(todo, TASKS_TOPIC, offset, body.as_bytes()).expect(200);
     let statement = "UPDATE dead_letters SET first_received_at = '2020-01-01T00:00:00Z'
         WHERE event_id = $1 RETURNING id::text";
     let id = event["id"].as_str().unwrap_or_default();

@@ -13,6 +13,7 @@ pub mod answer;
 pub mod asyncapi;
 pub mod changes;
 pub mod database;
+pub mod dead_letters;
 pub mod events;
 pub mod flow;
 pub mod gauges;

@@ -1,12 +1,10 @@
 //! What the stories of operators share.
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use e2e::answer::Answer;
-use e2e::logs;
 use e2e::test_user::TestUser;
 use e2e::wait::{Limit, until};
-use serde_json::{Value, json};
+use e2e::{dead_letters, logs};
+use serde_json::Value;
 use uuid::Uuid;
 
 /// The path of a thing below `/operator/api`.
@@ -53,19 +51,7 @@ pub fn recorded(operator: &TestUser, id: &str, count: usize) -> Vec<(String, Str
 
 /// Makes a dead letter as the sidecar does; gives its id.
 pub fn given_up(todo: &TestUser, topic: &str, offset: i64, body: &[u8]) -> String {
-    let wrapped = json!({
-        "specversion": "1.0", "id": Uuid::now_v7(), "source": "todo-events", "type": "com.dapr.event.sent",
-        "datacontenttype": "application/octet-stream", "data_base64": STANDARD.encode(body),
-    });
-    todo.call("POST", "/api/events/dead-letters")
-        .authorization(None)
-        .header("dapr-api-token", &todo.stack().secrets.app_token)
-        .header("__topic", topic)
-        .header("__partition", "0")
-        .header("__offset", &offset.to_string())
-        .json(&wrapped)
-        .send()
-        .expect(200);
+    dead_letters::given_up(todo, topic, offset, body).expect(200);
     let id = todo.database().json(
         "SELECT id FROM dead_letters WHERE topic = $1 AND kafka_offset::text = $2",
         &[topic, &offset.to_string()],

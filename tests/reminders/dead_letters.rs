@@ -2,8 +2,8 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
-use e2e::answer::Answer;
 use e2e::database::Database;
+use e2e::dead_letters::given_up;
 use e2e::events::records_of;
 use e2e::flow::{publish, wait_until_settled};
 use e2e::logs;
@@ -88,22 +88,6 @@ pub fn append(todo: &TestUser, partition: i32, key: &[u8], body: &[u8]) -> i64 {
         Ok(offset) => offset,
         Err(error) => panic!("{error:#}"),
     }
-}
-
-/// A delivery of the dead-letter topic, as the sidecar makes it.
-pub fn given_up(todo: &TestUser, topic: &str, offset: i64, body: &[u8]) -> Answer {
-    let wrapped = json!({
-        "specversion": "1.0", "id": Uuid::now_v7(), "source": "todo-events", "type": "com.dapr.event.sent",
-        "datacontenttype": "application/octet-stream", "data_base64": STANDARD.encode(body),
-    });
-    todo.call("POST", "/api/events/dead-letters")
-        .authorization(None)
-        .header("dapr-api-token", &todo.stack().secrets.app_token)
-        .header("__topic", topic)
-        .header("__partition", "0")
-        .header("__offset", &offset.to_string())
-        .json(&wrapped)
-        .send()
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What an operator does about records that no handler could deal with: replays and discards them.
 
+use e2e::dead_letters::given_up;
 use e2e::events::records_of;
 use e2e::logs;
 use e2e::operations;
@@ -9,7 +10,7 @@ use operator::dead_letters;
 use serde_json::{Value, json};
 use stack::endpoints::TASKS_TOPIC;
 
-use crate::dead_letters::{append, given_up, kept_as, letter, position};
+use crate::dead_letters::{append, kept_as, letter, position};
 use crate::support::{LEAD, due, in_seconds, micros, row, settled, short_lead_stack};
 
 #[test]
