@@ -20,8 +20,6 @@ pub const DAPR_REGISTRY: &str = "cluster.invalid/dapr";
 pub const KAFKA: &str = "cluster.invalid/kafka:1";
 pub const POSTGRES: &str = "cluster.invalid/postgres:1";
 pub const COREDNS: &str = "cluster.invalid/coredns:1";
-/// A pod that does nothing: a client of which only the place in the network counts.
-pub const SHELL: &str = "cluster.invalid/shell:1";
 
 /// Makes all images and imports them.
 pub fn import(programs: &Programs, node: &Node, folder: &Path, report: &Report) -> Result<()> {
@@ -57,11 +55,6 @@ fn all(programs: &Programs, folder: &Path) -> Result<Vec<Image>> {
                 "trap 'exit 0' TERM INT\nwhile :; do /bin/sleep 3600 & wait; done\n",
             )
             .with(&tool("sleep")?, "bin/sleep"),
-        Image::new(SHELL, &["/bin/sh"])
-            .script("bin/entry", "")
-            .with(&tool("sleep")?, "bin/sleep")
-            .with(&tool("bash")?, "bin/bash")
-            .with(&tool("cat")?, "bin/cat"),
         Image::new(COREDNS, &["/coredns"])
             .root()
             .with(&programs.coredns, "coredns"),
