@@ -6,15 +6,13 @@
 mod pages;
 mod stream;
 
-use std::time::Instant;
-
 use domain::change_feed::{ChangesQuery, LAST_EVENT_ID, accepts_stream};
 use domain::user_id::UserId;
 use domain::violation::{Location, Violation};
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use platform::authorization::authorize;
-use platform::http::{Request, Response, method_name};
-use platform::log;
+use platform::http::{Request, Response};
+use platform::log::RequestLog;
 use platform::problem::Problem;
 use serde_json::{Value, json};
 use spin_sdk::http::{IncomingRequest, Method, ResponseOutparam};
@@ -36,18 +34,15 @@ enum Answer {
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
-    let _lines = log::collect();
-    let start = Instant::now();
     let request = Request::new(incoming);
-    let method = method_name(request.method());
-    let mut fields = json!({"method": method, "traceparent": request.traceparent()});
-    let answer = answer(&request, &mut fields).await;
+    let mut log = RequestLog::begin(COMPONENT, &request);
+    let answer = answer(&request, &mut log.fields).await;
     // A stream does not need the request, and a request that is kept holds resources of the host.
     drop(request);
     let (status, cause) = match answer {
         Ok(Answer::Stream(stream)) => {
             let ended = stream.send(out).await;
-            fields["events"] = json!(ended.events);
+            log.fields["events"] = json!(ended.events);
             (200, ended.cause)
         }
         Ok(Answer::Page(response)) => {
@@ -61,7 +56,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
             (status, cause)
         }
     };
-    log::request(COMPONENT, fields, status, cause, start);
+    log.answered(status, cause);
 }
 
 async fn answer(request: &Request, fields: &mut Value) -> Result<Answer, Problem> {

@@ -10,11 +10,9 @@ mod overview;
 mod record;
 mod route;
 
-use std::time::Instant;
-
 use platform::authorization::authorize_operator;
-use platform::http::{BODY_LIMIT, Request, Response, method_name};
-use platform::log::{self, Level};
+use platform::http::{BODY_LIMIT, Request, Response};
+use platform::log::RequestLog;
 use platform::problem::Problem;
 use serde_json::{Value, json};
 use spin_sdk::http::{IncomingRequest, ResponseOutparam};
@@ -28,12 +26,9 @@ const COMPONENT: &str = "operator-api";
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
-    let _lines = log::collect();
-    let start = Instant::now();
     let request = Request::new(incoming);
-    let method = method_name(request.method());
-    let mut fields = json!({"method": method, "traceparent": request.traceparent()});
-    let (response, cause) = match answer(request, &mut fields).await {
+    let mut log = RequestLog::begin(COMPONENT, &request);
+    let (response, cause) = match answer(request, &mut log.fields).await {
         Ok(response) => (response, None),
         Err(problem) => (problem.response(), problem.cause().map(str::to_owned)),
     };
@@ -41,19 +36,7 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
     // Nothing of it belongs into a cache.
     let response = response.with_header("cache-control", "no-store");
     response.send(out).await;
-
-    fields["status"] = json!(status);
-    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
-    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
-    let level = match (&cause, status) {
-        (Some(_), 503) => Level::Warn,
-        (Some(_), _) => Level::Error,
-        (None, _) => Level::Debug,
-    };
-    if let Some(cause) = cause {
-        fields["error"] = json!(cause);
-    }
-    log::line(level, COMPONENT, "request", fields);
+    log.answered(status, cause);
 }
 
 async fn answer(request: Request, fields: &mut Value) -> Result<Response, Problem> {

@@ -14,12 +14,10 @@ mod route;
 mod subscriptions;
 mod tasks;
 
-use std::time::Instant;
-
 use domain::user_id::UserId;
 use platform::authorization::authorize;
-use platform::http::{Request, Response, method_name};
-use platform::log;
+use platform::http::{Request, Response};
+use platform::log::RequestLog;
 use platform::outbox::Publishing;
 use platform::problem::Problem;
 use platform::publisher::publish;
@@ -50,12 +48,9 @@ impl From<Response> for Answer {
 
 #[http_component]
 async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
-    let _lines = log::collect();
-    let start = Instant::now();
     let request = Request::new(incoming);
-    let method = method_name(request.method());
-    let mut fields = json!({"method": method, "traceparent": request.traceparent()});
-    let (answer, cause) = match answer(request, &mut fields).await {
+    let mut log = RequestLog::begin(COMPONENT, &request);
+    let (answer, cause) = match answer(request, &mut log.fields).await {
         Ok(answer) => (answer, None),
         Err(problem) => (
             Answer::from(problem.response()),
@@ -67,9 +62,10 @@ async fn handle(incoming: IncomingRequest, out: ResponseOutparam) {
 
     // Probes come every second; only a failed one is worth a line.
     let probes = ["/healthz", "/readyz", "/readyz/deliveries"];
-    let is_healthy_probe = status == 200 && probes.iter().any(|probe| fields["route"] == *probe);
+    let is_healthy_probe =
+        status == 200 && probes.iter().any(|probe| log.fields["route"] == *probe);
     if !is_healthy_probe {
-        log::request(COMPONENT, fields, status, cause, start);
+        log.answered(status, cause);
     }
 
     publish(COMPONENT, answer.publishing).await;

@@ -14,6 +14,7 @@ use domain::timestamp::Timestamp;
 use serde_json::{Value, json};
 
 use crate::configuration;
+use crate::http::{Request, method_name};
 
 /// Lines that are not written yet.
 static LINES: Mutex<String> = Mutex::new(String::new());
@@ -84,27 +85,48 @@ pub fn line(level: Level, component: &str, message: &str, mut fields: Value) {
     }
 }
 
-/// Logs that a client's request was answered. `cause` is what went wrong inside, if something did.
-pub fn request(
-    component: &str,
-    mut fields: Value,
-    status: u16,
-    cause: Option<String>,
+/// The log line about a client's request, which is filled while the request is answered.
+pub struct RequestLog {
+    /// The line's fields, an object.
+    pub fields: Value,
+    component: &'static str,
     start: Instant,
-) {
-    fields["status"] = json!(status);
-    fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
-    fields["duration_ms"] = json!(start.elapsed().as_millis() as u64);
-    let level = match (&cause, status) {
-        // An outage, which the service overcomes by itself, or a stream that broke off.
-        (Some(_), 200 | 503) => Level::Warn,
-        (Some(_), _) => Level::Error,
-        (None, _) => Level::Debug,
-    };
-    if let Some(cause) = cause {
-        fields["error"] = json!(cause);
+    /// The other lines, which are written when all is done.
+    _lines: Lines,
+}
+
+impl RequestLog {
+    /// Begins with what is known before the request is looked at: its method and its trace.
+    #[must_use]
+    pub fn begin(component: &'static str, request: &Request) -> Self {
+        Self {
+            fields: json!({
+                "method": method_name(request.method()),
+                "traceparent": request.traceparent(),
+            }),
+            component,
+            start: Instant::now(),
+            _lines: collect(),
+        }
     }
-    line(level, component, "request", fields);
+
+    /// Logs that the request was answered. `cause` is what went wrong inside, if something did.
+    pub fn answered(&mut self, status: u16, cause: Option<String>) {
+        let mut fields = std::mem::take(&mut self.fields);
+        fields["status"] = json!(status);
+        fields["outcome"] = json!(if status < 400 { "done" } else { "refused" });
+        fields["duration_ms"] = json!(self.start.elapsed().as_millis() as u64);
+        let level = match (&cause, status) {
+            // An outage, which the service overcomes by itself, or a stream that broke off.
+            (Some(_), 200 | 503) => Level::Warn,
+            (Some(_), _) => Level::Error,
+            (None, _) => Level::Debug,
+        };
+        if let Some(cause) = cause {
+            fields["error"] = json!(cause);
+        }
+        line(level, self.component, "request", fields);
+    }
 }
 
 fn now() -> Option<Timestamp> {
