@@ -99,9 +99,13 @@ impl Player {
         Ok(())
     }
 
-    fn apply(&self, manifests: &str) -> Result<()> {
-        self.kubectl
-            .apply_text(&manifests.replace("@FOLDER@", &self.folder.display().to_string()))
+    /// Applies the manifests of a server, which gets the processor time and the memory that its resource asks for: with none,
+    /// pods that start would take all the processors from it.
+    fn apply(&self, manifests: &str, resources: &Value) -> Result<()> {
+        let manifests = manifests
+            .replace("@FOLDER@", &self.folder.display().to_string())
+            .replace("@RESOURCES@", &resources.to_string());
+        self.kubectl.apply_text(&manifests)
     }
 
     fn ready(&self, namespace: &str, resources: &[&str]) -> Result<()> {
@@ -131,9 +135,13 @@ impl Player {
 
     fn kafka(&self) -> Result<()> {
         self.until_there("kafka", "kafka/todo-events")?;
+        let brokers = self.until_there("kafka", "kafkanodepool/brokers")?;
         self.data("kafka")?;
         self.data("kafka-secrets")?;
-        self.apply(include_str!("../resources/kafka.yaml"))?;
+        self.apply(
+            include_str!("../resources/kafka.yaml"),
+            &brokers["spec"]["resources"],
+        )?;
         self.kubectl
             .until("the broker's users", LIMIT, || {
                 Ok(fs::metadata(self.secrets()).ok())
@@ -189,7 +197,10 @@ impl Player {
         ] {
             self.kubectl.apply_text(&secret.to_string())?;
         }
-        self.apply(include_str!("../resources/postgres.yaml"))?;
+        self.apply(
+            include_str!("../resources/postgres.yaml"),
+            &cluster["spec"]["resources"],
+        )?;
         self.kubectl
             .run(&[
                 "rollout",
