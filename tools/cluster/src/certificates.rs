@@ -99,6 +99,7 @@ impl Certificates {
             ("scheduler", "system:kube-scheduler", ""),
             ("node", "system:node:node", "\"system:nodes\""),
             ("proxy", "system:kube-proxy", ""),
+            (crate::policies::ACCOUNT, crate::policies::ACCOUNT, ""),
         ];
         let mut tokens = String::new();
         for (account, user, groups) in accounts {
@@ -115,6 +116,10 @@ current-context: cluster
                 self.path("ca.crt"),
             );
             fs::write(self.folder.join(format!("{account}.kubeconfig")), access)?;
+            fs::write(
+                self.folder.join(format!("{account}.token")),
+                token.to_string(),
+            )?;
         }
         fs::write(self.folder.join("tokens.csv"), tokens).context("cannot write the tokens")
     }

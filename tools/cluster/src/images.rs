@@ -20,6 +20,8 @@ pub const DAPR_REGISTRY: &str = "cluster.invalid/dapr";
 pub const KAFKA: &str = "cluster.invalid/kafka:1";
 pub const POSTGRES: &str = "cluster.invalid/postgres:1";
 pub const COREDNS: &str = "cluster.invalid/coredns:1";
+/// What KEDA's manifests call its webhook, with the version that is built.
+pub const KEDA_WEBHOOK: &str = "ghcr.io/kedacore/keda-admission-webhooks:2.20.2";
 
 /// Makes all images and imports them.
 pub fn import(programs: &Programs, node: &Node, folder: &Path, report: &Report) -> Result<()> {
@@ -60,6 +62,8 @@ fn all(programs: &Programs, folder: &Path) -> Result<Vec<Image>> {
             .with(&programs.coredns, "coredns"),
         Image::new("ghcr.io/spinframework/spin-operator:v0.6.1", &["/manager"])
             .with(&programs.spin_operator, "manager"),
+        Image::new(KEDA_WEBHOOK, &["/keda-admission-webhooks"])
+            .with(&programs.keda_webhook, "keda-admission-webhooks"),
         dapr_program("operator"),
         dapr_program("injector"),
         dapr_program("sentry"),

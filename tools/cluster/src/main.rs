@@ -5,9 +5,12 @@ mod certificates;
 mod image;
 mod images;
 mod isolation;
+mod keda;
 mod kubectl;
 mod node;
 mod operators;
+mod pod_network;
+mod policies;
 mod programs;
 mod service;
 mod stand_ins;
@@ -33,6 +36,8 @@ use service::Service;
 
 /// The node's address, in the cluster's own network.
 const NODE_ADDRESS: &str = "10.77.0.1";
+/// The pods' addresses.
+const POD_ADDRESSES: &str = "10.88.0.0/16";
 /// Where the API server listens.
 const API_ADDRESS: &str = "10.77.0.1:6443";
 
@@ -97,7 +102,8 @@ fn inside(folder: &Path, arguments: &Arguments) -> Result<()> {
     let programs: Programs = serde_json::from_slice(&fs::read(folder.join("programs.json"))?)?;
     let certificates = Certificates::make(&folder.join("pki"))?;
     let kubectl = Kubectl::new(&programs.kubernetes, folder);
-    let node = Node::start(folder, &programs, &certificates, &kubectl)?;
+    let mut node = Node::start(folder, &programs, &certificates, &kubectl)?;
+    policies::enforce(&mut node, &programs, &certificates, &kubectl)?;
     report.step("the node is ready");
     let result = tell(
         &node,
@@ -114,8 +120,8 @@ fn inside(folder: &Path, arguments: &Arguments) -> Result<()> {
         }
         println!("The cluster stays until this is stopped. In another terminal:");
         println!(
-            "  nsenter -t {} -n -m -p env KUBECONFIG={} {} kubectl get pods -A",
-            std::process::id(),
+            "  nsenter -t $(pgrep -f '^[^ ]*todo-cluster {}') -n -m -p env KUBECONFIG={} {} kubectl get pods -A",
+            isolation::INSIDE,
             certificates.path("admin.kubeconfig"),
             programs.kubernetes.display()
         );

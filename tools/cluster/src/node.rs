@@ -14,7 +14,7 @@ use crate::certificates::Certificates;
 use crate::isolation::CONTROL_GROUP;
 use crate::kubectl::Kubectl;
 use crate::programs::Programs;
-use crate::{API_ADDRESS, NODE_ADDRESS};
+use crate::{API_ADDRESS, NODE_ADDRESS, POD_ADDRESSES};
 
 const ETCD: &str = "http://127.0.0.1:2379";
 
@@ -164,7 +164,7 @@ impl Node {
                 &path("ca.key"),
                 "--allocate-node-cidrs=true",
                 "--cluster-cidr",
-                "10.88.0.0/16",
+                POD_ADDRESSES,
             ],
         )?;
         let access = path("scheduler.kubeconfig");
@@ -295,7 +295,7 @@ syncFrequency: 10s
 kind: KubeProxyConfiguration
 clientConnection: {{kubeconfig: "{}"}}
 mode: iptables
-clusterCIDR: 10.88.0.0/16
+clusterCIDR: {POD_ADDRESSES}
 healthzBindAddress: 127.0.0.1:10256
 metricsBindAddress: 127.0.0.1:10249
 hostnameOverride: node
@@ -353,7 +353,7 @@ conntrack: {{maxPerCore: 0, min: 0}}
     }
 
     /// Fails when a part has ended by itself.
-    fn check(&mut self) -> Result<()> {
+    pub fn check(&mut self) -> Result<()> {
         for (name, child) in &mut self.parts {
             if let Some(status) = child.try_wait()? {
                 bail!(

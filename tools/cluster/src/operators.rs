@@ -13,6 +13,7 @@ use stack::{process, workspace};
 
 use crate::certificates::{Certificates, Pair};
 use crate::images::DAPR_REGISTRY;
+use crate::keda;
 use crate::kubectl::Kubectl;
 use crate::programs::Programs;
 
@@ -86,6 +87,7 @@ pub fn install(
         ],
     )?;
     spin_operator(programs, certificates, kubectl)?;
+    keda::install(programs, certificates, kubectl)?;
     kubectl.wait(
         "dapr-system",
         &[
@@ -118,6 +120,8 @@ pub fn install(
         ],
     )?;
     report.step("the Spin operator with its webhooks");
+    keda::wait(kubectl)?;
+    report.step("KEDA's webhook");
     Ok(())
 }
 
@@ -153,6 +157,11 @@ fn spin_operator(
             "controllerManager.manager.image.tag=v0.6.1",
         ],
     )?;
+    trust(certificates, kubectl, "spin-operator")
+}
+
+/// Tells the API server by whose certificates it knows the webhooks whose configurations' names begin so.
+pub fn trust(certificates: &Certificates, kubectl: &Kubectl, names: &str) -> Result<()> {
     for kind in [
         "mutatingwebhookconfiguration",
         "validatingwebhookconfiguration",
@@ -160,7 +169,7 @@ fn spin_operator(
         let listed = kubectl.json(&["get", kind])?;
         for item in listed["items"].as_array().into_iter().flatten() {
             let name = item["metadata"]["name"].as_str().unwrap_or_default();
-            if !name.starts_with("spin-operator") {
+            if !name.starts_with(names) {
                 continue;
             }
             let webhooks = item["webhooks"].as_array().map_or(0, Vec::len);

@@ -28,7 +28,12 @@ pub struct Programs {
     pub kubernetes: PathBuf,
     pub helm: PathBuf,
     pub spin_operator: PathBuf,
+    pub keda_webhook: PathBuf,
+    /// KEDA's manifests, as they come with its sources.
+    pub keda_manifests: PathBuf,
     pub coredns: PathBuf,
+    /// Says of each connection whether the NetworkPolicies let it through.
+    pub network_policies: PathBuf,
     /// The folder of Dapr's control plane.
     pub dapr: PathBuf,
     /// Helm charts, as they come with the operators' sources.
@@ -51,7 +56,7 @@ pub fn check() -> Result<()> {
         .filter(|(program, _)| workspace::find_program(program).is_none())
         .map(|(_, package)| *package)
         .collect();
-    if !Path::new("/usr/lib/cni/bridge").exists() {
+    if !Path::new("/usr/lib/cni/ptp").exists() {
         missing.push("containernetworking-plugins");
     }
     missing.dedup();
@@ -74,7 +79,11 @@ impl Programs {
             kubernetes: Self::tool("kubernetes", "Kubernetes", report)?.join("kubernetes"),
             helm: Self::tool("helm", "Helm", report)?.join("helm"),
             coredns: Self::tool("coredns", "CoreDNS", report)?.join("coredns"),
+            network_policies: Self::tool("network-policies", "kube-network-policies", report)?
+                .join("cmd"),
             spin_operator: spin_operator.join("cmd"),
+            keda_webhook: Self::tool("keda", "KEDA's webhook", report)?.join("webhooks"),
+            keda_manifests: module("keda", "github.com/kedacore/keda/v2")?.join("config"),
             dapr_chart: module("dapr", "github.com/dapr/dapr")?.join("charts/dapr"),
             spin_operator_chart: module("spin-operator", "github.com/spinkube/spin-operator")?
                 .join("charts/spin-operator"),
@@ -115,5 +124,5 @@ fn module(program: &str, module: &str) -> Result<PathBuf> {
         );
     process::read(list, Duration::from_secs(120))
         .map(PathBuf::from)
-        .with_context(|| format!("the sources of {module} are needed for its chart"))
+        .with_context(|| format!("the sources of {module} are needed for its manifests"))
 }

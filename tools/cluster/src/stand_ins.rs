@@ -134,7 +134,7 @@ impl Player {
     }
 
     fn kafka(&self) -> Result<()> {
-        self.until_there("kafka", "kafka/todo-events")?;
+        let kafka = self.until_there("kafka", "kafka/todo-events")?;
         let brokers = self.until_there("kafka", "kafkanodepool/brokers")?;
         self.data("kafka")?;
         self.data("kafka-secrets")?;
@@ -142,6 +142,8 @@ impl Player {
             include_str!("../resources/kafka.yaml"),
             &brokers["spec"]["resources"],
         )?;
+        self.kubectl
+            .apply_text(&broker_policy(&kafka).to_string())?;
         self.kubectl
             .until("the broker's users", LIMIT, || {
                 Ok(fs::metadata(self.secrets()).ok())
@@ -269,6 +271,31 @@ impl Player {
         }
         Ok(())
     }
+}
+
+/// Who may connect to the brokers' listeners, as Strimzi says it.
+fn broker_policy(kafka: &Value) -> Value {
+    let listeners = kafka["spec"]["kafka"]["listeners"].as_array();
+    let ingress: Vec<Value> = listeners
+        .into_iter()
+        .flatten()
+        .map(|listener| {
+            let ports = json!([{"port": listener["port"], "protocol": "TCP"}]);
+            match &listener["networkPolicyPeers"] {
+                Value::Null => json!({"ports": ports}),
+                peers => json!({"from": peers, "ports": ports}),
+            }
+        })
+        .collect();
+    json!({
+        "apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy",
+        "metadata": {"name": "todo-events-network-policy-kafka", "namespace": "kafka"},
+        "spec": {
+            "podSelector": {"matchLabels": {"strimzi.io/cluster": "todo-events", "strimzi.io/kind": "Kafka"}},
+            "policyTypes": ["Ingress"],
+            "ingress": ingress,
+        },
+    })
 }
 
 /// A private key in the form that every library reads.

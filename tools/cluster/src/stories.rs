@@ -2,6 +2,8 @@
 
 mod disruptions;
 mod load;
+mod network_policies;
+mod scaling;
 mod sidecar;
 mod task;
 
@@ -13,7 +15,7 @@ use crate::service::Service;
 
 type Story = fn(&Service, &Kubectl, &Report) -> Result<()>;
 
-const STORIES: [(&str, Story); 8] = [
+const STORIES: [(&str, Story); 10] = [
     (
         "a_completed_task_has_a_next_instance",
         task::a_completed_task_has_a_next_instance,
@@ -21,6 +23,14 @@ const STORIES: [(&str, Story); 8] = [
     (
         "the_injector_gives_what_the_quick_start_gives",
         sidecar::the_injector_gives_what_the_quick_start_gives,
+    ),
+    (
+        "scaling_is_taken_after_the_app",
+        scaling::scaling_is_taken_after_the_app,
+    ),
+    (
+        "network_policies_let_through_what_must_and_nothing_else",
+        network_policies::network_policies_let_through_what_must_and_nothing_else,
     ),
     (
         "pods_deleted_under_load_lose_nothing",

@@ -193,7 +193,7 @@ fn any_pod(kubectl: &Kubectl) -> Result<String> {
         .context("no pod is running")
 }
 
-fn restart(kubectl: &Kubectl) -> Result<()> {
+pub(super) fn restart(kubectl: &Kubectl) -> Result<()> {
     kubectl.run(&[
         "rollout",
         "restart",
