@@ -25,7 +25,7 @@ const VISITORS: [(&str, &str, Labels); 8] = [
     ("neighbour", "todo-app", &[]),
     ("gateway", "visiting-gateway", &[]),
     ("prometheus", "monitoring", &[]),
-    ("injected", "dapr-system", &[]),
+    ("dapr", "dapr-system", &[]),
     ("scaler", "keda", &[("app", "keda-operator")]),
     (
         "migrations",
@@ -87,7 +87,7 @@ const MUST: [(&str, &str); 35] = [
     ("stranger", "sentry:50001"),
     ("stranger", "placement:50005"),
     ("stranger", "scheduler:50006"),
-    ("injected", "injector:4000"),
+    ("dapr", "injector:4000"),
     ("node", "app:80"),
     ("node", "postgres:5432"),
     ("node", "broker:9093"),
@@ -153,7 +153,7 @@ const MUST_NOT: [(&str, &[&str]); 8] = [
         &["app:80", "broker:9093", "public:443", "api:6443"],
     ),
     (
-        "injected",
+        "dapr",
         &[
             "app:80",
             "app:3501",
@@ -194,7 +194,7 @@ pub fn network_policies_let_through_what_must_and_nothing_else(
 /// As `docs/operations.md`, "Upgrading", says.
 fn migrate_again(kubectl: &Kubectl) -> Result<()> {
     let job = "job/todo-events-migrations";
-    kubectl.run(&["delete", "-n", "todo-app", job])?;
+    kubectl.run(&["delete", "-n", "todo-app", job, "--ignore-not-found"])?;
     kubectl.run(&["apply", "-k", "k8s/overlays/dev/postgres"])?;
     kubectl.wait(
         "todo-app",
