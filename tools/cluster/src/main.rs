@@ -12,6 +12,7 @@ mod operators;
 mod pod_network;
 mod policies;
 mod programs;
+mod route;
 mod service;
 mod stand_ins;
 mod stories;

@@ -11,11 +11,12 @@ use stack::report::Report;
 use stack::{process, token, workspace};
 
 use crate::kubectl::Kubectl;
+use crate::route::Route;
 use crate::stand_ins::{StandIns, connect, service_address};
 
 /// The running service, as its clients and its operator see it.
 pub struct Service {
-    /// Where clients call.
+    /// Where a gateway sends what clients call, as the HTTPRoute says.
     pub address: SocketAddr,
     database: SocketAddr,
     superuser_password: String,
@@ -38,7 +39,7 @@ impl Service {
 
     fn find(kubectl: &Kubectl) -> Result<Self> {
         Ok(Self {
-            address: service_address(kubectl, "todo-app", "todo-events")?,
+            address: Route::read(kubectl)?.address("/api/anybody/tasks", kubectl)?,
             database: service_address(kubectl, "todo-app", "todo-events-db-rw")?,
             superuser_password: secret(kubectl, "todo-events-db-superuser", "password")?,
             jwt_secret: secret(kubectl, "todo-events", "jwt-secret")?,

@@ -4,6 +4,7 @@ mod disruptions;
 mod load;
 mod network_policies;
 mod scaling;
+mod route;
 mod sidecar;
 mod task;
 
@@ -15,7 +16,11 @@ use crate::service::Service;
 
 type Story = fn(&Service, &Kubectl, &Report) -> Result<()>;
 
-const STORIES: [(&str, Story); 10] = [
+const STORIES: &[(&str, Story)] = &[
+    (
+        "the_route_forwards_what_the_app_answers",
+        route::the_route_forwards_what_the_app_answers,
+    ),
     (
         "a_completed_task_has_a_next_instance",
         task::a_completed_task_has_a_next_instance,
@@ -66,7 +71,7 @@ pub fn tell_all(
     report: &Report,
 ) -> Result<()> {
     let mut failed = Vec::new();
-    for (name, story) in STORIES {
+    for &(name, story) in STORIES {
         if filter.is_some_and(|filter| !name.contains(filter)) {
             continue;
         }

@@ -1,4 +1,4 @@
-//! A task from the Service to its next instance.
+//! A task from the HTTPRoute's Service to its next instance.
 
 use std::time::{Duration, Instant};
 
