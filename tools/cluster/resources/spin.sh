@@ -2,7 +2,12 @@
 last=
 for word; do
     shift
-    if [ "$last" = -f ]; then word=/app/spin.toml; fi
+    if [ "$last" = -f ]; then
+        case $word in
+            *:@BEFORE@) word=/before/spin.toml ;;
+            *) word=/app/spin.toml ;;
+        esac
+    fi
     last=$word
     set -- "$@" "$word"
 done

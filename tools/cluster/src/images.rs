@@ -10,6 +10,7 @@ use stack::programs::Host;
 use stack::report::Report;
 use stack::{process, workspace};
 
+use crate::before::{self, Before};
 use crate::image::Image;
 use crate::node::{Node, PAUSE};
 use crate::programs::Programs;
@@ -22,6 +23,8 @@ pub const POSTGRES: &str = "cluster.invalid/postgres:1";
 pub const COREDNS: &str = "cluster.invalid/coredns:1";
 /// What KEDA's manifests call its webhook, with the version that is built.
 pub const KEDA_WEBHOOK: &str = "ghcr.io/kedacore/keda-admission-webhooks:2.20.2";
+/// The version after this one: it has one more migration, and the same components.
+pub const NEXT: &str = "0.1.1";
 
 /// Makes all images and imports them.
 pub fn import(programs: &Programs, node: &Node, folder: &Path, report: &Report) -> Result<()> {
@@ -70,7 +73,8 @@ fn all(programs: &Programs, folder: &Path) -> Result<Vec<Image>> {
         dapr_program("placement"),
         dapr("scheduler").with(&service.scheduler, "scheduler"),
         dapr("daprd").with(&service.daprd, "daprd"),
-        migrations(service)?,
+        migrations(service, "0.1.0", None)?,
+        migrations(service, NEXT, Some(&next_migration(folder)?))?,
         app(programs)?,
         kafka(programs, folder)?,
         Image::new(POSTGRES, &["/start"])
@@ -79,28 +83,53 @@ fn all(programs: &Programs, folder: &Path) -> Result<Vec<Image>> {
     ])
 }
 
-/// As `migrations/Containerfile` makes it.
-fn migrations(service: &stack::programs::Programs) -> Result<Image> {
+/// As `migrations/Containerfile` makes it, and with the files of one more folder.
+fn migrations(
+    service: &stack::programs::Programs,
+    version: &str,
+    more: Option<&Path>,
+) -> Result<Image> {
     let image = Image::new(
-        "ghcr.io/todo-events/todo-migrations:0.1.0",
+        format!("ghcr.io/todo-events/todo-migrations:{version}"),
         &["/migrate", "-path=/migrations"],
     );
     let mut image = image.with(&service.migrate, "migrate");
-    for entry in fs::read_dir(workspace::root().join("migrations"))? {
-        let path = entry?.path();
-        if path.extension().is_some_and(|extension| extension == "sql") {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
-            image = image.with(&path, &format!("migrations/{name}"));
+    let folder = workspace::root().join("migrations");
+    for folder in [Some(folder.as_path()), more].into_iter().flatten() {
+        for entry in fs::read_dir(folder)? {
+            let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == "sql") {
+                let name = path
+                    .file_name()
+                    .unwrap_or_default()
+                    .to_string_lossy()
+                    .into_owned();
+                image = image.with(&path, &format!("migrations/{name}"));
+            }
         }
     }
     Ok(image)
 }
 
-/// What serves the app. In place of fetching its image from a registry, it finds the app in its own.
+/// A folder with the migration that the next version has.
+fn next_migration(folder: &Path) -> Result<PathBuf> {
+    let files = fs::read_dir(workspace::root().join("migrations"))?;
+    let ups = files
+        .flatten()
+        .filter(|entry| entry.file_name().to_string_lossy().ends_with(".up.sql"));
+    let number = ups.count() + 1;
+    let folder = folder.join("next-migration");
+    fs::create_dir_all(&folder)?;
+    for (kind, text) in [
+        ("up", include_str!("../resources/next/up.sql")),
+        ("down", include_str!("../resources/next/down.sql")),
+    ] {
+        fs::write(folder.join(format!("{number:04}_next.{kind}.sql")), text)?;
+    }
+    Ok(folder)
+}
+
+/// What serves the app. In place of fetching its image from a registry, it finds the app in its own; the version before too.
 fn app(programs: &Programs) -> Result<Image> {
     let root = workspace::root();
     let service = &programs.service;
@@ -108,11 +137,16 @@ fn app(programs: &Programs) -> Result<Image> {
         Host::Spin => include_str!("../resources/spin.sh").to_owned(),
         Host::Devhost => devhost_entry(&root)?,
     };
+    let entry = entry.replace("@BEFORE@", before::VERSION);
     let image = Image::new("ghcr.io/spinframework/spin:v3.6.3", &["/entry"])
         .root()
         .with(&service.host_program, "bin/spin")
         .with(&root.join("spin.toml"), "app/spin.toml")
         .script("entry", &entry);
+    let image = match &programs.before {
+        Before::Built { folder, .. } => image.with(folder, "before"),
+        Before::NotWanted | Before::NotToBeHad(_) => image,
+    };
     let components = stack::programs::components::names()?;
     Ok(components.iter().fold(image, |image, name| {
         let file = format!(
@@ -131,7 +165,10 @@ fn devhost_entry(root: &Path) -> Result<String> {
         .skip_while(|line| *line != "[variables]")
         .skip(1)
         .take_while(|line| !line.starts_with('['));
-    let mut script = String::from("set -- up --from /app/spin.toml --listen 0.0.0.0:80\n");
+    let mut script = String::from(
+        "app=/app\nfor word; do case $word in *:@BEFORE@) app=/before ;; esac; done\n\
+         set -- up --from $app/spin.toml --listen 0.0.0.0:80\n",
+    );
     for name in variables
         .filter(|line| !line.starts_with('#'))
         .filter_map(|line| line.split(" =").next())

@@ -1,7 +1,9 @@
 //! `todo-cluster`: a Kubernetes cluster of one node on this machine, the operators, the manifests of this repository as
 //! their documents say, and stories on all that.
 
+mod before;
 mod certificates;
+mod documents;
 mod image;
 mod images;
 mod isolation;
@@ -25,6 +27,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context, Result};
 use clap::Parser;
+use documents::Overlay;
 use stack::programs::Host;
 use stack::report::Report;
 use stack::{interrupt, workspace};
@@ -52,9 +55,12 @@ struct Arguments {
     /// Leave the cluster running after the stories, until this command is stopped
     #[arg(long)]
     keep: bool,
-    /// Run only stories whose name contains this
+    /// The manifests for production, or those for a cluster of one's own
+    #[arg(long, default_value = "dev")]
+    overlay: Overlay,
+    /// Run only stories whose name contains this, or one of these
     #[arg(value_name = "FILTER")]
-    filter: Option<String>,
+    filters: Vec<String>,
 }
 
 fn main() -> ExitCode {
@@ -75,10 +81,17 @@ fn run() -> Result<()> {
             &Arguments::parse_from(program.into_iter().chain(given)),
         );
     }
+    if given.first().is_some_and(|first| first == documents::CNPG) {
+        return documents::cnpg(&given);
+    }
     let arguments = Arguments::parse();
     let report = Report::new();
     programs::check()?;
-    let programs = Programs::prepare(arguments.host, &report)?;
+    let programs = Programs::prepare(
+        arguments.host,
+        stories::need_the_version_before(&arguments.filters),
+        &report,
+    )?;
     // Short, because of the sockets in it; on a real disk, because images are unpacked in it.
     let folder = workspace::state_dir().join("cluster");
     if folder.exists() {
@@ -144,9 +157,9 @@ fn tell(
 ) -> Result<()> {
     images::import(programs, node, &folder.join("images"), &report)?;
     operators::install(programs, certificates, kubectl, &report)?;
-    let service = Service::apply(kubectl, folder, &report)?;
+    let service = Service::apply(kubectl, folder, programs, arguments.overlay, &report)?;
     for (part, mib) in node.memory() {
         report.say(format!("  {part}: {mib} MiB resident"));
     }
-    stories::tell_all(&service, kubectl, arguments.filter.as_deref(), &report)
+    stories::tell_all(&service, kubectl, &arguments.filters, &report)
 }

@@ -10,6 +10,8 @@ use stack::programs::{Host, build_cache};
 use stack::report::Report;
 use stack::{process, workspace};
 
+use crate::before::Before;
+
 /// What Debian and others call the packages of the programs needed.
 const NEEDED: [(&str, &str); 7] = [
     ("containerd", "containerd"),
@@ -39,6 +41,8 @@ pub struct Programs {
     /// Helm charts, as they come with the operators' sources.
     pub dapr_chart: PathBuf,
     pub spin_operator_chart: PathBuf,
+    /// The components of the version before this one.
+    pub before: Before,
     /// The service's own programs, and those it needs everywhere.
     pub service: stack::programs::Programs,
 }
@@ -71,11 +75,17 @@ pub fn check() -> Result<()> {
 
 impl Programs {
     /// Builds what is not in the cache.
-    pub fn prepare(host: Option<Host>, report: &Report) -> Result<Self> {
+    pub fn prepare(host: Option<Host>, with_before: bool, report: &Report) -> Result<Self> {
         let service = stack::programs::Programs::prepare(host, true, report)?.with_kafka(report)?;
         let spin_operator = Self::tool("spin-operator", "the Spin operator", report)?;
         let dapr = Self::tool("dapr", "Dapr's control plane", report)?;
+        let before = if with_before {
+            Before::build(report)?
+        } else {
+            Before::NotWanted
+        };
         Ok(Self {
+            before,
             kubernetes: Self::tool("kubernetes", "Kubernetes", report)?.join("kubernetes"),
             helm: Self::tool("helm", "Helm", report)?.join("helm"),
             coredns: Self::tool("coredns", "CoreDNS", report)?.join("coredns"),

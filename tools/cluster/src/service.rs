@@ -1,16 +1,16 @@
 //! The service on the cluster, applied by the commands of `k8s/README.md` as they stand there.
 
-use std::fs;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
-use std::path::Path;
-use std::process::Command;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
 use stack::report::Report;
-use stack::{process, token, workspace};
+use stack::{token, workspace};
 
+use crate::before::Before;
+use crate::documents::{Overlay, Runner};
 use crate::kubectl::Kubectl;
+use crate::programs::Programs;
 use crate::route::Route;
 use crate::stand_ins::{StandIns, connect, service_address};
 
@@ -18,6 +18,11 @@ use crate::stand_ins::{StandIns, connect, service_address};
 pub struct Service {
     /// Where a gateway sends what clients call, as the HTTPRoute says.
     pub address: SocketAddr,
+    /// Runs what the documents say.
+    pub runner: Runner,
+    pub before: Before,
+    /// Where a story may keep files.
+    pub folder: PathBuf,
     database: SocketAddr,
     superuser_password: String,
     jwt_secret: String,
@@ -25,21 +30,41 @@ pub struct Service {
 
 impl Service {
     /// Runs the documented commands, from an empty cluster to an available Deployment.
-    pub fn apply(kubectl: &Kubectl, folder: &Path, report: &Report) -> Result<Self> {
-        let mut stand_ins = StandIns::start(kubectl, folder)?;
-        let commands = documented_commands()?;
-        let result = run(&commands, kubectl, folder);
+    pub fn apply(
+        kubectl: &Kubectl,
+        folder: &Path,
+        programs: &Programs,
+        overlay: Overlay,
+        report: &Report,
+    ) -> Result<Self> {
+        let mut stand_ins = StandIns::start(kubectl, folder, overlay)?;
+        let runner = Runner::new(kubectl, folder, overlay)?;
+        let commands = runner.blocks("k8s/README.md", "## Layers")?.concat();
+        ensure!(
+            commands.contains("/app\n"),
+            "the section Layers applies no app:\n{commands}"
+        );
+        let result = runner.run(&commands, &workspace::root());
         stand_ins.check()?;
         result.with_context(|| kubectl.describe("todo-app"))?;
+        if overlay == Overlay::Prod {
+            kubectl.wait(
+                "todo-app",
+                &[
+                    "deployment/todo-events",
+                    "--for=jsonpath={.status.availableReplicas}=3",
+                    "--timeout=300s",
+                ],
+            )?;
+        }
         report.step(
             "all layers are applied by the documented commands, and the Deployment is available",
         );
-        Self::find(kubectl)
-    }
-
-    fn find(kubectl: &Kubectl) -> Result<Self> {
         Ok(Self {
             address: Route::read(kubectl)?.address("/api/anybody/tasks", kubectl)?,
+            runner,
+            before: programs.before.clone(),
+            folder: folder.to_owned(),
             database: service_address(kubectl, "todo-app", "todo-events-db-rw")?,
             superuser_password: secret(kubectl, "todo-events-db-superuser", "password")?,
             jwt_secret: secret(kubectl, "todo-events", "jwt-secret")?,
@@ -57,61 +82,15 @@ impl Service {
     }
 }
 
+/// A connection to the server itself, with all rights.
+pub fn connect_as_superuser(kubectl: &Kubectl, database: &str) -> Result<postgres::Client> {
+    let password = secret(kubectl, "todo-events-db-superuser", "password")?;
+    let address = service_address(kubectl, "todo-app", "todo-events-db-rw")?;
+    connect(address, "postgres", &password, database)
+}
+
 /// A value of a Secret.
 pub fn secret(kubectl: &Kubectl, name: &str, key: &str) -> Result<String> {
     let template = format!("go-template={{{{index .data \"{key}\" | base64decode}}}}");
     kubectl.read(&["get", "secret", "-n", "todo-app", name, "-o", &template])
-}
-
-/// The blocks of the section "Layers", for a cluster of one's own: `dev` in the place of `prod`. Layers that `dev` has
-/// none of are left out, and so is pushing the image: it is on the node already.
-fn documented_commands() -> Result<String> {
-    let readme = fs::read_to_string(workspace::root().join("k8s/README.md"))?;
-    let section = readme
-        .split("\n## ")
-        .find(|section| section.starts_with("Layers\n"))
-        .context("k8s/README.md has no section Layers")?;
-    let mut commands = String::new();
-    for block in section.split("```sh needs-cluster\n").skip(1) {
-        let (block, _) = block.split_once("\n```").context("a block has an end")?;
-        for line in block.lines().filter(|line| !line.starts_with("spin ")) {
-            let line = line.replace("overlays/prod/", "overlays/dev/");
-            let missing = line
-                .strip_prefix("kubectl apply -k ")
-                .is_some_and(|layer| !workspace::root().join(layer).is_dir());
-            if !missing {
-                commands.push_str(&line);
-                commands.push('\n');
-            }
-        }
-    }
-    ensure!(
-        commands.contains("kubectl apply -k k8s/overlays/dev/app"),
-        "the section Layers applies no app:\n{commands}"
-    );
-    Ok(commands)
-}
-
-fn run(commands: &str, kubectl: &Kubectl, folder: &Path) -> Result<()> {
-    let programs = folder.join("bin");
-    fs::create_dir_all(&programs)?;
-    let wrapper = programs.join("kubectl");
-    fs::write(
-        &wrapper,
-        format!(
-            "#!/bin/sh\nexec {} kubectl \"$@\"\n",
-            kubectl.program().display()
-        ),
-    )?;
-    fs::set_permissions(&wrapper, fs::Permissions::from_mode(0o755))?;
-    let path = std::env::var("PATH").unwrap_or_default();
-    let mut bash = Command::new("bash");
-    kubectl.grant(&mut bash);
-    bash.args(["-euvo", "pipefail", "-c", commands])
-        .env("PATH", format!("{}:{path}", programs.display()))
-        // For the backups, which `dev` has none of.
-        .env("ACCESS_KEY_ID", "none")
-        .env("SECRET_ACCESS_KEY", "none")
-        .current_dir(workspace::root());
-    process::run(bash).context("a documented command failed")
 }

@@ -1,4 +1,4 @@
-//! Plays Strimzi's and CloudNativePG's operators, neither of whose images can be made here: they read the same resources,
+//! Plays Strimzi's, CloudNativePG's and KEDA's operators, none of whose images can be made here: they read the same resources,
 //! start one server each, make the Secrets that the operators would, and say that they are ready.
 
 use std::fs;
@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use stack::process;
 
 use crate::certificates::issue_by;
+use crate::documents::Overlay;
 use crate::kubectl::Kubectl;
 use crate::operators::apply_certificate;
 use crate::service::secret;
@@ -32,18 +33,23 @@ pub struct StandIns {
 
 impl StandIns {
     /// Begins to watch for resources.
-    pub fn start(kubectl: &Kubectl, folder: &Path) -> Result<Self> {
+    pub fn start(kubectl: &Kubectl, folder: &Path, overlay: Overlay) -> Result<Self> {
         let ended = Arc::new(AtomicBool::new(false));
         let player = Player {
             kubectl: kubectl.clone(),
             folder: folder.to_owned(),
+            overlay,
             ended: Arc::clone(&ended),
         };
         let thread = thread::spawn(move || {
             let played = player
                 .kafka()
                 .and_then(|()| player.postgres())
-                .and_then(|()| player.kafka_access());
+                .and_then(|()| player.kafka_access())
+                .and_then(|()| match overlay {
+                    Overlay::Dev => Ok(()),
+                    Overlay::Prod => player.scaling(),
+                });
             // Said at once: the command that waits for what is missing waits for minutes.
             if let Err(error) = &played {
                 eprintln!("an operator that is played failed: {error:#}");
@@ -78,6 +84,7 @@ impl Drop for StandIns {
 struct Player {
     kubectl: Kubectl,
     folder: PathBuf,
+    overlay: Overlay,
     ended: Arc<AtomicBool>,
 }
 
@@ -102,6 +109,11 @@ impl Player {
     /// Applies the manifests of a server, which gets the processor time and the memory that its resource asks for: with none,
     /// pods that start would take all the processors from it.
     fn apply(&self, manifests: &str, resources: &Value) -> Result<()> {
+        let mut resources = resources.clone();
+        if self.overlay == Overlay::Prod {
+            // There, they have nodes of their own.
+            resources["requests"]["cpu"] = json!("200m");
+        }
         let manifests = manifests
             .replace("@FOLDER@", &self.folder.display().to_string())
             .replace("@RESOURCES@", &resources.to_string());
@@ -215,6 +227,21 @@ impl Player {
             .with_context(|| self.kubectl.describe("todo-app"))?;
         self.create_database(&admin, &password)?;
         self.ready("todo-app", &["clusters.postgresql.cnpg.io"])
+    }
+
+    /// KEDA's part, without load: as many replicas as there are at least.
+    fn scaling(&self) -> Result<()> {
+        let scaled = self.until_there("todo-app", "scaledobject/todo-events")?;
+        let target = scaled["spec"]["scaleTargetRef"]["name"]
+            .as_str()
+            .context("the ScaledObject has a target")?;
+        self.kubectl.run(&[
+            "scale",
+            "-n",
+            "todo-app",
+            &format!("deployment/{target}"),
+            &format!("--replicas={}", scaled["spec"]["minReplicaCount"]),
+        ])
     }
 
     /// The server's certificate, of the authority that the resource names.

@@ -2,11 +2,13 @@
 
 mod disruptions;
 mod load;
+mod migration;
 mod network_policies;
-mod scaling;
 mod route;
+mod scaling;
 mod sidecar;
 mod task;
+mod versions;
 
 use anyhow::{Context, Result, bail};
 use stack::report::Report;
@@ -61,18 +63,26 @@ const STORIES: &[(&str, Story)] = &[
         "the_broker_is_away_during_a_rollout",
         disruptions::the_broker_is_away_during_a_rollout,
     ),
+    (
+        "a_failed_migration_and_the_way_back",
+        migration::a_failed_migration_and_the_way_back,
+    ),
+    (
+        versions::NAME,
+        versions::the_version_before_serves_beside_this_one,
+    ),
 ];
 
-/// Tells all stories whose name contains `filter`; fails at the end with the names of those that failed.
+/// Tells all stories whose name contains one of `filters`, or all; fails at the end with the names of those that failed.
 pub fn tell_all(
     service: &Service,
     kubectl: &Kubectl,
-    filter: Option<&str>,
+    filters: &[String],
     report: &Report,
 ) -> Result<()> {
     let mut failed = Vec::new();
     for &(name, story) in STORIES {
-        if filter.is_some_and(|filter| !name.contains(filter)) {
+        if !filters.is_empty() && !named(name, filters) {
             continue;
         }
         match story(service, kubectl, report) {
@@ -91,6 +101,15 @@ pub fn tell_all(
         bail!("failed: {}", failed.join(", "));
     }
     Ok(())
+}
+
+fn named(name: &str, filters: &[String]) -> bool {
+    filters.iter().any(|filter| name.contains(filter))
+}
+
+/// Whether the version before this one is told of.
+pub fn need_the_version_before(filters: &[String]) -> bool {
+    named(versions::NAME, filters)
 }
 
 /// A user of a story's own.

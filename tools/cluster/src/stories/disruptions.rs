@@ -16,7 +16,7 @@ const TIMES: usize = 10;
 /// Clients at the same time.
 const CLIENTS: usize = 4;
 /// The label of the app's pods.
-const SELECTOR: &str = "core.spinkube.dev/app-name=todo-events";
+pub(super) const SELECTOR: &str = "core.spinkube.dev/app-name=todo-events";
 
 pub fn pods_deleted_under_load_lose_nothing(
     service: &Service,
@@ -204,23 +204,39 @@ pub(super) fn restart(kubectl: &Kubectl) -> Result<()> {
     rolled_out(kubectl)
 }
 
-fn with_replicas(
+/// Tells a story with so many replicas, and goes back to as many as there were.
+pub(super) fn with_replicas(
     replicas: usize,
     kubectl: &Kubectl,
     story: impl FnOnce() -> Result<()>,
 ) -> Result<()> {
+    let before = kubectl.read(&[
+        "get",
+        "deployment/todo-events",
+        "-n",
+        "todo-app",
+        "-o",
+        "jsonpath={.spec.replicas}",
+    ])?;
     scale(kubectl, replicas)?;
     let result = story();
-    scale(kubectl, 1)?;
+    scale(kubectl, before.parse()?)?;
     result
 }
 
+/// By the SpinApp, or by the Deployment where the SpinApp leaves the number to others.
 fn scale(kubectl: &Kubectl, replicas: usize) -> Result<()> {
+    let app = kubectl.json(&["get", "spinapp", "todo-events", "-n", "todo-app"])?;
+    let scaled = app["spec"]["enableAutoscaling"] == true;
+    let resource = if scaled {
+        "deployment/todo-events"
+    } else {
+        "spinapp/todo-events"
+    };
     let patch = json!({"spec": {"replicas": replicas}}).to_string();
     kubectl.run(&[
         "patch",
-        "spinapp",
-        "todo-events",
+        resource,
         "-n",
         "todo-app",
         "--type=merge",
@@ -252,7 +268,7 @@ fn ended(kubectl: &Kubectl, left: usize) -> Result<()> {
     )
 }
 
-fn rolled_out(kubectl: &Kubectl) -> Result<()> {
+pub(super) fn rolled_out(kubectl: &Kubectl) -> Result<()> {
     kubectl
         .run(&[
             "rollout",
