@@ -8,6 +8,7 @@ use std::thread;
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use serde_json::{Value, json};
 use stack::report::Report;
+use stack::workspace;
 
 use super::disruptions::restart;
 use super::task::a_completed_task_has_a_next_instance;
@@ -181,7 +182,7 @@ pub fn network_policies_let_through_what_must_and_nothing_else(
     report: &Report,
 ) -> Result<()> {
     // What has connected before the policies were there may go on. So all connect anew, the migrations too.
-    migrate_again(kubectl).context("the migrations do not get through")?;
+    migrate_again(service).context("the migrations do not get through")?;
     restart(kubectl).context("a new pod of the app does not get what it needs")?;
     let mut made = Vec::new();
     let result = invite(kubectl, &mut made)
@@ -192,14 +193,14 @@ pub fn network_policies_let_through_what_must_and_nothing_else(
 }
 
 /// As `docs/operations.md`, "Upgrading", says.
-fn migrate_again(kubectl: &Kubectl) -> Result<()> {
-    let job = "job/todo-events-migrations";
-    kubectl.run(&["delete", "-n", "todo-app", job, "--ignore-not-found"])?;
-    kubectl.run(&["apply", "-k", "k8s/overlays/dev/postgres"])?;
-    kubectl.wait(
-        "todo-app",
-        &[job, "--for=condition=Complete", "--timeout=60s"],
-    )
+fn migrate_again(service: &Service) -> Result<()> {
+    let upgrade = service
+        .runner
+        .blocks("docs/operations.md", "## Upgrading")?;
+    let (migrate, _) = upgrade[0]
+        .split_once("\n\n")
+        .context("the migrations come first, then the app")?;
+    service.runner.run(migrate, &workspace::root())
 }
 
 /// Makes the visitors, and notes the namespaces that were made for them.

@@ -32,7 +32,12 @@ pub fn scaling_is_taken_after_the_app(
     );
     report.say(format!("  without the app: {}", refusal.trim()));
 
+    let was_there = kubectl
+        .read(&["get", "scaledobject", "todo-events", "-n", "todo-app"])
+        .is_ok();
     let taken = kubectl.run(&["apply", "-k", LAYER]);
-    kubectl.run(&["delete", "-k", LAYER, "--ignore-not-found"])?;
+    if !was_there {
+        kubectl.run(&["delete", "-k", LAYER, "--ignore-not-found"])?;
+    }
     taken.context("refused, though the Deployment is there")
 }
