@@ -126,18 +126,9 @@ impl Node {
                 "InternalIP",
             ],
         )?;
-        let began = Instant::now();
-        while kubectl.read(&["get", "--raw", "/readyz"]).is_err() {
-            self.check()?;
-            if began.elapsed() > READY {
-                bail!(
-                    "the API server was not ready within {} s; its log is {}",
-                    READY.as_secs(),
-                    self.log("apiserver").display()
-                );
-            }
-            thread::sleep(Duration::from_millis(300));
-        }
+        self.until_ready("apiserver", |_| {
+            kubectl.read(&["get", "--raw", "/readyz"]).is_ok()
+        })?;
         let access = path("controllers.kubeconfig");
         self.spawn(
             "controllers",
@@ -216,19 +207,7 @@ state = "/run/containerd"
             Path::new("containerd"),
             &["--config", &file.display().to_string()],
         )?;
-        let began = Instant::now();
-        while self.containers(&["version"]).is_err() {
-            self.check()?;
-            if began.elapsed() > READY {
-                bail!(
-                    "containerd was not ready within {} s; its log is {}",
-                    READY.as_secs(),
-                    self.log("containerd").display()
-                );
-            }
-            thread::sleep(Duration::from_millis(200));
-        }
-        Ok(())
+        self.until_ready("containerd", |node| node.containers(&["version"]).is_ok())
     }
 
     fn start_kubelet(&mut self, programs: &Programs, certificates: &Certificates) -> Result<()> {
@@ -328,7 +307,7 @@ conntrack: {{maxPerCore: 0, min: 0}}
     }
 
     /// Where a part writes its log.
-    pub fn log(&self, name: &str) -> PathBuf {
+    fn log(&self, name: &str) -> PathBuf {
         self.folder.join(format!("{name}.log"))
     }
 
@@ -352,8 +331,25 @@ conntrack: {{maxPerCore: 0, min: 0}}
         process::read(ctr, Duration::from_secs(120))
     }
 
+    /// Waits until a part is ready, as long as no part has ended.
+    pub fn until_ready(&mut self, part: &str, is_ready: impl Fn(&Self) -> bool) -> Result<()> {
+        let began = Instant::now();
+        while !is_ready(self) {
+            self.check()?;
+            if began.elapsed() > READY {
+                bail!(
+                    "{part} was not ready within {} s; its log is {}",
+                    READY.as_secs(),
+                    self.log(part).display()
+                );
+            }
+            thread::sleep(Duration::from_millis(200));
+        }
+        Ok(())
+    }
+
     /// Fails when a part has ended by itself.
-    pub fn check(&mut self) -> Result<()> {
+    fn check(&mut self) -> Result<()> {
         for (name, child) in &mut self.parts {
             if let Some(status) = child.try_wait()? {
                 bail!(

@@ -3,10 +3,8 @@
 
 use std::fs;
 use std::path::Path;
-use std::thread;
-use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 
 use crate::certificates::Certificates;
 use crate::isolation::run;
@@ -19,8 +17,6 @@ use crate::{API_ADDRESS, POD_ADDRESSES};
 pub const ACCOUNT: &str = "network-policies";
 /// The number of the queue between netfilter and the program.
 const QUEUE: &str = "100";
-/// How long the program may take to be there.
-const LIMIT: Duration = Duration::from_secs(60);
 
 /// Starts the program, and lets no pod connect past it. While it is away, pods connect to nothing.
 pub fn enforce(
@@ -55,19 +51,7 @@ pub fn enforce(
             "127.0.0.1:9080",
         ],
     )?;
-    let began = Instant::now();
-    while !is_listening() {
-        node.check()?;
-        if began.elapsed() > LIMIT {
-            bail!(
-                "nobody enforced NetworkPolicies within {} s; the log is {}",
-                LIMIT.as_secs(),
-                node.log("policies").display()
-            );
-        }
-        thread::sleep(Duration::from_millis(100));
-    }
-    Ok(())
+    node.until_ready("policies", |_| is_listening())
 }
 
 /// The program has rules of its own for this, for nftables, which some kernels cannot queue with (`CONFIG_NFT_QUEUE`).
